@@ -1,0 +1,1 @@
+"""Loupe: drop images into a bucket; get labels, a trained model and a REST endpoint, again and again."""

@@ -1,0 +1,1 @@
+"""What Loupe does, in plain Python: it knows no AWS."""

@@ -1,0 +1,99 @@
+"""Loupe's own events, in the past tense. They travel on EventBridge with the source `loupe`.
+
+An example of each lies in events/, and docs/events.md lists them; a test compares the three.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Literal
+
+SOURCE = "loupe"
+
+
+@dataclass(frozen=True)
+class Event:
+    """One event; `detail_type` on the bus is the class's name, `detail` its fields."""
+
+    project: str
+
+    @property
+    def detail_type(self) -> str:
+        return type(self).__name__
+
+    @property
+    def detail(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class ImagesRegistered(Event):
+    """A batch of objects was looked at, and `images` of them are new and wait for their label."""
+
+    images: int
+
+
+@dataclass(frozen=True)
+class ProjectConfigured(Event):
+    """A project.yaml was read and is valid."""
+
+
+@dataclass(frozen=True)
+class LabelingJobStarted(Event):
+    """A labeling job was handed to its provider."""
+
+    job: str
+    tasks: int
+
+
+@dataclass(frozen=True)
+class AnnotationsCompleted(Event):
+    """The portal has an answer to each task of a job."""
+
+    job: str
+
+
+@dataclass(frozen=True)
+class LabelingJobFinished(Event):
+    """A job's output manifest is written. The loop goes on with its labels."""
+
+    job: str
+
+
+@dataclass(frozen=True)
+class TrainingRequested(Event):
+    """Labels wait for a training: jobs finished while another training ran, or a person asked."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class TrainingConcluded(Event):
+    """What came of one turn of the loop; its subclasses are what goes over the bus."""
+
+    OUTCOME: ClassVar[Literal["promoted", "rejected", "failed"]]
+
+    version: str
+    reason: str
+    execution: str
+
+
+@dataclass(frozen=True)
+class ModelPromoted(TrainingConcluded):
+    """The candidate is the champion now and answers at the project's endpoint."""
+
+    OUTCOME = "promoted"
+    score: float | None = None
+
+
+@dataclass(frozen=True)
+class ModelRejected(TrainingConcluded):
+    """The candidate is not better than the champion, which keeps answering."""
+
+    OUTCOME = "rejected"
+    score: float | None = None
+
+
+@dataclass(frozen=True)
+class TrainingFailed(TrainingConcluded):
+    """Training or release failed; the champion keeps answering."""
+
+    OUTCOME = "failed"

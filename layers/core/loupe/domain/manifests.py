@@ -1,0 +1,74 @@
+"""Augmented manifests: JSON Lines in Ground Truth's own format.
+
+The source of the format is Ground Truth's documentation of input and output manifests: one JSON object
+a line with `source-ref`, the label attribute and `<attribute>-metadata`; other keys pass through.
+Loupe adds `image-sha256`, so that a row keeps naming its image when the object under its key is replaced.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from loupe.domain.errors import DomainError
+
+Row = dict[str, Any]
+
+MAX_LINE_CHARACTERS = 100_000
+SHA256 = "image-sha256"
+
+
+class InvalidManifest(DomainError):
+    """A manifest line that can't be used; the message names the line."""
+
+    status, slug, title = 422, "invalid-manifest", "The manifest is not valid"
+
+
+@dataclass(frozen=True)
+class S3Uri:
+    """An object's place, `s3://<bucket>/<key>`; the key stands there as it is, not URL-encoded."""
+
+    bucket: str
+    key: str
+
+    @classmethod
+    def parse(cls, uri: str) -> "S3Uri":
+        """Raises `InvalidManifest` for what is no S3 URI of an object."""
+        scheme, _, rest = uri.partition("://")
+        bucket, slash, key = rest.partition("/")
+        if scheme != "s3" or not bucket or not slash or not key:
+            raise InvalidManifest(f"{uri!r} is not of the form s3://bucket/key")
+        return cls(bucket, key)
+
+    def __str__(self) -> str:
+        return f"s3://{self.bucket}/{self.key}"
+
+
+def read_rows(lines: Iterable[str]) -> Iterator[Row]:
+    """Rows of a manifest; blank lines are passed over, `\\r\\n` is accepted.
+
+    Raises `InvalidManifest` naming the line that is not a JSON object with a `source-ref`.
+    """
+    for number, line in enumerate(lines, start=1):
+        text = line.strip()
+        if not text:
+            continue
+        try:
+            row = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise InvalidManifest(f"line {number} is not JSON: {error}") from error
+        if not isinstance(row, dict) or not isinstance(row.get("source-ref"), str):
+            raise InvalidManifest(f"line {number} is not an object with a source-ref")
+        yield row
+
+
+def write_rows(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Lines of a manifest, each ending in a newline."""
+    for row in rows:
+        yield json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n"
+
+
+def label_categories(labels: Iterable[str]) -> str:
+    """Ground Truth's label category file: class indexes are the positions in it."""
+    document = {"document-version": "2018-11-28", "labels": [{"label": label} for label in labels]}
+    return json.dumps(document, ensure_ascii=False, indent=1)

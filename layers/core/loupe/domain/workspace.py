@@ -1,0 +1,79 @@
+"""Names of the objects in the workspace bucket: S3 is the truth, and each name says what it is."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Keys of one project in the workspace bucket."""
+
+    project: str
+
+    @property
+    def root(self) -> str:
+        return f"projects/{self.project}"
+
+    # Labeling jobs
+    @property
+    def jobs(self) -> str:
+        return f"{self.root}/labeling-jobs/"
+
+    def job(self, job: str) -> str:
+        return f"{self.jobs}{job}"
+
+    def input_manifest(self, job: str) -> str:
+        return f"{self.job(job)}/input.manifest"
+
+    def label_categories(self, job: str) -> str:
+        return f"{self.job(job)}/label-categories.json"
+
+    def annotations(self, job: str) -> str:
+        return f"{self.job(job)}/annotations/"
+
+    def annotation(self, job: str, sha256: str, worker: str) -> str:
+        return f"{self.annotations(job)}{sha256}/{worker}.json"
+
+    def output_manifest(self, job: str) -> str:
+        """Ground Truth's own layout: `<S3OutputPath>/<job>/manifests/output/output.manifest`."""
+        return f"{self.job(job)}/manifests/output/output.manifest"
+
+    # Labels
+    @property
+    def all_labels(self) -> str:
+        return f"{self.root}/labels/"
+
+    def labels(self, job: str) -> str:
+        return f"{self.all_labels}{job}.jsonl"
+
+    # Dataset versions
+    @property
+    def datasets(self) -> str:
+        return f"{self.root}/datasets/"
+
+    def dataset(self, version: str) -> str:
+        return f"{self.datasets}{version}/"
+
+    def split(self, version: str, split: str) -> str:
+        return f"{self.dataset(version)}{split}.manifest"
+
+    def dataset_card(self, version: str) -> str:
+        return f"{self.dataset(version)}dataset.json"
+
+    # Images whose key can't be a file path in a training job
+    def image_copy(self, sha256: str) -> str:
+        return f"{self.root}/images/{sha256}"
+
+    # Models
+    @property
+    def models(self) -> str:
+        return f"{self.root}/models/"
+
+    def model(self, version: str) -> str:
+        return f"{self.models}{version}/"
+
+    def evaluation(self, version: str) -> str:
+        return f"{self.model(version)}evaluation.json"
+
+    def outcome(self, version: str) -> str:
+        """What became of a candidate: promoted, rejected or failed, with its numbers."""
+        return f"{self.model(version)}outcome.json"
