@@ -1,0 +1,174 @@
+"""Objects in S3, behind `loupe.ports.StoresObjects`."""
+
+import io
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+from botocore.exceptions import ClientError
+
+from loupe.domain.errors import AlreadyWritten, DomainError, ObjectMissing, StoreUnavailable
+from loupe.ports import StoredObject
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
+
+PART_BYTES = 8 * 1024 * 1024
+"""Size of a part of a multipart upload; S3 wants at least 5 MiB for all but the last."""
+
+_MISSING = {"NoSuchKey", "404", "NoSuchVersion", "NotFound", "MethodNotAllowed"}
+_EXISTS = {"PreconditionFailed", "412", "ConditionalRequestConflict", "409"}
+
+
+class AccessDenied(DomainError):
+    """The role of this function may not do this; the template has to be mended."""
+
+    slug, title = "access-denied", "Loupe is not allowed to reach an object"
+
+
+class S3Objects:
+    """One bucket. Keys are plain text as S3 knows them, never URL-encoded."""
+
+    def __init__(self, client: "S3Client", bucket: str) -> None:
+        self._client = client
+        self._bucket = bucket
+
+    @property
+    def bucket(self) -> str:
+        return self._bucket
+
+    def read(self, key: str, version_id: str | None = None) -> bytes:
+        with self._errors(key):
+            if version_id is None:
+                return self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+            return self._client.get_object(Bucket=self._bucket, Key=key, VersionId=version_id)["Body"].read()
+
+    def open(self, key: str) -> BinaryIO:
+        with self._errors(key):
+            return cast("BinaryIO", self._client.get_object(Bucket=self._bucket, Key=key)["Body"])
+
+    def lines(self, key: str) -> Iterator[str]:
+        with self._errors(key):
+            body = self._client.get_object(Bucket=self._bucket, Key=key)["Body"]
+        for line in body.iter_lines(chunk_size=256 * 1024):
+            yield line.decode()
+
+    def exists(self, key: str) -> bool:
+        try:
+            with self._errors(key):
+                self._client.head_object(Bucket=self._bucket, Key=key)
+        except ObjectMissing:
+            return False
+        return True
+
+    def write(self, key: str, content: bytes, content_type: str = "application/octet-stream") -> None:
+        with self._errors(key):
+            self._client.put_object(Bucket=self._bucket, Key=key, Body=content, ContentType=content_type)
+
+    def write_once(self, key: str, content: bytes, content_type: str = "application/octet-stream") -> None:
+        with self._errors(key):
+            self._client.put_object(
+                Bucket=self._bucket, Key=key, Body=content, ContentType=content_type, IfNoneMatch="*"
+            )
+
+    def write_lines(self, key: str, lines: Iterable[str]) -> None:
+        self._write_parts(key, lines, once=False)
+
+    def write_lines_once(self, key: str, lines: Iterable[str]) -> None:
+        self._write_parts(key, lines, once=True)
+
+    def copy_from(self, source_bucket: str, source_key: str, key: str) -> None:
+        with self._errors(source_key):
+            self._client.copy_object(
+                Bucket=self._bucket, Key=key, CopySource={"Bucket": source_bucket, "Key": source_key}
+            )
+
+    def list(self, prefix: str) -> Iterator[StoredObject]:
+        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
+        with self._errors(prefix):
+            for page in pages:
+                for found in page.get("Contents", []):
+                    yield StoredObject(
+                        found["Key"], found["ETag"].strip('"'), found["Size"], found["LastModified"]
+                    )
+
+    def list_folders(self, prefix: str) -> Iterator[str]:
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self._bucket, Prefix=prefix, Delimiter="/"
+        )
+        with self._errors(prefix):
+            for page in pages:
+                for found in page.get("CommonPrefixes", []):
+                    yield found["Prefix"][len(prefix) : -1]
+
+    def presigned_url(self, key: str, version_id: str | None, expires_in: int) -> str:
+        parameters = {"Bucket": self._bucket, "Key": key}
+        if version_id is not None:
+            parameters["VersionId"] = version_id
+        return self._client.generate_presigned_url("get_object", Params=parameters, ExpiresIn=expires_in)
+
+    def _write_parts(self, key: str, lines: Iterable[str], *, once: bool) -> None:
+        """One request where the text fits a part, otherwise a multipart upload that fails as a whole."""
+        parts = _parts(lines)
+        first = next(parts, b"")
+        second = next(parts, None)
+        if second is None:
+            write = self.write_once if once else self.write
+            write(key, first, "application/x-ndjson")
+            return
+        if once and self.exists(key):  # spares the upload; the condition below is what decides
+            raise AlreadyWritten(f"s3://{self._bucket}/{key} exists already")
+        with self._errors(key):
+            upload = self._client.create_multipart_upload(
+                Bucket=self._bucket, Key=key, ContentType="application/x-ndjson"
+            )["UploadId"]
+            try:
+                done = []
+                for number, part in enumerate(_chain(first, second, parts), start=1):
+                    answer = self._client.upload_part(
+                        Bucket=self._bucket, Key=key, UploadId=upload, PartNumber=number, Body=part
+                    )
+                    done.append({"ETag": answer["ETag"], "PartNumber": number})
+                condition = {"IfNoneMatch": "*"} if once else {}
+                self._client.complete_multipart_upload(
+                    Bucket=self._bucket,
+                    Key=key,
+                    UploadId=upload,
+                    MultipartUpload={"Parts": done},  # type: ignore[typeddict-item]
+                    **condition,
+                )
+            except BaseException:
+                self._client.abort_multipart_upload(Bucket=self._bucket, Key=key, UploadId=upload)
+                raise
+
+    @contextmanager
+    def _errors(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            where = f"s3://{self._bucket}/{key}"
+            if code in _MISSING:
+                raise ObjectMissing(f"{where} is not there") from error
+            if code in _EXISTS:
+                raise AlreadyWritten(f"{where} exists already") from error
+            if code in {"AccessDenied", "403"}:
+                raise AccessDenied(f"{where}: {error}") from error
+            raise StoreUnavailable(f"{where}: {error}") from error
+
+
+def _parts(lines: Iterable[str]) -> Iterator[bytes]:
+    buffer = io.BytesIO()
+    for line in lines:
+        buffer.write(line.encode())
+        if buffer.tell() >= PART_BYTES:
+            yield buffer.getvalue()
+            buffer = io.BytesIO()
+    if buffer.tell():
+        yield buffer.getvalue()
+
+
+def _chain(first: bytes, second: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    yield first
+    yield second
+    yield from rest

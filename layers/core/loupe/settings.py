@@ -1,0 +1,110 @@
+"""What each function reads from its environment, validated on first use.
+
+One model a function; a test compares the fields with that function's variables in template.yaml.
+"""
+
+import os
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+Name = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
+Arn = Annotated[str, StringConstraints(pattern=r"^arn:[a-z0-9-]+:[a-z0-9-]+:[^ ]*$")]
+Url = Annotated[str, StringConstraints(pattern=r"^https?://")]
+
+
+class MissingSettings(RuntimeError):
+    """The environment lacks a variable, or holds one that can't be used; the message names it."""
+
+
+class Settings(BaseModel):
+    """Reads its fields from environment variables of the same name in upper case."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """Raises `MissingSettings`."""
+        found: dict[str, Any] = {
+            name: os.environ[name.upper()] for name in cls.model_fields if name.upper() in os.environ
+        }
+        try:
+            return cls.model_validate(found)
+        except ValidationError as error:
+            problems = "; ".join(
+                f"{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()
+            )
+            raise MissingSettings(f"environment of {cls.__name__}: {problems}") from error
+
+
+class IndexSettings(Settings):
+    """For functions that only read the index."""
+
+    index_table: Name
+
+
+class RegisterImagesSettings(IndexSettings):
+    raw_data_bucket: Name
+    event_bus_name: Name
+
+
+class StartLabelingSettings(IndexSettings):
+    raw_data_bucket: Name
+    workspace_bucket: Name
+    event_bus_name: Name
+
+
+class LabelingApiSettings(StartLabelingSettings):
+    pass
+
+
+class ConsolidateAnnotationsSettings(StartLabelingSettings):
+    pass
+
+
+class ServePagesSettings(Settings):
+    user_pool_client_id: Name
+    cognito_endpoint: Url
+    raw_data_bucket: Name
+
+
+class BuildDatasetSettings(IndexSettings):
+    raw_data_bucket: Name
+    workspace_bucket: Name
+
+
+class PlanTrainingSettings(BuildDatasetSettings):
+    stack_name: Name
+    sagemaker_role_arn: Arn
+    training_image: Name
+    inference_image: Name
+
+
+class EvaluateCandidateSettings(IndexSettings):
+    workspace_bucket: Name
+
+
+class SmokeTestEndpointSettings(Settings):
+    raw_data_bucket: Name
+    workspace_bucket: Name
+
+
+class ConcludeTrainingSettings(IndexSettings):
+    workspace_bucket: Name
+    event_bus_name: Name
+
+
+class PredictSettings(IndexSettings):
+    raw_data_bucket: Name
+    champion_cache_seconds: Annotated[float, Field(ge=0, le=60)] = 2.0
+
+
+class DescribeProjectSettings(IndexSettings):
+    pass
+
+
+class ReconcileSettings(IndexSettings):
+    raw_data_bucket: Name
+    workspace_bucket: Name
+    event_bus_name: Name
+    ingest_queue_url: Url
