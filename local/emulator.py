@@ -1,0 +1,540 @@
+"""All that touches MiniStack's internals: how it is configured, extended, saved and asked for.
+
+MiniStack reads its settings from the environment when its modules are imported, so `Emulator` sets them
+first and imports after. Written for the version pinned in requirements.txt; an upgrade is checked here.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import hashlib
+import importlib
+import json
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from local.home import ACCOUNT_ID, HOST, REGION, Credentials, Home, endpoint_url
+from local.snapshots import Snapshots
+
+logger = logging.getLogger("loupe.local")
+
+Permission = tuple[str, str, dict[str, str]]
+
+_OPTIMIZED_DENIALS = {
+    "dynamodb": "DynamoDB.AccessDeniedException",
+    "events": "EventBridge.AmazonEventBridgeException",
+    "lambda": "Lambda.AWSLambdaException",
+    "sagemaker": "SageMaker.AmazonSageMakerException",
+    "sns": "SNS.AuthorizationErrorException",
+    "sqs": "SQS.AmazonSQSException",
+}
+_S3_ACTIONS = {"HeadObject": "GetObject", "ListObjectsV2": "ListBucket", "CopyObject": "PutObject"}
+
+# ASGI, https://asgi.readthedocs.io/en/latest/specs/main.html
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+_BLOB_FROM = 64 * 1024
+# MiniStack's own unsigned helpers would let any web page wipe or read a local cloud; these two are harmless,
+# and the two last are CloudFormation's own.
+_OPEN_HELPERS = (
+    "/_ministack/health",
+    "/_ministack/ready",
+    "/_ministack/cfn-response/",
+    "/_ministack/cfn-signal/",
+)
+_HELPERS = ("/_ministack/", "/_localstack/", "/_aws/sqs", "/_aws/ses", "/_aws/sns")
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request to an added service, its signature already checked and its action authorized."""
+
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def operation(self) -> str:
+        """The operation of a JSON protocol request (`X-Amz-Target`)."""
+        return self.headers.get("x-amz-target", "").rpartition(".")[2]
+
+
+@dataclass(frozen=True)
+class Response:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True)
+class AddedService:
+    """A service that MiniStack lacks.
+
+    `name` is also its signing name; `data_plane` names a second endpoint with the same signing name, told
+    apart by its path. `resource` gives the ARN that a request is authorized against, `passed_roles` the
+    roles that it hands over (`iam:PassRole`).
+    """
+
+    name: str
+    target_prefix: str
+    handle: Callable[[Request], Awaitable[Response]]
+    resource: Callable[[Request], str]
+    passed_roles: Callable[[Request], list[str]]
+    sdk_name: str
+    error_names: Mapping[str, str]
+    data_plane: str | None = None
+    data_plane_path: str = ""
+
+
+@dataclass(frozen=True)
+class Denial:
+    """Why IAM refuses a call, in AWS's words."""
+
+    message: str
+
+
+class Emulator:
+    """MiniStack in this process, with its state in a home folder."""
+
+    def __init__(self, home: Home, port: int, credentials: Credentials) -> None:
+        self._home = home
+        self._configure(port, credentials)
+        self._app = _module("app")
+        self._actions = _module("core.iam_actions")
+        self._evaluator = _module("core.iam_evaluator")
+        self._persistence = _module("core.persistence")
+        self._responses = _module("core.responses")
+        self._states = _module("services.stepfunctions")
+        self._lambda = _module("services.lambda_svc")
+        self._sts = _module("services.sts")
+        self._iam = _module("services.iam")
+        self.endpoint_url = endpoint_url(port)
+        self._added: dict[str, AddedService] = {}
+        self._requests_seen = 0
+        self._requests_saved = 0
+        self._snapshots = Snapshots(home.state, self._write_state)
+        self._keep_big_values_in_files()
+        self._keep_sessions()
+        self._enforce_state_machine_roles()
+        # The pictures replace the emulator's own saving at shutdown.
+        self._app._build_persistence_save_dict, self._saved_services = dict, self._app._build_persistence_save_dict
+        self._persistence.STATE_DIR = str(self._snapshots.current or home.state)
+
+    def _configure(self, port: int, credentials: Credentials) -> None:
+        tempfile.tempdir = str(self._home.temporary)
+        os.environ.update(
+            AUTH="true",
+            AWS_ACCESS_KEY_ID=credentials.access_key_id,
+            AWS_SECRET_ACCESS_KEY=credentials.secret_access_key,
+            BIND_HOST=HOST,
+            DOCKER_HOST="unix:///nonexistent",
+            GATEWAY_PORT=str(port),
+            IOT_MTLS_ENABLED="0",
+            LAMBDA_EXECUTOR="local",
+            LOG_LEVEL="INFO",
+            MINISTACK_ACCOUNT_ID=ACCOUNT_ID,
+            MINISTACK_HOST=HOST,
+            MINISTACK_REGION=REGION,
+            PERSIST_STATE="1",
+            S3_DATA_DIR=str(self._home.objects),
+            S3_PERSIST="1",
+            SFTP_ENABLED="0",
+            STATE_DIR=str(self._home.state),
+            TMPDIR=str(self._home.temporary),
+        )
+
+    # -- requests ----------------------------------------------------------------------------------
+
+    async def application(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The ASGI application to serve."""
+        if scope["type"] == "http":
+            path = scope["path"]
+            if path.startswith(_HELPERS) and not path.startswith(_OPEN_HELPERS):
+                await send({"type": "http.response.start", "status": 404, "headers": []})
+                await send({"type": "http.response.body", "body": b""})
+                return
+            self._requests_seen += 1
+        await self._app.app(scope, receive, send)
+
+    def add(self, service: AddedService) -> None:
+        """Make `service` answer signed requests, authorized by IAM, and Step Functions tasks."""
+        self._added[service.name] = service
+        names = [service.name] + ([service.data_plane] if service.data_plane else [])
+        router = _module("core.router")
+        for name in names:
+            self._app.SERVICE_REGISTRY[name] = {"module": name}
+            self._app.SERVICE_HANDLERS[name] = self._handler(service)
+            self._actions.SERVICE_TO_IAM_NAMESPACE[name] = service.name
+            router.SERVICE_PATTERNS[name] = {}
+        router.SERVICE_PATTERNS[service.name] = {"target_prefixes": [service.target_prefix]}
+        if service.data_plane:
+            self._actions._BOTOCORE_SERVICE_MAP[service.data_plane] = [service.data_plane]
+            self._route_data_plane(service, service.data_plane)
+        self._authorize_resources(service, names)
+        self._states._AWS_SDK_SERVICE_MAP[service.name] = {
+            "target_prefix": service.target_prefix,
+            "protocol": "json",
+        }
+        self._states._AWS_SDK_ERROR_PREFIX[service.name] = service.sdk_name
+        self._states._AWS_SDK_ERROR_CODE_OVERRIDES[service.name] = service.error_names
+
+    def _handler(self, service: AddedService) -> Callable[..., Awaitable[tuple[int, dict[str, str], bytes]]]:
+        async def handle(
+            _method: str,
+            path: str,
+            headers: dict[str, str],
+            body: bytes | str,
+            query: dict[str, Any],
+        ) -> tuple[int, dict[str, str], bytes]:
+            request = Request(path, headers, body.encode() if isinstance(body, str) else body)
+            for role in service.passed_roles(request):
+                denial = self._denied_pass_role(role, f"{service.name}.amazonaws.com", headers, query)
+                if denial is not None:
+                    error = {"__type": "AccessDeniedException", "message": denial.message}
+                    return 400, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps(error).encode()
+            response = await service.handle(request)
+            return response.status, dict(response.headers), response.body
+
+        return handle
+
+    def _route_data_plane(self, service: AddedService, data_plane: str) -> None:
+        detect = self._app.detect_service
+
+        def detect_service(method: str, path: str, headers: dict[str, str], query: dict[str, Any]) -> Any:
+            found = detect(method, path, headers, query)
+            if found == service.name and path.startswith(service.data_plane_path):
+                return data_plane
+            return found
+
+        self._app.detect_service = detect_service
+
+    def _authorize_resources(self, service: AddedService, names: list[str]) -> None:
+        extract = self._actions.extract_resource_arn
+
+        def extract_resource_arn(
+            name: str, method: str, path: str, headers: dict[str, str], body: bytes, *rest: Any
+        ) -> Any:
+            if name in names:
+                return service.resource(Request(path, headers, body))
+            return extract(name, method, path, headers, body, *rest)
+
+        self._actions.extract_resource_arn = extract_resource_arn
+
+    def _denied_pass_role(
+        self, role: str, to: str, headers: Mapping[str, str], query: Mapping[str, Any]
+    ) -> Denial | None:
+        key = _module("core.router").extract_access_key_id(headers, query)
+        if self._evaluator.is_root_access_key(key):
+            # The administrator, or a Step Functions task, whose own role was checked before.
+            return None
+        context = {"iam:PassedToService": to}
+        denied = self._evaluator.enforce(
+            key, "iam:PassRole", "iam", REGION, resource_arn=role, service_context=context
+        )
+        return Denial(_not_authorized(denied.principal_arn, "iam:PassRole", role)) if denied else None
+
+    # -- what services ask of each other -----------------------------------------------------------
+
+    def publish(self, detail_type: str, resource: str, detail: Mapping[str, Any]) -> None:
+        """Send an event of source `aws.sagemaker` to the default bus."""
+        entry = {
+            "Source": "aws.sagemaker",
+            "DetailType": detail_type,
+            "Detail": json.dumps(detail),
+            "Resources": [resource],
+        }
+        with self._scope():
+            _module("services.eventbridge")._put_events({"Entries": [entry]}, allow_aws_source=True)
+
+    def write_log(self, group: str, stream: str, lines: list[str]) -> None:
+        """Append lines to a CloudWatch log stream, which comes into being with its first line."""
+        now = int(time.time() * 1000)
+        logs = _module("services.cloudwatch_logs")
+        events = [{"timestamp": now, "message": line} for line in lines]
+        with self._scope():
+            logs._create_log_group({"logGroupName": group})
+            logs._create_log_stream({"logGroupName": group, "logStreamName": stream})
+            logs._put_log_events({"logGroupName": group, "logStreamName": stream, "logEvents": events})
+
+    def role_credentials(self, role_arn: str, service: str, session_name: str) -> dict[str, str] | None:
+        """Temporary keys of a role, as arguments of a boto3 client; None if `service` may not assume it."""
+        name = role_arn.rpartition("/")[2]
+        if not self._trusts(name, service):
+            return None
+        digest = hashlib.sha256(f"{role_arn}:{session_name}".encode() + os.urandom(16)).hexdigest()
+        key, secret, token = f"ASIA{digest[:16].upper()}", digest[16:56], digest
+        session = {
+            "Arn": f"arn:aws:sts::{ACCOUNT_ID}:assumed-role/{name}/{session_name[:64]}",
+            "UserId": f"{name}:{session_name[:64]}",
+            "SecretAccessKey": secret,
+            "SessionToken": token,
+            "Expiration": time.time() + 12 * 3600,
+        }
+        self._sts.register_session(key, session)
+        return {"aws_access_key_id": key, "aws_secret_access_key": secret, "aws_session_token": token}
+
+    def _trusts(self, role_name: str, service: str) -> bool:
+        role = self._iam._roles.get_scoped(ACCOUNT_ID, None, role_name)
+        document = role and role.get("AssumeRolePolicyDocument")
+        if not document:
+            return False
+        statements = json.loads(document)["Statement"] if isinstance(document, str) else document["Statement"]
+        return any(
+            statement.get("Effect") == "Allow"
+            and self._evaluator._service_principal_matches(statement.get("Principal"), service)
+            for statement in ([statements] if isinstance(statements, dict) else statements)
+        )
+
+    def denied(
+        self, role_arn: str, action: str, resource: str, context: Mapping[str, Any] | None = None
+    ) -> Denial | None:
+        """Whether IAM keeps the holder of a role from an action."""
+        name = role_arn.rpartition("/")[2]
+        principal = f"arn:aws:sts::{ACCOUNT_ID}:assumed-role/{name}/local-cloud"
+        evaluator = self._evaluator
+        asked = evaluator.EvalContext(
+            principal_arn=principal,
+            principal_type="AssumedRole",
+            principal_account=ACCOUNT_ID,
+            action=action,
+            resource_arn=resource,
+            region=REGION,
+            service_context={key.lower(): value for key, value in (context or {}).items()},
+        )
+        with self._scope():
+            policies = evaluator._gather_role_policies(name, ACCOUNT_ID)
+            limits = evaluator._permissions_boundary(self._iam._roles, name, ACCOUNT_ID)
+            result = evaluator.evaluate(asked, policies, *limits)
+        return None if result.decision == "Allow" else Denial(_not_authorized(principal, action, resource))
+
+    @contextmanager
+    def _scope(self) -> Iterator[None]:
+        with self._responses.request_scope(ACCOUNT_ID, REGION):
+            yield
+
+    # -- Step Functions ----------------------------------------------------------------------------
+
+    def add_task(self, resource: str, run: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> None:
+        """Make a Task state's `Resource` (without `.sync`) call `run` with its arguments.
+
+        `run` blocks until the task is done and raises `TaskError` when it fails.
+        """
+
+        def dispatch(_resource: str, arguments: Mapping[str, Any]) -> Any:
+            return self._run_task(run, arguments)
+
+        self._states._SERVICE_DISPATCH[resource] = dispatch
+
+    def _run_task(
+        self, run: Callable[[Mapping[str, Any]], Mapping[str, Any]], arguments: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        try:
+            return run(arguments)
+        except TaskError as error:
+            raise self._states._ExecutionError(error.name, error.cause) from error
+
+    def _enforce_state_machine_roles(self) -> None:
+        """MiniStack lets state machines do anything; on AWS they may do what their role allows."""
+        states = self._states
+        role_of_execution: contextvars.ContextVar[str] = contextvars.ContextVar("state_machine_role", default="")
+        execute, invoke = states._execute_task, states._invoke_resource
+
+        def execute_task(state: Any, data: Any, execution: Any, context: Any) -> Any:
+            machine = states._state_machines.get((execution or {}).get("stateMachineArn", "")) or {}
+            token = role_of_execution.set(machine.get("roleArn", ""))
+            try:
+                return execute(state, data, execution, context)
+            finally:
+                role_of_execution.reset(token)
+
+        def invoke_resource(resource: str, arguments: Any) -> Any:
+            role = role_of_execution.get()
+            for action, target, context in self._task_permissions(resource, arguments):
+                denial = self.denied(role, action, target, context)
+                if denial is not None:
+                    raise states._ExecutionError(self._access_denied_name(resource), denial.message)
+            return invoke(resource, arguments)
+
+        states._execute_task, states._invoke_resource = execute_task, invoke_resource
+
+    def _task_permissions(self, resource: str, arguments: Any) -> list[Permission]:
+        """The actions, resources and condition keys that a Task state's role must be allowed."""
+        given: Mapping[str, Any] = arguments if isinstance(arguments, Mapping) else {}
+        function = self._states._extract_lambda_ref(resource)
+        if function:
+            return [("lambda:InvokeFunction", resource, {})]
+        parts = resource.split(":")
+        if len(parts) < 7 or parts[5] == "aws-sdk":
+            return self._sdk_permissions(parts[6].lower(), parts[7].partition(".")[0], given)
+        service, action, wait = parts[5], parts[6].partition(".")[0], parts[6].endswith(".sync")
+        if service in self._added:
+            return self._added_permissions(self._added[service], _operation(action), given, wait=wait)
+        match service:
+            case "lambda":
+                return [("lambda:InvokeFunction", _function_arn(str(given.get("FunctionName", ""))), {})]
+            case "events":
+                buses = [str(entry.get("EventBusName", "default")) for entry in given.get("Entries", [])]
+                return [("events:PutEvents", _arn("events", f"event-bus/{bus}", bus), {}) for bus in buses]
+            case "sns":
+                return [("sns:Publish", str(given.get("TopicArn", "*")), {})]
+            case "sqs":
+                queue = str(given.get("QueueUrl", "")).rpartition("/")[2]
+                return [("sqs:SendMessage", _arn("sqs", queue), {})]
+            case "states":
+                return [("states:StartExecution", str(given.get("StateMachineArn", "*")), {})]
+            case _:
+                return self._sdk_permissions(service, action, given)
+
+    def _sdk_permissions(self, service: str, action: str, given: Mapping[str, Any]) -> list[Permission]:
+        operation = _operation(action)
+        if service in self._added:
+            return self._added_permissions(self._added[service], operation, given, wait=False)
+        if service == "s3":
+            return [_s3_permission(operation, given)]
+        if service == "lambda":
+            return [(f"lambda:{operation}", _function_arn(str(given.get("FunctionName", ""))), {})]
+        key = self._states._AWS_SDK_SERVICE_MAP.get(service, {}).get("service_key", service)
+        namespace = self._actions.SERVICE_TO_IAM_NAMESPACE.get(key, key)
+        headers = {"x-amz-target": f"x.{operation}"}
+        target = self._actions.extract_resource_arn(
+            key, "POST", "/", headers, json.dumps(given).encode(), dict(given), REGION, ACCOUNT_ID
+        )
+        return [(f"{namespace}:{operation}", target, {})]
+
+    def _added_permissions(
+        self, service: AddedService, operation: str, given: Mapping[str, Any], *, wait: bool
+    ) -> list[Permission]:
+        target = f"{service.target_prefix}.{operation}"
+        request = Request("/", {"x-amz-target": target}, json.dumps(given).encode())
+        resource = service.resource(request)
+        passed_to = {"iam:PassedToService": f"{service.name}.amazonaws.com"}
+        permissions: list[Permission] = [(f"{service.name}:{operation}", resource, {})]
+        permissions += [("iam:PassRole", role, passed_to) for role in service.passed_roles(request)]
+        if wait:
+            # `.sync` describes and stops the job, marks it with a tag, and hears of its end by a managed rule.
+            job = operation.removeprefix("Create")
+            rule = _arn("events", f"rule/StepFunctionsGetEventsForSageMaker{job}sRule")
+            permissions += [(f"{service.name}:{verb}", resource, {}) for verb in (f"Describe{job}", f"Stop{job}")]
+            permissions += [(f"{service.name}:AddTags", resource, {})]
+            permissions += [(f"events:{verb}", rule, {}) for verb in ("PutTargets", "PutRule", "DescribeRule")]
+        return permissions
+
+    def _access_denied_name(self, resource: str) -> str:
+        """The error that a task fails with when its role may not make the call."""
+        if ":aws-sdk:" in resource:
+            service = resource.split(":")[6].lower()
+            prefix = self._states._AWS_SDK_ERROR_PREFIX.get(service, service.capitalize())
+            return f"{prefix}.{prefix}Exception"
+        service = "lambda" if ":lambda:" in resource else resource.split(":")[5]
+        return _OPTIMIZED_DENIALS.get(service, "States.TaskFailed")
+
+    # -- state -------------------------------------------------------------------------------------
+
+    def save_in_background(self) -> None:
+        """Save the state if there were requests since the last time; returns at once."""
+        if self._snapshots.is_due() and self._requests_seen != self._requests_saved:
+            self._requests_saved = self._requests_seen
+            self._snapshots.take_in_background()
+
+    def save(self) -> None:
+        """Save the state; returns when it is on disk."""
+        self._snapshots.take()
+
+    def _write_state(self, directory: Path) -> None:
+        blobs_in_use: set[str] = set()
+        prune = self._lambda._prune_orphan_code_blobs
+        self._lambda._prune_orphan_code_blobs = blobs_in_use.update
+        try:
+            for name, get_state in self._saved_services().items():
+                state = get_state()
+                if state is None:
+                    continue
+                version = self._persistence._state_format_version(name)
+                text = json.dumps(
+                    {"__ministack_format__": version, "payload": state}, default=self._persistence._json_default
+                )
+                draft = directory / f"{name}.new"
+                draft.write_text(text, encoding="utf-8")
+                draft.replace(directory / f"{name}.json")
+        finally:
+            self._lambda._prune_orphan_code_blobs = prune
+
+    def _keep_big_values_in_files(self) -> None:
+        """A layer of 60 MB is written once, and not as base64 into every picture."""
+        folder = self._home.state / "blobs"
+        folder.mkdir(exist_ok=True)
+        default, hook = self._persistence._json_default, self._persistence._json_object_hook
+
+        def json_default(value: Any) -> Any:
+            if not isinstance(value, bytes | bytearray) or len(value) < _BLOB_FROM:
+                return default(value)
+            name = hashlib.sha256(value).hexdigest()
+            if not (folder / name).exists():
+                draft = folder / f"{name}.new"
+                draft.write_bytes(value)
+                draft.replace(folder / name)
+            return {"__blob__": name}
+
+        def json_object_hook(value: dict[str, Any]) -> Any:
+            return (folder / value["__blob__"]).read_bytes() if "__blob__" in value else hook(value)
+
+        self._persistence._json_default = json_default
+        self._persistence._json_object_hook = json_object_hook
+
+    def _keep_sessions(self) -> None:
+        """Temporary keys stay good over a restart, as on AWS: a page's presigned image URLs go on working."""
+
+        def get_state() -> dict[str, Any]:
+            now = time.time()
+            return {k: s for k, s in list(self._sts._sessions.items()) if s.get("Expiration", now + 1) > now}
+
+        self._sts.get_state = get_state
+        self._sts.load_persisted_state = self._sts._sessions.update
+
+
+class TaskError(Exception):
+    """A Step Functions task failed with this error name and cause."""
+
+    def __init__(self, name: str, cause: str) -> None:
+        super().__init__(f"{name}: {cause}")
+        self.name = name
+        self.cause = cause
+
+
+def _module(name: str) -> Any:
+    """One of MiniStack's modules; they carry no types."""
+    return importlib.import_module(f"ministack.{name}")
+
+
+def _not_authorized(principal: str, action: str, resource: str) -> str:
+    return (
+        f"User: {principal} is not authorized to perform: {action} on resource: {resource} "
+        f"because no identity-based policy allows the {action} action"
+    )
+
+
+
+def _operation(action: str) -> str:
+    return action[:1].upper() + action[1:]
+
+
+def _arn(service: str, resource: str, given: str = "") -> str:
+    return given if given.startswith("arn:") else f"arn:aws:{service}:{REGION}:{ACCOUNT_ID}:{resource}"
+
+
+def _function_arn(name: str) -> str:
+    return _arn("lambda", f"function:{name}", name)
+
+
+def _s3_permission(operation: str, given: Mapping[str, Any]) -> Permission:
+    key = f"/{given['Key']}" if "Key" in given else ""
+    return f"s3:{_S3_ACTIONS.get(operation, operation)}", f"arn:aws:s3:::{given.get('Bucket', '')}{key}", {}

@@ -1,0 +1,44 @@
+"""Runs a command that must not outlive the process that started it.
+
+    python guard.py COMMAND [ARGUMENT ...]
+
+The command gets a process group of its own. As soon as this program's standard input closes, which the
+kernel does even for a parent that was killed with SIGKILL, the whole group is killed: data loader
+workers and other grandchildren included. SIGTERM is passed on, and the exit status is the command's own
+(128 + number for a signal, as a shell has it).
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from types import FrameType
+
+
+def main(command: list[str]) -> int:
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)  # noqa: S603
+
+    def kill_group(number: int) -> None:
+        try:
+            os.killpg(child.pid, number)
+        except ProcessLookupError:
+            pass
+
+    def watch_parent() -> None:
+        sys.stdin.buffer.read()
+        kill_group(signal.SIGKILL)
+
+    def pass_on(number: int, _frame: FrameType | None) -> None:
+        kill_group(number)
+
+    signal.signal(signal.SIGTERM, pass_on)
+    threading.Thread(target=watch_parent, daemon=True).start()
+    status = child.wait()
+    kill_group(signal.SIGKILL)
+    return status if status >= 0 else 128 - status
+
+
+if __name__ == "__main__":
+    sys.stdout.flush()
+    os._exit(main(sys.argv[1:]))

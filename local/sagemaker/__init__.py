@@ -1,0 +1,1 @@
+"""SageMaker for the local cloud: training jobs that train, endpoints that serve, model packages."""

@@ -1,0 +1,122 @@
+"""The server process of the local cloud: the emulator with the services that it lacks, until it is told to end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import shutil
+import signal
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TextIO
+
+from hypercorn.asyncio import serve
+from hypercorn.config import Config
+
+from local.emulator import Emulator
+from local.home import HOST, Home
+from local.sagemaker.service import SageMaker
+
+_SAVE_EVERY = 0.5
+_GRACE = 5.0
+_LOCKED_WITHIN = 30.0
+
+logger = logging.getLogger("loupe.local")
+
+
+def run(home: Home, port: int, *, tied: bool) -> None:
+    """Serve until SIGTERM or SIGINT, and also until standard input closes if `tied`.
+
+    Raises BlockingIOError if another server runs in this folder, OSError if the port is taken.
+    """
+    home.create()
+    with home.lock_file.open("a+", encoding="utf-8") as lock:
+        _lock(lock)
+        _check_port(port)
+        lock.truncate(0)
+        lock.write(json.dumps({"pid": os.getpid(), "port": port, "started_at": time.time()}))
+        lock.flush()
+        _empty(home.temporary)
+        emulator = Emulator(home, port, home.credentials())
+        sagemaker = SageMaker(home.sagemaker, emulator)
+        sagemaker.register()
+        try:
+            asyncio.run(_serve(emulator, sagemaker, port, tied=tied))
+        finally:
+            sagemaker.stop()
+            emulator.save()
+    # Worker threads of the emulator may still wait for something; nothing that they do counts any more.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+async def _serve(emulator: Emulator, sagemaker: SageMaker, port: int, *, tied: bool) -> None:
+    ending = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ending.set)
+    if tied:
+        threading.Thread(target=_end_with_parent, args=(loop, ending), daemon=True).start()
+    config = Config()
+    config.bind = [f"{HOST}:{port}"]
+    config.keep_alive_timeout = 75
+    config.graceful_timeout = _GRACE
+    config.errorlog = logging.getLogger("hypercorn.error")
+    chores = asyncio.create_task(_chores(emulator, sagemaker, port, ending))
+    await serve(emulator.application, config, shutdown_trigger=ending.wait)  # type: ignore[arg-type]
+    await chores
+
+
+async def _chores(emulator: Emulator, sagemaker: SageMaker, port: int, ending: asyncio.Event) -> None:
+    """Resume what ran when the cloud went down, once it answers; then save every now and then."""
+    while not ending.is_set() and not await asyncio.to_thread(_answers, port):
+        await asyncio.sleep(0.05)
+    sagemaker.resume()
+    while not ending.is_set():
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(ending.wait(), _SAVE_EVERY)
+        if not ending.is_set():
+            emulator.save_in_background()
+
+
+def _lock(file: TextIO) -> None:
+    """Waits a little: a killed server's last snapshot may still be on its way to the disk."""
+    deadline = time.monotonic() + _LOCKED_WITHIN
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((HOST, port)) == 0
+
+
+def _check_port(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((HOST, port))
+
+
+def _end_with_parent(loop: asyncio.AbstractEventLoop, ending: asyncio.Event) -> None:
+    sys.stdin.buffer.read()
+    loop.call_soon_threadsafe(ending.set)
+
+
+def _empty(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700)
