@@ -13,6 +13,7 @@ from botocore.config import Config
 
 from loupe.adapters.events import EventBridgeEvents
 from loupe.adapters.objects import S3Objects
+from loupe.settings import ServePagesSettings
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
@@ -23,6 +24,9 @@ _STANDARD = Config(
 )
 
 
+_S3_HOSTS = {"addressing_style": "virtual", "us_east_1_regional_endpoint": "regional"}
+
+
 def utc_now() -> datetime:
     """The clock of every adapter and use case."""
     return datetime.now(UTC)
@@ -30,8 +34,9 @@ def utc_now() -> datetime:
 
 @cache
 def _s3() -> "S3Client":
-    # Signature version 4 with path-style-or-virtual addressing left to botocore; presigned URLs need v4.
-    return boto3.client("s3", config=_STANDARD.merge(Config(signature_version="s3v4")))
+    # Presigned URLs need signature version 4 and the region's own host name, or browsers are redirected.
+    presigning = Config(signature_version="s3v4", s3=_S3_HOSTS)
+    return boto3.client("s3", config=_STANDARD.merge(presigning))
 
 
 @cache
@@ -47,3 +52,9 @@ def _objects(bucket: str) -> S3Objects:
 @cache
 def _events(bus: str) -> EventBridgeEvents:
     return EventBridgeEvents(boto3.client("events", config=_STANDARD), bus)
+
+
+@cache
+def serve_pages_settings() -> ServePagesSettings:
+    """For serve_pages."""
+    return ServePagesSettings.from_environment()

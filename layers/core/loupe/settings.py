@@ -46,6 +46,7 @@ class IndexSettings(Settings):
 class RegisterImagesSettings(IndexSettings):
     raw_data_bucket: Name
     event_bus_name: Name
+    ingest_dead_letter_queue_url: Url
 
 
 class StartLabelingSettings(IndexSettings):
@@ -63,9 +64,10 @@ class ConsolidateAnnotationsSettings(StartLabelingSettings):
 
 
 class ServePagesSettings(Settings):
+    aws_region: Name
     user_pool_client_id: Name
     cognito_endpoint: Url
-    raw_data_bucket: Name
+    image_origin: Url
 
 
 class BuildDatasetSettings(IndexSettings):

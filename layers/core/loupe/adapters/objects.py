@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from botocore.exceptions import ClientError
@@ -12,6 +13,7 @@ from loupe.ports import StoredObject
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
+    from mypy_boto3_s3.type_defs import CompletedPartTypeDef
 
 PART_BYTES = 8 * 1024 * 1024
 """Size of a part of a multipart upload; S3 wants at least 5 MiB for all but the last."""
@@ -123,20 +125,16 @@ class S3Objects:
                 Bucket=self._bucket, Key=key, ContentType="application/x-ndjson"
             )["UploadId"]
             try:
-                done = []
+                done: list[CompletedPartTypeDef] = []
                 for number, part in enumerate(_chain(first, second, parts), start=1):
                     answer = self._client.upload_part(
                         Bucket=self._bucket, Key=key, UploadId=upload, PartNumber=number, Body=part
                     )
                     done.append({"ETag": answer["ETag"], "PartNumber": number})
-                condition = {"IfNoneMatch": "*"} if once else {}
-                self._client.complete_multipart_upload(
-                    Bucket=self._bucket,
-                    Key=key,
-                    UploadId=upload,
-                    MultipartUpload={"Parts": done},  # type: ignore[typeddict-item]
-                    **condition,
-                )
+                complete = self._client.complete_multipart_upload
+                if once:
+                    complete = partial(complete, IfNoneMatch="*")
+                complete(Bucket=self._bucket, Key=key, UploadId=upload, MultipartUpload={"Parts": done})
             except BaseException:
                 self._client.abort_multipart_upload(Bucket=self._bucket, Key=key, UploadId=upload)
                 raise

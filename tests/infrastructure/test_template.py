@@ -1,0 +1,165 @@
+"""Rules of the template that no linter knows."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loupe import settings
+
+Resources = dict[str, Any]
+
+
+def statements(properties: dict[str, Any]) -> list[dict[str, Any]]:
+    found = []
+    for policy in properties.get("Policies", []):
+        if isinstance(policy, dict):  # a user pool's Policies are something else
+            found += policy["Statement"] if "Statement" in policy else policy["PolicyDocument"]["Statement"]
+    return found
+
+
+def as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def test_each_function_folder_has_its_function_and_each_function_its_folder(
+    functions: Resources, root: Path
+) -> None:
+    handlers = {properties["Handler"] for properties in functions.values()}
+    folders = {f"{path.parent.name}.handler.handler" for path in root.glob("functions/*/handler.py")}
+    assert handlers == folders
+
+
+def test_each_function_gets_exactly_the_variables_that_its_settings_read(functions: Resources) -> None:
+    for name, properties in functions.items():
+        model = getattr(settings, name.removesuffix("Function") + "Settings")
+        given = set(properties.get("Environment", {}).get("Variables", {}))
+        required = {
+            field.upper()
+            for field, info in model.model_fields.items()
+            if info.is_required() and field != "aws_region"  # Lambda sets AWS_REGION itself
+        }
+        known = {field.upper() for field in model.model_fields}
+        assert required <= given <= known, name
+
+
+def test_each_function_has_a_log_group_of_its_own_with_retention(
+    functions: Resources, resources: Resources
+) -> None:
+    groups = [properties["LoggingConfig"]["LogGroup"]["Ref"] for properties in functions.values()]
+    assert len(set(groups)) == len(groups)
+    for group in groups:
+        assert resources[group]["Properties"]["RetentionInDays"]
+
+
+def test_whatever_is_invoked_asynchronously_has_dead_letters(functions: Resources) -> None:
+    for name, properties in functions.items():
+        kinds = {event["Type"] for event in properties.get("Events", {}).values()}
+        if kinds & {"EventBridgeRule", "Schedule"}:
+            assert properties["EventInvokeConfig"]["DestinationConfig"]["OnFailure"]["Destination"], name
+        for event in properties.get("Events", {}).values():
+            if event["Type"] == "EventBridgeRule":
+                assert event["Properties"]["DeadLetterConfig"]["Arn"], name
+
+
+def test_each_rule_has_dead_letters_for_each_target(resources: Resources) -> None:
+    rules = [r["Properties"] for r in resources.values() if r["Type"] == "AWS::Events::Rule"]
+    assert rules
+    for rule in rules:
+        assert all(target["DeadLetterConfig"]["Arn"] for target in rule["Targets"])
+
+
+def test_each_dead_letter_queue_has_an_alarm_and_keeps_messages_for_two_weeks(resources: Resources) -> None:
+    queues = {name for name, r in resources.items() if name.endswith("DeadLetterQueue")}
+    watched = {
+        dimension["Value"]["Fn::GetAtt"][0]
+        for r in resources.values()
+        if r["Type"] == "AWS::CloudWatch::Alarm"
+        for dimension in r["Properties"]["Dimensions"]
+        if isinstance(dimension["Value"], dict) and "Fn::GetAtt" in dimension["Value"]
+    }
+    assert queues
+    assert queues <= watched
+    assert all(resources[q]["Properties"]["MessageRetentionPeriod"] == 1209600 for q in queues)
+
+
+def test_the_ingest_queue_hides_a_message_six_times_as_long_as_its_function_may_run(
+    resources: Resources, functions: Resources
+) -> None:
+    visibility = resources["IngestQueue"]["Properties"]["VisibilityTimeout"]
+    assert visibility >= 6 * functions["RegisterImagesFunction"]["Timeout"]
+
+
+def test_no_role_may_do_everything(resources: Resources) -> None:
+    for name, resource in resources.items():
+        for statement in statements(resource["Properties"]):
+            for action in as_list(statement["Action"]):
+                assert "*" not in action, (name, action)
+
+
+def test_roles_are_passed_to_sagemaker_only(resources: Resources) -> None:
+    for name, resource in resources.items():
+        for statement in statements(resource["Properties"]):
+            if "iam:PassRole" in as_list(statement["Action"]):
+                assert statement["Resource"] != "*", name
+                assert (
+                    statement["Condition"]["StringEquals"]["iam:PassedToService"] == "sagemaker.amazonaws.com"
+                )
+
+
+@pytest.mark.parametrize("bucket", ["RawDataBucket", "WorkspaceBucket"])
+def test_buckets_are_private_encrypted_versioned_and_outlive_the_stack(
+    resources: Resources, bucket: str
+) -> None:
+    resource = resources[bucket]
+    assert all(resource["Properties"]["PublicAccessBlockConfiguration"].values())
+    assert resource["Properties"]["BucketEncryption"]
+    assert resource["Properties"]["VersioningConfiguration"]["Status"] == "Enabled"
+    assert resource["DeletionPolicy"] == resource["UpdateReplacePolicy"] == "Retain"
+
+
+def test_what_costs_while_idle_is_not_in_the_template(resources: Resources) -> None:
+    paid = {
+        "AWS::SageMaker::Endpoint",
+        "AWS::SageMaker::NotebookInstance",
+        "AWS::EC2::NatGateway",
+        "AWS::EC2::VPCEndpoint",
+        "AWS::KMS::Key",
+        "AWS::WAFv2::WebACL",
+        "AWS::SecretsManager::Secret",
+    }
+    assert not paid & {resource["Type"] for resource in resources.values()}
+    assert resources["IndexTable"]["Properties"]["BillingMode"] == "PAY_PER_REQUEST"
+    assert not any("ProvisionedConcurrencyConfig" in r["Properties"] for r in resources.values())
+
+
+def test_every_data_route_asks_who_is_there(functions: Resources) -> None:
+    for name, properties in functions.items():
+        for event in properties.get("Events", {}).values():
+            if event["Type"] != "Api" or name == "ServePagesFunction":
+                continue
+            path, auth = event["Properties"]["Path"], event["Properties"]["Auth"]
+            if path.startswith("/v1/"):
+                assert auth == {"ApiKeyRequired": True}
+            else:
+                assert auth == {"Authorizer": "Workers"}
+
+
+def test_nothing_knows_whether_it_runs_locally(root: Path) -> None:
+    suspicious = re.compile(r"\bif\b.*\b(is_?)?local\b(?!_)|ministack|localhost|127\.0\.0\.1", re.IGNORECASE)
+    places = [
+        "functions/**/*.py",
+        "layers/core/loupe/**/*.py",
+        "statemachine/*",
+        "web/**/*.js",
+        "trainer/*.py",
+    ]
+    found = [
+        f"{path.relative_to(root)}:{number}: {line.strip()}"
+        for place in places
+        for path in root.glob(place)
+        for number, line in enumerate(path.read_text().splitlines(), start=1)
+        if suspicious.search(line) and not line.lstrip().startswith(("#", "//", "*"))
+    ]
+    assert found == []
