@@ -1,0 +1,105 @@
+/** The portal's API, relative to where this page is served. */
+
+import { SignedOut, Unreachable } from "./session.js";
+
+export const BASE = new URL("../", import.meta.url);
+const TIMEOUT_MS = 30_000;
+
+/** The server said no, and why: `slug` is the end of the problem's type, "" when it gave none. */
+export class Problem extends Error {
+  constructor(status, document) {
+    super(document.detail ?? document.title ?? document.message ?? `The server answered ${status}.`);
+    this.status = status;
+    this.slug = String(document.type ?? "").split(/[:/]/).at(-1);
+  }
+}
+
+/** Whether this is one of the failures that a call tells of, and not a fault of the page. */
+export function isExpected(error) {
+  return error instanceof Problem || error instanceof SignedOut || error instanceof Unreachable;
+}
+
+/** What the page needs to know before anybody signs in. */
+export async function loadConfig() {
+  const response = await fetch(new URL("config.json", BASE), { signal: AbortSignal.timeout(TIMEOUT_MS) });
+  if (!response.ok) throw new Unreachable(`config.json: ${response.status}`);
+  return response.json();
+}
+
+/** Every call throws Problem, SignedOut or Unreachable, and nothing else. */
+export class PortalApi {
+  #session;
+  #clockOffsetMs = 0;
+
+  constructor(session) {
+    this.#session = session;
+  }
+
+  /** The server's clock, in milliseconds since 1970: lease ends are told in its time. */
+  now() {
+    return Date.now() + this.#clockOffsetMs;
+  }
+
+  async projects() {
+    return (await this.#call("GET", "api/projects")).projects;
+  }
+
+  lease(project, count) {
+    return this.#call("POST", `api/projects/${encodeURIComponent(project)}/leases`, { count });
+  }
+
+  annotate({ project, job, task }, body) {
+    const path = [project, "jobs", job, "tasks", task, "annotation"].map(encodeURIComponent).join("/");
+    return this.#call("PUT", `api/projects/${path}`, body);
+  }
+
+  /** Gives back every task that this worker holds. Works while the page is being closed. */
+  release(project) {
+    return this.#call("DELETE", `api/projects/${encodeURIComponent(project)}/leases`);
+  }
+
+  async #call(method, path, body) {
+    let response = await this.#send(method, path, body);
+    if (response.status === 401) {
+      await this.#session.refresh();
+      response = await this.#send(method, path, body);
+    }
+    if (response.status === 401) {
+      this.#session.end();
+      throw new SignedOut();
+    }
+    const served = Date.parse(response.headers.get("Date") ?? "");
+    if (Number.isFinite(served)) this.#clockOffsetMs = served - Date.now();
+    if (response.status === 204) return null;
+    const document = await readJson(response);
+    if (!response.ok) throw new Problem(response.status, document);
+    return document;
+  }
+
+  async #send(method, path, body) {
+    const headers = { Authorization: await this.#session.token() };
+    if (body !== undefined) headers["Content-Type"] = "application/json";
+    try {
+      return await fetch(new URL(path, BASE), {
+        method,
+        headers,
+        body: body === undefined ? undefined : JSON.stringify(body),
+        // An answer that is on its way arrives even when the tab is closed at once.
+        keepalive: method === "PUT" || method === "DELETE",
+        signal: AbortSignal.timeout(TIMEOUT_MS),
+      });
+    } catch (error) {
+      throw new Unreachable("The server cannot be reached.", { cause: error });
+    }
+  }
+}
+
+/** A body that is not JSON (a proxy's error page, a cut connection) reads as no document. */
+async function readJson(response) {
+  try {
+    return await response.json();
+  } catch (error) {
+    if (response.ok) throw new Unreachable("The server's answer was cut off.", { cause: error });
+    return {};
+  }
+}

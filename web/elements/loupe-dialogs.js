@@ -1,0 +1,127 @@
+/** The dialogs of the labeling view: why an image is skipped, and which keys there are. */
+
+import { h } from "../core/dom.js";
+
+const REASONS = [
+  "Blurred or too dark",
+  "Nothing to label in it",
+  "More than one label fits",
+  "No label fits",
+  "Image does not load",
+];
+const LONGEST_REASON = 500;
+
+/** A modal dialog with a heading; it closes on Escape and on a click beside it. */
+class LoupeDialog extends HTMLElement {
+  dialog = h("dialog", { class: "dialog" });
+
+  connectedCallback() {
+    this.replaceChildren(this.dialog);
+    this.dialog.addEventListener("click", (event) => event.target === this.dialog && this.dialog.close());
+  }
+
+  get open() {
+    return this.dialog.open;
+  }
+
+  close() {
+    this.dialog.close();
+  }
+
+  fill(title, ...content) {
+    const heading = h("h2", { id: `${this.localName}-title` }, title);
+    this.dialog.setAttribute("aria-labelledby", heading.id);
+    this.dialog.replaceChildren(h("div", { class: "dialog-body" }, heading, ...content));
+  }
+}
+
+/** Dispatches "skip" with the reason as detail. */
+class LoupeSkip extends LoupeDialog {
+  #text = h("textarea", {
+    class: "input",
+    id: "skip-text",
+    rows: "2",
+    maxlength: LONGEST_REASON,
+    "aria-describedby": "skip-hint",
+  });
+
+  connectedCallback() {
+    super.connectedCallback();
+    const reasons = REASONS.map((reason, index) =>
+      h(
+        "button",
+        { class: "reason", type: "button", on: { click: () => this.#skip(reason) } },
+        h("kbd", {}, String(index + 1)),
+        h("span", {}, reason),
+      ),
+    );
+    const cancel = h("button", { class: "button", type: "button", on: { click: () => this.close() } }, "Cancel");
+    const submit = h("button", { class: "button primary", type: "submit" }, "Skip image");
+    const form = h(
+      "form",
+      {},
+      h("label", { for: "skip-text" }, "Another reason"),
+      this.#text,
+      h("p", { class: "hint", id: "skip-hint" }, "Enter skips the image, Escape goes back to it."),
+      h("div", { class: "dialog-actions" }, cancel, submit),
+    );
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#skipWithText();
+    });
+    this.fill("Why skip this image?", h("div", { class: "reasons" }, ...reasons), form);
+    this.dialog.addEventListener("keydown", (event) => this.#key(event, reasons));
+  }
+
+  show() {
+    this.dialog.showModal();
+    this.dialog.querySelector(".reason").focus();
+  }
+
+  #key(event, reasons) {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+    const inText = event.target === this.#text;
+    if (inText && event.key === "Enter" && !event.shiftKey) {
+      event.preventDefault();
+      this.#skipWithText();
+    } else if (!inText && reasons[Number(event.key) - 1]) {
+      event.preventDefault();
+      reasons[Number(event.key) - 1].click();
+    } else if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+      const next = reasons.indexOf(event.target) + (event.key === "ArrowDown" ? 1 : -1);
+      if (!inText && reasons[next]) {
+        event.preventDefault();
+        reasons[next].focus();
+      }
+    }
+  }
+
+  #skipWithText() {
+    const reason = this.#text.value.trim();
+    if (reason) this.#skip(reason);
+    else this.#text.focus();
+  }
+
+  #skip(reason) {
+    this.#text.value = "";
+    this.close();
+    this.dispatchEvent(new CustomEvent("skip", { detail: reason }));
+  }
+}
+
+class LoupeHelp extends LoupeDialog {
+  /** @param {[string[], string][]} keys the keys of each action, and what it does */
+  show(keys) {
+    const rows = keys.flatMap(([names, text]) => [
+      h("dt", {}, ...names.map((name) => h("kbd", {}, name))),
+      h("dd", {}, text),
+    ]);
+    const close = h("button", { class: "button primary", type: "button", on: { click: () => this.close() } }, "Close");
+    this.fill("Keys", h("dl", { class: "keys" }, ...rows), h("div", { class: "dialog-actions" }, close));
+    this.dialog.showModal();
+    close.focus();
+  }
+}
+
+customElements.define("loupe-skip", LoupeSkip);
+customElements.define("loupe-help", LoupeHelp);
