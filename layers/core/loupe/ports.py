@@ -1,9 +1,10 @@
 """What the domain needs of the world, as small protocols; adapters and the tests' fakes implement them."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Literal, Protocol
 
 from loupe.domain.events import Event
 from loupe.domain.projects import ProjectConfig
@@ -115,6 +116,11 @@ class KeepsProjects(Protocol):
 
     def project(self, project: str) -> ProjectRecord | None: ...
 
+    def introduce(self, project: str, error: str) -> None:
+        """Remember that there is such a project, with `error` in place of its configuration; changes nothing
+        for a project that is known."""
+        ...
+
     def projects(self) -> list[ProjectRecord]: ...
 
     def save_config(
@@ -128,6 +134,209 @@ class KeepsProjects(Protocol):
 
 # ---------------------------------------------------------------------------------------------------
 # Ingest
+
+ImageState = Literal["pending", "labeling", "labeled", "rejected"]
+
+
+@dataclass(frozen=True)
+class ObjectHead:
+    """What S3 tells about an object before its content. `size` in bytes; `etag` has no quotes."""
+
+    key: str
+    etag: str
+    size: int
+    version_id: str | None
+
+
+class OpenedObject(Protocol):
+    """One version of an object, its content not read yet."""
+
+    @property
+    def head(self) -> ObjectHead: ...
+
+    def read(self) -> bytes:
+        """The whole content; once."""
+        ...
+
+
+class OpensObjects(Protocol):
+    """Objects of the raw-data bucket as they are now."""
+
+    def opened(self, key: str) -> AbstractContextManager[OpenedObject]:
+        """Raises `ObjectMissing`."""
+        ...
+
+
+@dataclass(frozen=True)
+class ImageRecord:
+    """An image of a project: what it is, where it lies, and how far it has come.
+
+    `sha256` and `phash` are hexadecimal; width and height are pixels as stored, whatever EXIF says about
+    turning them. `key` names the object with its `version_id` and `etag`. `job` is the labeling job that
+    has the image or had it last; `attempts` counts the jobs that gave it back without an answer; `reason`
+    says why it was rejected.
+    """
+
+    sha256: str
+    key: str
+    version_id: str | None
+    etag: str
+    bytes: int
+    width: int
+    height: int
+    format: str
+    phash: str
+    registered_at: datetime
+    state: ImageState = "pending"
+    job: str | None = None
+    attempts: int = 0
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class ObjectRecord:
+    """What registration found under a key when it last looked: an image, or a reason to reject the object.
+
+    `looked_at` tells one look from another.
+    """
+
+    key: str
+    etag: str
+    version_id: str | None
+    looked_at: datetime
+    sha256: str | None = None
+    reason: str | None = None
+    detail: str | None = None
+
+
+@dataclass(frozen=True)
+class RejectedRecord:
+    """An object or image that no job gets. `reason` is a slug, `detail` says it in words."""
+
+    key: str
+    reason: str
+    detail: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class RejectedPage:
+    """A stretch of the rejected, oldest first; `next` is where to go on, None at the end."""
+
+    rejected: list[RejectedRecord]
+    next: str | None
+
+
+@dataclass(frozen=True)
+class Look:
+    """The result of looking at a key. `known` is what the index held before the look; `now` is what lies
+    there, None if nothing does; `image` is given when that is an image."""
+
+    key: str
+    known: ObjectRecord | None
+    now: ObjectRecord | None
+    image: ImageRecord | None = None
+
+
+@dataclass(frozen=True)
+class Registered:
+    """`new` images became pending. `outdated` keys were changed by someone else since `Look.known` was
+    read: nothing was done about them, and they have to be looked at again."""
+
+    new: int
+    outdated: frozenset[str] = frozenset()
+
+
+class KeepsImages(Protocol):
+    """Images of all projects with their states, and what lies under each key.
+
+    Every change of a state changes the project's counts with it, all or nothing, and repeating a call
+    changes nothing more. Streams of any length are worked on piece by piece in constant memory. Listings by
+    state may lag behind a change by about a second; changes themselves never rely on them.
+    All methods raise `StoreUnavailable`.
+    """
+
+    # Registration
+    def objects(self, project: str, keys: Iterable[str]) -> dict[str, ObjectRecord]:
+        """What is known to lie under those keys; keys that nothing is known of are left out."""
+        ...
+
+    def all_objects(self, project: str) -> Iterator[ObjectRecord]:
+        """Everything that is known to lie in the project's folder, in no particular order."""
+        ...
+
+    def register(self, project: str, looks: Iterable[Look]) -> Registered:
+        """Take note of what was found under keys, each at most once in a call.
+
+        An image that is known under another key gets a further key and keeps its state. An image whose
+        last key is gone or holds something else now is forgotten if it is pending; in every other state
+        it stays.
+        """
+        ...
+
+    # Reading
+    def image(self, project: str, sha256: str) -> ImageRecord | None: ...
+
+    def images(self, project: str, sha256s: Iterable[str]) -> dict[str, ImageRecord]:
+        """Those of the images that are known."""
+        ...
+
+    def pending(self, project: str, limit: int) -> Iterator[ImageRecord]:
+        """Images that wait for a job, oldest first."""
+        ...
+
+    def oldest_pending(self, project: str) -> datetime | None:
+        """When the image that has waited longest was registered."""
+        ...
+
+    def in_job(self, project: str, job: str) -> Iterator[ImageRecord]:
+        """Images that are being labeled in that job, oldest first."""
+        ...
+
+    def rejected(self, project: str, limit: int, after: str | None = None) -> RejectedPage:
+        """Rejected objects and images; `after` is an earlier page's `next`, or `BadRequest` is raised."""
+        ...
+
+    # Labeling
+    def take(self, project: str, job: str, sha256s: Iterable[str]) -> set[str]:
+        """Hand pending images to a job; returns those that the job has then, from this call or before."""
+        ...
+
+    def give_back(self, project: str, job: str, sha256s: Iterable[str]) -> None:
+        """Images that the job has without a label wait again, in their old place; one whose object is gone
+        is forgotten. Images that the job does not have are passed over."""
+        ...
+
+    def accept(
+        self, project: str, job: str, labeled: Iterable[str], refused: Iterable[tuple[str, str]]
+    ) -> None:
+        """The job's outcome: images with a label, and images without one, each with the reason in words.
+
+        Applies to images that the job has and, since a label in S3 outweighs the index, to pending ones.
+        """
+        ...
+
+    # Upkeep
+    def restore(self, project: str, images: Iterable[ImageRecord]) -> None:
+        """Put back images that the index has lost, as they are given. One that is there stays as it is,
+        unless it is pending and the given one has come further."""
+        ...
+
+
+@dataclass(frozen=True)
+class UnusableRecord:
+    """A message that no retry will mend. `body` is the message as it came."""
+
+    body: str
+    reason: str
+
+
+class SetsAside(Protocol):
+    """Where messages go that can't be used, for a person to look at."""
+
+    def set_aside(self, records: Iterable[UnusableRecord]) -> None:
+        """Raises `StoreUnavailable` if any of them was not accepted."""
+        ...
 
 
 # ---------------------------------------------------------------------------------------------------
