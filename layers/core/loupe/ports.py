@@ -347,5 +347,87 @@ class SetsAside(Protocol):
 # Training and release
 
 
+@dataclass(frozen=True)
+class Champion:
+    """The model in service. `score` is between 0 and 1, on the test set of its own dataset version."""
+
+    version: str
+    score: float
+    endpoint: str
+    endpoint_config: str
+    model_package_arn: str
+    promoted_at: datetime
+
+
+TrainingStatus = Literal["running", "promoted", "rejected", "failed"]
+
+
+@dataclass(frozen=True)
+class LastTraining:
+    """The newest turn of the loop. `version` is None where it failed before a model was planned; `reason`
+    says in words what came of it."""
+
+    version: str | None
+    status: TrainingStatus
+    reason: str
+    started_at: datetime
+    ended_at: datetime | None
+    execution: str
+
+
+@dataclass(frozen=True)
+class TrainingLock:
+    """Who works on a project's next model: the ARN of an execution, and since when."""
+
+    execution: str
+    started_at: datetime
+
+
+@dataclass(frozen=True)
+class LoopRecord:
+    """Where a project's loop stands. `waiting_for` says in words what keeps the next training from
+    starting, None if nothing does."""
+
+    training: TrainingLock | None = None
+    dataset_version: str | None = None
+    champion: Champion | None = None
+    last_training: LastTraining | None = None
+    waiting_for: str | None = None
+
+
+class KeepsLoops(Protocol):
+    """Where each project's loop stands. All methods raise `StoreUnavailable`."""
+
+    def loop(self, project: str) -> LoopRecord: ...
+
+    def lock_training(self, project: str, lock: TrainingLock, instead_of: str | None = None) -> bool:
+        """Take the project's training lock if it is free, is held by this execution already (which keeps its
+        earlier time), or by the execution `instead_of`. Returns whether `lock.execution` has it now."""
+        ...
+
+    def unlock_training(self, project: str, execution: str) -> None:
+        """Give the lock back if that execution has it."""
+        ...
+
+    def save_dataset_version(self, project: str, version: str) -> None: ...
+
+    def save_champion(self, project: str, champion: Champion) -> None: ...
+
+    def save_last_training(self, project: str, training: LastTraining) -> None: ...
+
+    def save_waiting_for(self, project: str, reason: str | None) -> None: ...
+
+
+class WatchesExecutions(Protocol):
+    """Executions of train_and_deploy."""
+
+    def is_running(self, execution: str) -> bool:
+        """Whether the execution of that ARN still works; False, too, if nobody knows it any more.
+
+        Raises `StoreUnavailable`.
+        """
+        ...
+
+
 # ---------------------------------------------------------------------------------------------------
 # Inference
