@@ -1,0 +1,1 @@
+"""The `loupe` command: one thin layer of words over a stack, on AWS or in the local cloud."""

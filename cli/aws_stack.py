@@ -1,0 +1,422 @@
+"""The real stack: AWS clients and HTTP behind the protocols of `cli.stack`.
+
+All errors of boto3, botocore and httpx are translated here, once.
+"""
+
+import json
+import mimetypes
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import quote
+
+import boto3
+import httpx
+from boto3.s3.transfer import TransferConfig
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    NoRegionError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    TokenRetrievalError,
+)
+
+from cli.errors import ApiProblem, CommandFault
+from cli.stack import (
+    PART_BYTES,
+    Json,
+    Lease,
+    PortalProject,
+    ProjectStatus,
+    RejectedImage,
+    StoredObject,
+    Worker,
+)
+from loupe.domain.projects import config_key
+
+if TYPE_CHECKING:
+    from mypy_boto3_cognito_idp import CognitoIdentityProviderClient
+    from mypy_boto3_s3 import S3Client
+
+CONNECTIONS = 32
+ATTEMPTS = 6
+RETRIED_STATUS = frozenset({429, 500, 502, 503, 504})
+TIMEOUT = httpx.Timeout(60, connect=5)
+SIGN_IN_HINT = "Make one with `loupe worker create NAME`; in the local cloud `loupe local status` shows one."
+CREDENTIALS_HINT = "Sign in to AWS (`aws configure`, `aws sso login`), or run `make up` for the local cloud."
+
+REQUIRED_OUTPUTS = (
+    "RawDataBucket",
+    "ApiUrl",
+    "PortalUrl",
+    "UserPoolId",
+    "UserPoolClientId",
+    "ApiKeyId",
+    "ReconcileFunction",
+)
+
+
+@contextmanager
+def _aws_errors_in_words(doing: str) -> Iterator[None]:
+    try:
+        yield
+    except (NoCredentialsError, PartialCredentialsError, TokenRetrievalError, ProfileNotFound) as error:
+        raise CommandFault(f"Can't {doing}: {error}", CREDENTIALS_HINT) from error
+    except NoRegionError as error:
+        raise CommandFault(
+            f"Can't {doing}: no AWS region is set.", "Add `--region`, or set AWS_REGION."
+        ) from error
+    except EndpointConnectionError as error:
+        raise CommandFault(
+            f"Can't {doing}: {error}", "Is the local cloud running? `make up` starts it."
+        ) from error
+    except ClientError as error:
+        told = error.response.get("Error", {})
+        raise CommandFault(f"Can't {doing}: {told.get('Message') or told.get('Code', error)}") from error
+    except BotoCoreError as error:
+        raise CommandFault(f"Can't {doing}: {error}") from error
+
+
+def _code(error: ClientError) -> str:
+    return error.response.get("Error", {}).get("Code", "")
+
+
+class _Http:
+    """Keep-alive HTTP with retries; an answer that is not a success becomes an ApiProblem.
+
+    Only for calls that are safe to repeat, as all of Loupe's are.
+    """
+
+    def __init__(self, base_url: str, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._base_url = base_url.rstrip("/")
+        self._sleep = sleep
+        limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
+        self._client = httpx.Client(timeout=TIMEOUT, limits=limits, follow_redirects=False)
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        *,
+        body: Json | None = None,
+        content: bytes | None = None,
+        params: Mapping[str, str] | None = None,
+    ) -> Any:
+        """The decoded JSON of a successful answer; None where it has no body."""
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                answer = self._client.request(
+                    method, self._base_url + path, headers=headers, json=body, content=content, params=params
+                )
+            except httpx.TransportError as error:
+                if attempt == ATTEMPTS:
+                    raise CommandFault(
+                        f"{self._base_url} does not answer: {error or type(error).__name__}",
+                        "Is the local cloud running? `make up` starts it.",
+                    ) from error
+            else:
+                if answer.is_success:
+                    return answer.json() if answer.content else None
+                if answer.status_code not in RETRIED_STATUS or attempt == ATTEMPTS:
+                    raise _problem(answer)
+            self._sleep(random.uniform(0.5, 1.0) * 0.2 * 2**attempt)  # noqa: S311 - jitter
+        raise AssertionError("the last attempt returns or raises")
+
+
+def _problem(answer: httpx.Response) -> ApiProblem:
+    try:
+        told = answer.json()
+    except ValueError:
+        told = {}
+    if not isinstance(told, dict):
+        told = {}
+    slug = str(told.get("type", "")).rpartition(":")[2]
+    detail = told.get("detail") or told.get("title") or told.get("message") or answer.text[:200]
+    return ApiProblem(answer.status_code, slug, str(detail) or f"The API answered {answer.status_code}.")
+
+
+class AwsStack:
+    """A stack on AWS or in the local cloud: the same calls, another endpoint."""
+
+    def __init__(self, session: boto3.Session, name: str, endpoint_url: str | None = None) -> None:
+        self._session = session
+        self._name = name
+        self._endpoint = endpoint_url
+
+    def _client_config(self) -> Config:
+        return Config(
+            retries={"mode": "standard", "max_attempts": ATTEMPTS},
+            max_pool_connections=CONNECTIONS,
+            connect_timeout=5,
+            # Checksums beyond what signing needs cost the client time and tell S3 nothing new over TLS.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            s3={"payload_signing_enabled": False},
+        )
+
+    @cached_property
+    def _outputs(self) -> Mapping[str, str]:
+        try:
+            with _aws_errors_in_words(f"look up the stack {self._name}"):
+                client = self._session.client(
+                    "cloudformation", endpoint_url=self._endpoint, config=self._client_config()
+                )
+                found = client.describe_stacks(StackName=self._name)["Stacks"][0]
+        except CommandFault as fault:
+            cause = fault.__cause__
+            if isinstance(cause, ClientError) and _code(cause) == "ValidationError":
+                raise CommandFault(
+                    f"There is no stack {self._name!r} here.",
+                    "Run `make up` (local cloud) or `make deploy` (AWS), or name another with `--stack`.",
+                ) from fault
+            raise
+        outputs = {item["OutputKey"]: item["OutputValue"] for item in found.get("Outputs", [])}
+        missing = [name for name in REQUIRED_OUTPUTS if name not in outputs]
+        if missing:
+            raise CommandFault(
+                f"The stack {self._name!r} ({found['StackStatus']}) lacks the outputs {', '.join(missing)}.",
+                "Is it a Loupe stack, and of this version? Deploy it again.",
+            )
+        return outputs
+
+    @cached_property
+    def _s3(self) -> "S3Client":
+        with _aws_errors_in_words("reach S3"):
+            return self._session.client("s3", endpoint_url=self._endpoint, config=self._client_config())
+
+    @cached_property
+    def _cognito(self) -> "CognitoIdentityProviderClient":
+        with _aws_errors_in_words("reach Cognito"):
+            return self._session.client(
+                "cognito-idp", endpoint_url=self._endpoint, config=self._client_config()
+            )
+
+    @cached_property
+    def _api(self) -> _Http:
+        return _Http(self.api_url)
+
+    @cached_property
+    def _key(self) -> str:
+        with _aws_errors_in_words("read the API key"):
+            client = self._session.client(
+                "apigateway", endpoint_url=self._endpoint, config=self._client_config()
+            )
+            return client.get_api_key(apiKey=self._outputs["ApiKeyId"], includeValue=True)["value"]
+
+    @property
+    def portal_url(self) -> str:
+        return self._outputs["PortalUrl"]
+
+    @property
+    def api_url(self) -> str:
+        return self._outputs["ApiUrl"]
+
+    @property
+    def raw_data_bucket(self) -> str:
+        return self._outputs["RawDataBucket"]
+
+    def api_key(self) -> str:
+        return self._key
+
+    def projects(self) -> list[str]:
+        with _aws_errors_in_words("list the projects"):
+            pages = self._s3.get_paginator("list_objects_v2").paginate(
+                Bucket=self.raw_data_bucket, Delimiter="/"
+            )
+            names = [
+                prefix["Prefix"].rstrip("/") for page in pages for prefix in page.get("CommonPrefixes", [])
+            ]
+        return sorted(name for name in names if self._has_configuration(name))
+
+    def _has_configuration(self, project: str) -> bool:
+        with _aws_errors_in_words("list the projects"):
+            try:
+                self._s3.head_object(Bucket=self.raw_data_bucket, Key=config_key(project))
+            except ClientError as error:
+                if _code(error) in {"404", "NoSuchKey", "NotFound"}:
+                    return False
+                raise
+        return True
+
+    def read_configuration(self, project: str) -> str | None:
+        with _aws_errors_in_words(f"read {config_key(project)}"):
+            try:
+                stored = self._s3.get_object(Bucket=self.raw_data_bucket, Key=config_key(project))
+            except ClientError as error:
+                if _code(error) == "NoSuchKey":
+                    return None
+                raise
+            return stored["Body"].read().decode(errors="replace")
+
+    def write_configuration(self, project: str, text: str) -> None:
+        with _aws_errors_in_words(f"write {config_key(project)}"):
+            self._s3.put_object(
+                Bucket=self.raw_data_bucket,
+                Key=config_key(project),
+                Body=text.encode(),
+                ContentType="application/yaml",
+            )
+
+    def list_objects(self, prefix: str) -> Iterator[StoredObject]:
+        with _aws_errors_in_words(f"list {prefix}"):
+            pages = self._s3.get_paginator("list_objects_v2").paginate(
+                Bucket=self.raw_data_bucket, Prefix=prefix
+            )
+            for page in pages:
+                for item in page.get("Contents", []):
+                    yield StoredObject(item["Key"], item["Size"], item["ETag"].strip('"'))
+
+    def put_image(self, key: str, path: Path, content: bytes | None) -> None:
+        content_type = mimetypes.guess_type(key)[0] or "application/octet-stream"
+        with _aws_errors_in_words(f"store {path}"):
+            if content is not None:
+                self._s3.put_object(
+                    Bucket=self.raw_data_bucket, Key=key, Body=content, ContentType=content_type
+                )
+                return
+            self._s3.upload_file(
+                Filename=str(path),
+                Bucket=self.raw_data_bucket,
+                Key=key,
+                ExtraArgs={"ContentType": content_type},
+                Config=TransferConfig(
+                    multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES, use_threads=False
+                ),
+            )
+
+    def etags_are_digests(self, key: str) -> bool:
+        with _aws_errors_in_words(f"look at {key}"):
+            head = self._s3.head_object(Bucket=self.raw_data_bucket, Key=key)
+        return head.get("ServerSideEncryption", "AES256") == "AES256" and "SSECustomerAlgorithm" not in head
+
+    def _inference(self, method: str, path: str, **request: Any) -> Any:
+        headers = {"x-api-key": self.api_key(), **request.pop("headers", {})}
+        return self._api.call(method, path, headers, **request)
+
+    def status(self, project: str) -> ProjectStatus:
+        return cast(ProjectStatus, self._inference("GET", f"/v1/projects/{quote(project, safe='')}"))
+
+    def rejected(self, project: str) -> Iterator[RejectedImage]:
+        params = {"limit": "100"}
+        while True:
+            path = f"/v1/projects/{quote(project, safe='')}/rejected"
+            answer = self._inference("GET", path, params=params)
+            yield from answer["rejected"]
+            if answer["next"] is None:
+                return
+            params["after"] = answer["next"]
+
+    def predict(self, project: str, body: bytes, content_type: str) -> Json:
+        answer: Json = self._inference(
+            "POST",
+            f"/v1/projects/{quote(project, safe='')}/predictions",
+            headers={"content-type": content_type, "accept": "application/json"},
+            content=body,
+        )
+        return answer
+
+    def sign_in(self, worker: str, password: str) -> "HttpPortalSession":
+        def new_token() -> str:
+            return self._id_token(worker, password)
+
+        return HttpPortalSession(self.portal_url.rpartition("/")[0], new_token)
+
+    def _id_token(self, worker: str, password: str) -> str:
+        with _aws_errors_in_words(f"sign in as {worker}"):
+            try:
+                answer = self._cognito.initiate_auth(
+                    AuthFlow="USER_PASSWORD_AUTH",
+                    ClientId=self._outputs["UserPoolClientId"],
+                    AuthParameters={"USERNAME": worker, "PASSWORD": password},
+                )
+            except ClientError as error:
+                if _code(error) in {"NotAuthorizedException", "UserNotFoundException"}:
+                    raise CommandFault(
+                        f"The portal has no worker {worker!r} with that password.", SIGN_IN_HINT
+                    ) from error
+                raise
+        if "AuthenticationResult" not in answer:
+            raise CommandFault(
+                f"The worker {worker!r} has to choose a new password first.",
+                f"Sign in once at {self.portal_url}, or run `loupe worker create {worker} --password ...`.",
+            )
+        return answer["AuthenticationResult"]["IdToken"]
+
+    def create_worker(self, name: str, password: str) -> None:
+        pool = self._outputs["UserPoolId"]
+        with _aws_errors_in_words(f"make the worker {name}"):
+            try:
+                self._cognito.admin_create_user(UserPoolId=pool, Username=name, MessageAction="SUPPRESS")
+            except ClientError as error:
+                if _code(error) != "UsernameExistsException":
+                    raise
+            self._cognito.admin_set_user_password(
+                UserPoolId=pool, Username=name, Password=password, Permanent=True
+            )
+
+    def workers(self) -> Iterator[Worker]:
+        with _aws_errors_in_words("list the workers"):
+            pages = self._cognito.get_paginator("list_users").paginate(UserPoolId=self._outputs["UserPoolId"])
+            for page in pages:
+                for user in page["Users"]:
+                    yield Worker(
+                        user["Username"],
+                        user["UserStatus"].lower().replace("_", " "),
+                        user["UserCreateDate"].isoformat(),
+                    )
+
+    def reconcile(self, project: str | None) -> Json:
+        with _aws_errors_in_words("reconcile"):
+            # The function may work for minutes, and must not be started twice by an impatient client.
+            config = self._client_config().merge(Config(read_timeout=900, retries={"max_attempts": 0}))
+            client = self._session.client("lambda", endpoint_url=self._endpoint, config=config)
+            answer = client.invoke(
+                FunctionName=self._outputs["ReconcileFunction"],
+                Payload=json.dumps({} if project is None else {"project": project}).encode(),
+            )
+            found = json.loads(answer["Payload"].read() or b"{}")
+        if answer.get("FunctionError"):
+            raise CommandFault(f"Reconcile failed: {found.get('errorMessage', found)}")
+        return cast(Json, found)
+
+
+class HttpPortalSession:
+    """One signed-in worker; signs in again when the token has run out. `base_url` ends in `/portal`."""
+
+    def __init__(self, base_url: str, new_token: Callable[[], str]) -> None:
+        self._http = _Http(base_url)
+        self._new_token = new_token
+        self._token = new_token()
+
+    def _call(self, method: str, path: str, body: Json | None = None) -> Any:
+        token = self._token
+        try:
+            return self._http.call(method, path, {"authorization": token}, body=body)
+        except ApiProblem as problem:
+            if problem.status != 401:
+                raise
+        if self._token == token:
+            self._token = self._new_token()
+        return self._http.call(method, path, {"authorization": self._token}, body=body)
+
+    def projects(self) -> Sequence[PortalProject]:
+        return cast(Sequence[PortalProject], self._call("GET", "/api/projects")["projects"])
+
+    def lease(self, project: str, count: int) -> Lease:
+        return cast(Lease, self._call("POST", f"/api/projects/{project}/leases", {"count": count}))
+
+    def annotate(self, project: str, job: str, task: str, label: str, lease: int) -> Lease:
+        path = f"/api/projects/{project}/jobs/{quote(job, safe='')}/tasks/{quote(task, safe='')}/annotation"
+        return cast(Lease, self._call("PUT", path, {"label": label, "lease": lease}))
+
+    def give_back(self, project: str) -> None:
+        self._call("DELETE", f"/api/projects/{project}/leases")

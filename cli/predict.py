@@ -1,0 +1,82 @@
+"""`loupe predict`: asks a project's champion about images."""
+
+import json
+from pathlib import Path
+
+import click
+from rich.table import Table
+
+from cli.console import json_option, out, print_json
+from cli.errors import ApiProblem, CommandFault
+from cli.session import PROJECT, Session, pass_session
+from cli.stack import Json
+
+MAX_IMAGE_BYTES = 4_500_000
+LABELS_SHOWN = 3
+
+SIGNATURES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png"}
+
+
+def ask(session: Session, name: str, image: str) -> Json:
+    """The API's answer for a file or an `s3://` URI. Raises CommandFault."""
+    if image.startswith("s3://"):
+        return session.stack.predict(name, json.dumps({"s3_uri": image}).encode(), "application/json")
+    try:
+        body = Path(image).read_bytes()
+    except OSError as error:
+        raise CommandFault(f"can't be read: {error.strerror}") from error
+    if len(body) > MAX_IMAGE_BYTES:
+        raise CommandFault(
+            f"has {len(body):,} bytes; the API takes images of at most {MAX_IMAGE_BYTES:,}. Store it with "
+            f"`loupe upload`, then name it by its URI: s3://{session.stack.raw_data_bucket}/{name}/..."
+        )
+    content_type = next((kind for start, kind in SIGNATURES.items() if body.startswith(start)), None)
+    if content_type is None:
+        raise CommandFault("is neither JPEG nor PNG")
+    return session.stack.predict(name, body, content_type)
+
+
+@click.command()
+@click.argument("name", type=PROJECT)
+@click.argument("images", metavar="IMAGE...", nargs=-1, required=True)
+@json_option
+@pass_session
+def predict(session: Session, name: str, images: tuple[str, ...], as_json: bool) -> None:
+    """Ask the project NAME's model about each IMAGE: a file, or an s3://bucket/key of the project.
+
+    With --json, prints an object a line: {"file": ..., and the API's answer}, or {"file": ..., "error": ...}.
+    Ends with exit code 1 if any image has no answer.
+
+    \b
+    Examples:
+      loupe predict parts photo.jpg
+      loupe predict parts *.png --json
+    """
+    rows: list[tuple[str, str]] = []
+    failed = 0
+    for image in images:
+        try:
+            answer = ask(session, name, image)
+        except CommandFault as fault:
+            if isinstance(fault, ApiProblem) and fault.slug == "project-not-found":
+                raise session.unknown_project(name) from fault
+            failed += 1
+            answer = {"error": fault.message}
+        if as_json:
+            print_json({"file": image, **answer})
+        else:
+            rows.append((image, _in_words(answer)))
+    if rows:
+        table = Table("image", "prediction", box=None, pad_edge=False)
+        for row in rows:
+            table.add_row(*row)
+        out().print(table)
+    if failed:
+        raise CommandFault(f"{failed} of {len(images)} images have no answer.")
+
+
+def _in_words(answer: Json) -> str:
+    if "error" in answer:
+        return str(answer["error"])
+    best = answer["predictions"][:LABELS_SHOWN]
+    return ", ".join(f"{each['label']} {each['confidence']:.1%}" for each in best) or "nothing found"

@@ -1,0 +1,184 @@
+"""What the command needs of a stack. `AwsStack` is the real one; tests have one in memory."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypedDict
+
+Json = dict[str, Any]
+
+PART_BYTES = 16 * 1024 * 1024
+"""Files of this size and more go up in parts of this size, so that the ETag can be told from the bytes."""
+
+
+class ImageCounts(TypedDict):
+    pending: int
+    labeling: int
+    labeled: int
+    rejected: int
+
+
+class JobStatus(TypedDict):
+    job: str
+    state: str
+    tasks: int
+    answered: int
+    skipped: int
+    created_at: str
+    finished_at: str | None
+
+
+class Champion(TypedDict):
+    version: str
+    score: float
+    endpoint: str
+    promoted_at: str
+
+
+class Training(TypedDict):
+    version: str
+    status: str
+    reason: str | None
+    started_at: str
+    ended_at: str | None
+    execution: str | None
+
+
+class ProjectStatus(TypedDict):
+    """The answer of `GET /v1/projects/{project}`; jobs come newest first."""
+
+    project: str
+    task: str | None
+    labels: list[str]
+    config_error: str | None
+    images: ImageCounts
+    jobs: list[JobStatus]
+    dataset_version: str | None
+    champion: Champion | None
+    last_training: Training | None
+
+
+class RejectedImage(TypedDict):
+    key: str
+    reason: str
+    detail: str
+    at: str
+
+
+class PortalJob(TypedDict):
+    job: str
+    tasks: int
+    answered: int
+    skipped: int
+
+
+class PortalProject(TypedDict):
+    project: str
+    task: str
+    labels: list[str]
+    instructions: str
+    job: PortalJob | None
+
+
+class TaskImage(TypedDict):
+    url: str
+    name: str
+    width: int
+    height: int
+
+
+class PortalTask(TypedDict):
+    task: str
+    job: str
+    image: TaskImage
+    lease_expires_at: str
+
+
+class Lease(TypedDict):
+    """What the portal answers to a lease or an annotation: the job's progress, and tasks to go on with."""
+
+    job: PortalJob | None
+    tasks: list[PortalTask]
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """An object of the raw-data bucket as a listing shows it; `etag` without quotes."""
+
+    key: str
+    size: int
+    etag: str
+
+
+@dataclass(frozen=True)
+class Worker:
+    name: str
+    state: str
+    created_at: str
+
+
+class PortalSession(Protocol):
+    """The labeling portal's API as one signed-in worker sees it; safe to call from several threads."""
+
+    def projects(self) -> Sequence[PortalProject]: ...
+
+    def lease(self, project: str, count: int) -> Lease:
+        """Tasks that this worker holds, then new ones: at most `count` (1 to 20); none when none is free."""
+
+    def annotate(self, project: str, job: str, task: str, label: str, lease: int) -> Lease:
+        """Answers a task and asks for up to `lease` (0 to 20) further ones. Safe to repeat.
+
+        Raises ApiProblem with slug lease-lost, job-finished, unknown-label or not-found.
+        """
+
+    def give_back(self, project: str) -> None:
+        """Ends all leases of this worker in the project."""
+
+
+class Stack(Protocol):
+    """One deployed Loupe. Methods raise CommandFault, in the user's words."""
+
+    @property
+    def portal_url(self) -> str: ...
+
+    @property
+    def api_url(self) -> str: ...
+
+    @property
+    def raw_data_bucket(self) -> str: ...
+
+    def api_key(self) -> str: ...
+
+    def projects(self) -> list[str]:
+        """Names of all projects that have a project.yaml, sorted."""
+
+    def read_configuration(self, project: str) -> str | None:
+        """The text of `<project>/project.yaml`, or None."""
+
+    def write_configuration(self, project: str, text: str) -> None: ...
+
+    def list_objects(self, prefix: str) -> Iterator[StoredObject]: ...
+
+    def put_image(self, key: str, path: Path, content: bytes | None) -> None:
+        """Stores an image. `content` is the file's bytes where they were read already; without them the
+        file is sent in parts of PART_BYTES. Safe to call from several threads."""
+
+    def etags_are_digests(self, key: str) -> bool:
+        """Whether the ETag of this object comes from its bytes (not so where KMS encrypts it)."""
+
+    def status(self, project: str) -> ProjectStatus:
+        """Raises ApiProblem (404) for a project that the stack doesn't know."""
+
+    def rejected(self, project: str) -> Iterator[RejectedImage]: ...
+
+    def predict(self, project: str, body: bytes, content_type: str) -> Json:
+        """The answer of `POST /v1/projects/{project}/predictions`. Raises ApiProblem."""
+
+    def sign_in(self, worker: str, password: str) -> PortalSession: ...
+
+    def create_worker(self, name: str, password: str) -> None:
+        """Makes a worker who can sign in at once, or gives an existing one this password."""
+
+    def workers(self) -> Iterator[Worker]: ...
+
+    def reconcile(self, project: str | None) -> Json: ...

@@ -1,0 +1,190 @@
+"""`loupe status`: what a project has, in words."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+import click
+from rich.table import Table
+
+from cli.console import json_option, out, print_json
+from cli.errors import CommandFault
+from cli.session import PROJECT, Session, pass_session
+from cli.stack import JobStatus, ProjectStatus, Training
+
+JOBS_SHOWN = 5
+REJECTED_SHOWN = 1000
+
+
+def moment(text: str) -> datetime:
+    """A time of the API (RFC 3339, UTC) as an aware datetime."""
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
+def waits_for_training(status: ProjectStatus) -> JobStatus | None:
+    """The newest finished job that no training has taken in yet."""
+    training = status["last_training"]
+    for job in status["jobs"]:
+        if job["finished_at"] is None:
+            continue
+        if training is None or moment(job["finished_at"]) > moment(training["started_at"]):
+            return job
+    return None
+
+
+def open_job(status: ProjectStatus) -> JobStatus | None:
+    """The job that people work on now."""
+    return next((job for job in status["jobs"] if job["finished_at"] is None), None)
+
+
+def describe_training(training: Training | None) -> str:
+    """The last training in words; a failure says that it heals by itself."""
+    if training is None:
+        return "none yet: the first finished labeling job starts one"
+    version, reason = training["version"], training["reason"]
+    match training["status"]:
+        case "running":
+            return f"version {version} is in training since {_when(training['started_at'])}"
+        case "promoted":
+            return (
+                f"version {version} was promoted: {reason}" if reason else f"version {version} was promoted"
+            )
+        case "rejected":
+            return f"version {version} was not better, so the champion stays: {reason}"
+        case _:
+            return f"last training failed: {reason}; the next finished job tries again"
+
+
+def describe_champion(status: ProjectStatus) -> str:
+    """The model in service in words."""
+    champion = status["champion"]
+    if champion is None:
+        return "none yet"
+    score = f"{champion['score']:.1%} on the test set"
+    return f"version {champion['version']}, {score}, since {_when(champion['promoted_at'])}"
+
+
+def describe_job(job: JobStatus) -> str:
+    """A job in words."""
+    skipped = f", {job['skipped']} skipped" if job["skipped"] else ""
+    if job["finished_at"] is None:
+        return f"{job['job']}: {job['answered']} of {job['tasks']} answered{skipped}"
+    return f"{job['job']}: finished {_when(job['finished_at'])}, {job['tasks']} tasks{skipped}"
+
+
+def _when(text: str) -> str:
+    return moment(text).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+@click.command()
+@click.argument("name", type=PROJECT, required=False)
+@click.option("--rejected", is_flag=True, help="List the rejected images of NAME, and why each one was.")
+@json_option
+@pass_session
+def status(session: Session, name: str | None, rejected: bool, as_json: bool) -> None:
+    """Show how the project NAME stands; without NAME, all projects.
+
+    \b
+    Examples:
+      loupe status
+      loupe status parts
+      loupe status parts --rejected
+    """
+    if rejected:
+        if name is None:
+            raise click.UsageError("--rejected needs the NAME of a project.")
+        _rejected(session, name, as_json)
+        return
+    if name is None:
+        _overview(session, as_json)
+        return
+    found = session.project_status(name)
+    if as_json:
+        print_json(found)
+    else:
+        out().print(_detail(found))
+
+
+def _overview(session: Session, as_json: bool) -> None:
+    found = [session.project_status(name) for name in session.stack.projects()]
+    if as_json:
+        print_json({"projects": found})
+        return
+    if not found:
+        out().print("No projects yet. `loupe project create` makes one.")
+        return
+    table = Table("project", box=None, pad_edge=False)
+    for heading in ("pending", "labeling", "labeled", "rejected"):
+        table.add_column(heading, justify="right")
+    table.add_column("champion")
+    table.add_column("training")
+    for each in found:
+        images = each["images"]
+        counts = (images["pending"], images["labeling"], images["labeled"], images["rejected"])
+        told = each["config_error"] or describe_training(each["last_training"])
+        table.add_row(each["project"], *map(str, counts), describe_champion(each), told)
+    out().print(table)
+
+
+def _detail(found: ProjectStatus) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for word, text in _lines(found):
+        table.add_row(word, text)
+    return table
+
+
+def _lines(found: ProjectStatus) -> Iterator[tuple[str, str]]:
+    yield "project", found["project"]
+    if found["config_error"]:
+        yield "problem", f"project.yaml: {found['config_error']}. Images wait until it is put right."
+    else:
+        yield "task", f"{found['task']}: {', '.join(found['labels'])}"
+    images = found["images"]
+    yield (
+        "images",
+        f"{images['pending']} pending, {images['labeling']} in labeling, {images['labeled']} labeled, "
+        f"{images['rejected']} rejected",
+    )
+    if images["rejected"]:
+        yield "", f"`loupe status {found['project']} --rejected` says why"
+    for index, job in enumerate(found["jobs"][:JOBS_SHOWN]):
+        yield "" if index else "jobs", describe_job(job)
+    yield "dataset", f"version {found['dataset_version']}" if found["dataset_version"] else "none yet"
+    yield "champion", describe_champion(found)
+    yield "training", describe_training(found["last_training"])
+
+
+def _rejected(session: Session, name: str, as_json: bool) -> None:
+    session.project_status(name)
+    images = session.stack.rejected(name)
+    if as_json:
+        for image in images:
+            print_json(image)
+        return
+    table = Table("image", "reason", "", box=None, pad_edge=False)
+    for number, image in enumerate(images):
+        if number == REJECTED_SHOWN:
+            table.add_row("...", f"more than {REJECTED_SHOWN}", "--json lists all")
+            break
+        table.add_row(image["key"], image["reason"], image["detail"])
+    if not table.row_count:
+        out().print(f"No image of {name} was rejected.")
+        return
+    out().print(table)
+
+
+def failure_of(found: ProjectStatus) -> CommandFault | None:
+    """What keeps the project from going on, if anything does: its configuration, or its last training."""
+    if found["config_error"]:
+        return CommandFault(
+            f"The project.yaml of {found['project']} is not valid: {found['config_error']}",
+            "Put it right (`loupe project create ... --yes`); its images wait.",
+        )
+    training = found["last_training"]
+    if training is not None and training["status"] == "failed" and waits_for_training(found) is None:
+        return CommandFault(
+            f"The last training of {found['project']} failed: {training['reason']}",
+            "The next finished job tries again; so does `loupe reconcile`.",
+        )
+    return None

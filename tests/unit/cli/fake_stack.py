@@ -1,0 +1,289 @@
+"""A stack in memory: images become tasks, tasks labels, labels a model, at once and in order of the keys."""
+
+import hashlib
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cli.errors import ApiProblem, CommandFault
+from cli.session import WorkerCredentials
+from cli.stack import (
+    ImageCounts,
+    Json,
+    Lease,
+    PortalJob,
+    PortalProject,
+    PortalTask,
+    ProjectStatus,
+    RejectedImage,
+    StoredObject,
+    Worker,
+)
+from loupe.domain.errors import InvalidProject
+from loupe.domain.projects import CONFIG_FILE, parse_project_yaml
+
+WORKER = WorkerCredentials("worker", "correct horse")
+NOON = "2026-11-21T12:00:00Z"
+
+
+@dataclass
+class Task:
+    key: str
+    holder: str | None = None
+    label: str | None = None
+
+
+@dataclass
+class Project:
+    name: str
+    jobs: list[list[Task]] = field(default_factory=list)
+    failure: str | None = None
+
+    def open_job(self) -> int | None:
+        for number, tasks in enumerate(self.jobs):
+            if any(task.label is None for task in tasks):
+                return number
+        return None
+
+
+class FakeStack:
+    """`answers` are the labels that the model gives, by the bytes of an image."""
+
+    portal_url = "http://loupe.test/portal/index.html"
+    api_url = "http://loupe.test"
+    raw_data_bucket = "raw"
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+        self.etags: dict[str, str] = {}
+        self.projects_by_name: dict[str, Project] = {}
+        self.rejected_images: list[RejectedImage] = []
+        self.passwords: dict[str, str] = {WORKER.name: WORKER.password}
+        self.answers: dict[bytes, str] = {}
+        self.puts: list[str] = []
+        self.reconciled: list[str | None] = []
+        self.encrypts_with_kms = False
+        self._lock = threading.Lock()
+
+    def api_key(self) -> str:
+        return "key"
+
+    # Raw-data bucket
+
+    def projects(self) -> list[str]:
+        return sorted(
+            key.removesuffix(f"/{CONFIG_FILE}") for key in self.objects if key.endswith(CONFIG_FILE)
+        )
+
+    def read_configuration(self, project: str) -> str | None:
+        text = self.objects.get(f"{project}/{CONFIG_FILE}")
+        return None if text is None else text.decode()
+
+    def write_configuration(self, project: str, text: str) -> None:
+        self.objects[f"{project}/{CONFIG_FILE}"] = text.encode()
+        self.projects_by_name.setdefault(project, Project(project))
+
+    def list_objects(self, prefix: str) -> Iterator[StoredObject]:
+        for key, content in sorted(self.objects.items()):
+            if key.startswith(prefix):
+                yield StoredObject(key, len(content), self.etags.get(key, ""))
+
+    def put_image(self, key: str, path: Path, content: bytes | None) -> None:
+        stored = path.read_bytes() if content is None else content
+        with self._lock:
+            self.puts.append(key)
+            self.objects[key] = stored
+            digest = hashlib.md5(stored, usedforsecurity=False).hexdigest()
+            self.etags[key] = "not-a-digest" if self.encrypts_with_kms else digest
+
+    def etags_are_digests(self, key: str) -> bool:
+        return not self.encrypts_with_kms
+
+    # Inference API
+
+    def _project(self, name: str) -> Project:
+        if name not in self.projects_by_name:
+            raise ApiProblem(404, "project-not-found", f"There is no project {name}.")
+        project = self.projects_by_name[name]
+        with self._lock:
+            self._cut_job(project)
+        return project
+
+    def _cut_job(self, project: Project) -> None:
+        pending = self._pending(project)
+        try:
+            config = parse_project_yaml(self.objects[f"{project.name}/{CONFIG_FILE}"])
+        except InvalidProject:
+            return
+        size = config.labeling.batch_size
+        if project.open_job() is None and len(pending) >= size:
+            project.jobs.append([Task(key) for key in pending[:size]])
+
+    def _pending(self, project: Project) -> list[str]:
+        known = {task.key for job in project.jobs for task in job}
+        keys = (key for key in sorted(self.objects) if key.startswith(f"{project.name}/"))
+        return [key for key in keys if key not in known and not key.endswith(CONFIG_FILE)]
+
+    def status(self, project: str) -> ProjectStatus:
+        found = self._project(project)
+        number = found.open_job()
+        finished = len(found.jobs) - (number is not None)
+        tasks = [task for job in found.jobs for task in job]
+        labeled = sum(task.label is not None for task in tasks)
+        version = f"{finished:04d}" if finished else None
+        failed = found.failure is not None
+        error, labels = None, []
+        try:
+            labels = list(parse_project_yaml(self.objects[f"{project}/{CONFIG_FILE}"]).labels)
+        except InvalidProject as invalid:
+            error = invalid.detail
+        images: ImageCounts = {
+            "pending": len(self._pending(found)),
+            "labeling": len(tasks) - labeled,
+            "labeled": labeled,
+            "rejected": len(self.rejected_images),
+        }
+        return {
+            "project": project,
+            "task": "image-classification",
+            "labels": labels,
+            "config_error": error,
+            "images": images,
+            "jobs": [
+                {
+                    "job": f"job-{index}",
+                    "state": "open" if index == number else "finished",
+                    "tasks": len(job),
+                    "answered": sum(task.label is not None for task in job),
+                    "skipped": 0,
+                    "created_at": NOON,
+                    "finished_at": None if index == number else NOON,
+                }
+                for index, job in reversed(list(enumerate(found.jobs)))
+            ],
+            "dataset_version": version,
+            "champion": {"version": version, "score": 0.975, "endpoint": "loupe-digits", "promoted_at": NOON}
+            if version and not failed
+            else None,
+            "last_training": {
+                "version": version,
+                "status": "failed" if failed else "promoted",
+                "reason": found.failure,
+                "started_at": NOON,
+                "ended_at": NOON,
+                "execution": None,
+            }
+            if version
+            else None,
+        }
+
+    def rejected(self, project: str) -> Iterator[RejectedImage]:
+        return iter(self.rejected_images)
+
+    def predict(self, project: str, body: bytes, content_type: str) -> Json:
+        champion = self.status(project)["champion"]
+        if champion is None:
+            raise ApiProblem(409, "no-model", "There is no model yet: label images first.")
+        label = self.answers.get(body, "0")
+        return {
+            "prediction_id": "p1",
+            "project": project,
+            "model_version": champion["version"],
+            "task": "image-classification",
+            "predictions": [{"label": label, "confidence": 0.9}],
+        }
+
+    # Workers and upkeep
+
+    def sign_in(self, worker: str, password: str) -> "FakePortal":
+        if self.passwords.get(worker) != password:
+            raise CommandFault(f"The portal has no worker {worker!r} with that password.")
+        return FakePortal(self, worker)
+
+    def create_worker(self, name: str, password: str) -> None:
+        self.passwords[name] = password
+
+    def workers(self) -> Iterator[Worker]:
+        for name in self.passwords:
+            yield Worker(name, "confirmed", NOON)
+
+    def reconcile(self, project: str | None) -> Json:
+        self.reconciled.append(project)
+        return {"projects": {name: {"images_registered": 2, "jobs_finished": 0} for name in self.projects()}}
+
+
+class FakePortal:
+    """The portal's API as one worker sees it; leases as interfaces say: those held first, `count` in all."""
+
+    def __init__(self, stack: FakeStack, worker: str) -> None:
+        self._stack = stack
+        self._worker = worker
+        self._lock = threading.Lock()
+        self.given_back = 0
+        self.overtaken: set[str] = set()
+
+    def projects(self) -> Sequence[PortalProject]:
+        return [
+            {
+                "project": name,
+                "task": "image-classification",
+                "labels": self._stack.status(name)["labels"],
+                "instructions": "",
+                "job": self._job(self._stack.projects_by_name[name]),
+            }
+            for name in self._stack.projects()
+        ]
+
+    def _job(self, project: Project) -> PortalJob | None:
+        number = project.open_job()
+        return None if number is None else self._progress(project, number)
+
+    @staticmethod
+    def _progress(project: Project, number: int) -> PortalJob:
+        tasks = project.jobs[number]
+        answered = sum(task.label is not None for task in tasks)
+        return {"job": f"job-{number}", "tasks": len(tasks), "answered": answered, "skipped": 0}
+
+    def lease(self, project: str, count: int) -> Lease:
+        with self._lock:
+            found = self._stack._project(project)
+            return {"job": self._job(found), "tasks": self._tasks(found, count, held=True)}
+
+    def _tasks(self, project: Project, count: int, held: bool) -> list[PortalTask]:
+        number = project.open_job()
+        if number is None:
+            return []
+        answerable = [(index, task) for index, task in enumerate(project.jobs[number]) if task.label is None]
+        mine = [each for each in answerable if each[1].holder == self._worker]
+        free = [each for each in answerable if each[1].holder is None]
+        chosen = ([*mine, *free] if held else free)[:count]
+        for _, task in chosen:
+            task.holder = self._worker
+        return [
+            {
+                "task": f"{index:06d}",
+                "job": f"job-{number}",
+                "image": {"url": "http://image.test", "name": task.key, "width": 8, "height": 8},
+                "lease_expires_at": NOON,
+            }
+            for index, task in chosen
+        ]
+
+    def annotate(self, project: str, job: str, task: str, label: str, lease: int) -> Lease:
+        with self._lock:
+            found = self._stack.projects_by_name[project]
+            number = int(job.removeprefix("job-"))
+            chosen = found.jobs[number][int(task)]
+            if chosen.key in self.overtaken:
+                raise ApiProblem(409, "lease-lost", "Another worker has answered this task.")
+            chosen.label = label
+            return {"job": self._progress(found, number), "tasks": self._tasks(found, lease, held=False)}
+
+    def give_back(self, project: str) -> None:
+        with self._lock:
+            self.given_back += 1
+            for job in self._stack.projects_by_name[project].jobs:
+                for task in job:
+                    if task.holder == self._worker and task.label is None:
+                        task.holder = None
