@@ -3,10 +3,12 @@ from base64 import b64encode
 from typing import Any
 
 import pytest
+from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
+from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel, ConfigDict, Field
 
 from loupe.domain.errors import BadRequest, Conflict, StoreUnavailable
-from loupe.http import Request, User, json_response, no_content, problem_response
+from loupe.http import RestApi, User, body_bytes, json_body, no_content, parse_body, reply, signed_in_user
 
 
 class Answer(BaseModel):
@@ -16,21 +18,75 @@ class Answer(BaseModel):
     lease: int = Field(default=0, ge=0, le=20)
 
 
-def request(body: str | None = None, encoded: bool = False, **event: Any) -> Request:
-    return Request({"httpMethod": "PUT", "body": body, "isBase64Encoded": encoded, **event})
+def event(path: str, method: str = "GET", body: str | None = None, encoded: bool = False) -> dict[str, Any]:
+    return {
+        "resource": "/{proxy+}",
+        "path": path,
+        "httpMethod": method,
+        "headers": {},
+        "multiValueHeaders": {},
+        "queryStringParameters": None,
+        "multiValueQueryStringParameters": None,
+        "pathParameters": None,
+        "body": body,
+        "isBase64Encoded": encoded,
+        "requestContext": {
+            "stage": "prod",
+            "requestId": "r-1",
+            "authorizer": {"claims": {"sub": "1234", "cognito:username": "ada"}},
+        },
+    }
 
 
-def test_an_answer_is_json_that_no_cache_keeps() -> None:
-    answer = json_response(200, {"name": "ü"})
+def request(body: str | None, encoded: bool = False) -> APIGatewayProxyEvent:
+    return APIGatewayProxyEvent(event("/portal/api/x", "PUT", body, encoded))
+
+
+@pytest.fixture
+def api() -> RestApi:
+    api = RestApi("test")
+
+    @api.get("/portal/api/projects/<project>")
+    def describe(project: str) -> Any:
+        return reply({"project": project})
+
+    @api.get("/v1/projects/<project>/portal/job")
+    def fail(project: str) -> Any:
+        raise Conflict(f"{project} is busy", labels=["a", "b"])
+
+    @api.get("/v1/slow")
+    def slow() -> Any:
+        raise StoreUnavailable("throttled")
+
+    @api.delete("/portal/api/leases")
+    def give_back() -> Any:
+        return no_content()
+
+    @api.get("/v1/broken")
+    def broken() -> Any:
+        raise ZeroDivisionError
+
+    return api
+
+
+def test_a_route_answers_json_that_no_cache_keeps(api: RestApi) -> None:
+    answer = api.handle(event("/portal/api/projects/digits"), LambdaContext())
     assert answer["statusCode"] == 200
-    assert json.loads(answer["body"]) == {"name": "ü"}
-    assert answer["headers"] == {"Content-Type": "application/json", "Cache-Control": "no-store"}
+    assert json.loads(answer["body"]) == {"project": "digits"}
+    assert answer["multiValueHeaders"]["Content-Type"] == ["application/json"]
+    assert answer["multiValueHeaders"]["Cache-Control"] == ["no-store"]
 
 
-def test_a_domain_error_becomes_a_problem_document() -> None:
-    answer = problem_response(Conflict("digits is busy", labels=["a", "b"]))
+@pytest.mark.parametrize("base", ["", "/vision", "/a/b"])
+def test_routes_hold_behind_a_base_path(api: RestApi, base: str) -> None:
+    assert api.handle(event(f"{base}/portal/api/projects/v1"), LambdaContext())["statusCode"] == 200
+    assert api.handle(event(f"{base}/v1/projects/digits/portal/job"), LambdaContext())["statusCode"] == 409
+
+
+def test_a_domain_error_becomes_a_problem_document(api: RestApi) -> None:
+    answer = api.handle(event("/v1/projects/digits/portal/job"), LambdaContext())
     assert answer["statusCode"] == 409
-    assert answer["headers"]["Content-Type"] == "application/problem+json"
+    assert answer["multiValueHeaders"]["Content-Type"] == ["application/problem+json"]
     assert json.loads(answer["body"]) == {
         "type": "urn:loupe:problem:conflict",
         "title": "That is not possible now",
@@ -40,44 +96,41 @@ def test_a_domain_error_becomes_a_problem_document() -> None:
     }
 
 
-def test_a_store_that_does_not_answer_asks_to_try_again() -> None:
-    answer = problem_response(StoreUnavailable("throttled"))
-    assert (answer["statusCode"], answer["headers"]["Retry-After"]) == (503, "1")
+def test_a_store_that_does_not_answer_asks_to_try_again(api: RestApi) -> None:
+    answer = api.handle(event("/v1/slow"), LambdaContext())
+    assert answer["statusCode"] == 503
+    assert answer["multiValueHeaders"]["Retry-After"] == ["1"]
 
 
-def test_an_answer_without_content() -> None:
-    assert (no_content()["statusCode"], no_content()["body"]) == (204, "")
+@pytest.mark.parametrize(("method", "path"), [("GET", "/portal/api/nothing"), ("POST", "/portal/api/leases")])
+def test_an_unknown_path_or_method_is_a_problem_document_too(api: RestApi, method: str, path: str) -> None:
+    answer = api.handle(event(path, method), LambdaContext())
+    assert answer["statusCode"] == 404
+    assert json.loads(answer["body"])["type"] == "urn:loupe:problem:not-found"
+
+
+def test_an_answer_without_content(api: RestApi) -> None:
+    answer = api.handle(event("/portal/api/leases", "DELETE"), LambdaContext())
+    assert (answer["statusCode"], answer["body"]) == (204, "")
+
+
+def test_a_fault_of_our_own_fails_the_invocation(api: RestApi) -> None:
+    with pytest.raises(ZeroDivisionError):
+        api.handle(event("/v1/broken"), LambdaContext())
 
 
 def test_the_signed_in_user_is_the_authorizers() -> None:
-    claims = {"sub": "1234", "cognito:username": "ada"}
-    assert request(requestContext={"authorizer": {"claims": claims}}).user == User("1234", "ada")
-
-
-def test_path_query_and_headers() -> None:
-    read = request(
-        pathParameters={"project": "digits"},
-        queryStringParameters={"limit": "5"},
-        headers={"Content-TYPE": "image/png"},
-    )
-    assert (read.method, read.path("project")) == ("PUT", "digits")
-    assert (read.query("limit"), read.query("after")) == ("5", None)
-    assert (read.header("content-type"), read.header("x")) == ("image/png", None)
-
-
-def test_missing_query_and_headers_may_be_null() -> None:
-    read = request(queryStringParameters=None, headers=None)
-    assert (read.query("limit"), read.header("accept")) == (None, None)
+    assert signed_in_user(request(None)) == User("1234", "ada")
 
 
 @pytest.mark.parametrize(("body", "encoded"), [('{"label":"ü"}', False), ("eyJsYWJlbCI6IsO8In0=", True)])
 def test_a_body_is_read_plain_or_base64(body: str, encoded: bool) -> None:
-    assert request(body, encoded).json() == {"label": "ü"}
+    assert json_body(request(body, encoded)) == {"label": "ü"}
 
 
 def test_a_binary_body_arrives_whole() -> None:
-    assert request(b64encode(bytes(range(256))).decode(), True).body == bytes(range(256))
-    assert request().body == b""
+    assert body_bytes(request(b64encode(bytes(range(256))).decode(), True)) == bytes(range(256))
+    assert body_bytes(request(None)) == b""
 
 
 @pytest.mark.parametrize(
@@ -94,9 +147,9 @@ def test_a_binary_body_arrives_whole() -> None:
 )
 def test_a_body_that_does_not_fit_says_why(body: str | None, why: str) -> None:
     with pytest.raises(BadRequest, match=why):
-        request(body).parse(Answer)
+        parse_body(request(body), Answer)
 
 
 def test_a_body_wrongly_marked_as_base64() -> None:
     with pytest.raises(BadRequest, match="Base64"):
-        request("{}", True).json()
+        json_body(request("{}", True))

@@ -1,117 +1,80 @@
-"""The REST API's edge: API Gateway proxy events come in, JSON and problem documents (RFC 9457) go out.
+"""The REST API's edge: requests come in as API Gateway proxy events, errors go out as problem documents.
 
-A handler wraps the event in a `Request`, makes its one call, and answers with `json_response`, or with
-`problem_response` for the `DomainError` that was raised. Anything else that is raised is a fault of Loupe's
-own: it is left to fail the invocation, so that it is counted, alarmed on, and answered with 502.
+A handler makes a `RestApi`, puts its routes on it and gives each event to `handle`. A `DomainError` that a
+route raises becomes an RFC 9457 answer here and nowhere else. Anything else is a fault of Loupe's own: it is
+left to fail the invocation, so that it is counted, alarmed on, and answered by API Gateway with 502.
 """
 
 import json
+import re
 from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from time import perf_counter
 from typing import Any, TypeVar
 
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
+from aws_lambda_powertools.event_handler.exceptions import NotFoundError
+from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
+from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel, ValidationError
 
-from loupe.domain.errors import BadRequest, DomainError, StoreUnavailable
+from loupe.domain.errors import BadRequest, DomainError, NotFound, StoreUnavailable
 
 PROBLEM_TYPE = "urn:loupe:problem:"
 """What a problem document's `type` begins with; the slug of the error follows."""
 
-Proxy = dict[str, Any]
-"""An API Gateway proxy event, or the answer to one."""
+_BASE_PATH = re.compile(r"^(?!/(?:portal|v1)/).+?(?=/(?:portal|v1)/)")
+"""What a custom domain's base path mapping puts before the API's own paths (a stage's name never shows)."""
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
-@dataclass(frozen=True)
-class User:
-    """Who is signed in. `id` is the user pool's own and stays the same when the name changes."""
+class RestApi(APIGatewayRestResolver):
+    """Routes of one function of the REST API; paths begin with /portal/ or /v1/, whatever stands before."""
 
-    id: str
-    name: str
+    def __init__(self, service: str) -> None:
+        super().__init__(strip_prefixes=[_BASE_PATH])
+        self._logger = Logger(service=service)
+        self.exception_handler(DomainError)(problem)
+        self.not_found(self._no_such_path)
 
+    def handle(self, event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+        """The proxy answer to one proxy event; logs one line about it."""
+        started = perf_counter()
+        answer = self.resolve(event, context)
+        self._logger.info(
+            "answered",
+            method=event["httpMethod"],
+            path=event["path"],
+            status=answer["statusCode"],
+            milliseconds=round((perf_counter() - started) * 1000, 1),
+            request=event["requestContext"].get("requestId"),
+        )
+        return answer
 
-class Request:
-    """A proxy event. What it reads from it does not depend on the stage or domain before the path."""
-
-    def __init__(self, event: Mapping[str, Any]) -> None:
-        self._event = event
-
-    @property
-    def method(self) -> str:
-        method: str = self._event["httpMethod"]
-        return method
-
-    def path(self, parameter: str) -> str:
-        """A path parameter, URL-decoded. Raises `KeyError` for one that the route doesn't have."""
-        value: str = self._event["pathParameters"][parameter]
-        return value
-
-    def query(self, parameter: str) -> str | None:
-        """A query parameter, URL-decoded; the last one where it is repeated."""
-        return (self._event.get("queryStringParameters") or {}).get(parameter)
-
-    def header(self, name: str) -> str | None:
-        """A header, whatever the case of its name."""
-        return self._headers.get(name.lower())
-
-    @cached_property
-    def _headers(self) -> dict[str, str]:
-        return {name.lower(): value for name, value in (self._event.get("headers") or {}).items()}
-
-    @cached_property
-    def body(self) -> bytes:
-        """The body as it was sent; empty when there is none. Raises `BadRequest`."""
-        body: str = self._event.get("body") or ""
-        if not self._event.get("isBase64Encoded"):
-            return body.encode()
-        try:
-            return b64decode(body, validate=True)
-        except Base64Error as error:
-            raise BadRequest("the body is marked as Base64 and is not") from error
-
-    def json(self) -> dict[str, Any]:
-        """The body, a JSON object. Raises `BadRequest`."""
-        try:
-            content = json.loads(self.body)
-        except (ValueError, RecursionError) as error:
-            raise BadRequest(f"the body is not JSON: {error}") from error
-        if not isinstance(content, dict):
-            raise BadRequest("the body must be a JSON object")
-        return content
-
-    def parse(self, model: type[Model]) -> Model:
-        """The body as a `model`. Raises `BadRequest`, whose detail names each field at fault."""
-        try:
-            return model.model_validate(self.json())
-        except ValidationError as error:
-            raise BadRequest("; ".join(_explain(fault) for fault in error.errors())) from error
-
-    @property
-    def user(self) -> User:
-        """The user whom API Gateway's Cognito authorizer let in.
-
-        Raises `KeyError` when the route has no authorizer, which is the template's fault and nobody else's.
-        """
-        claims = self._event["requestContext"]["authorizer"]["claims"]
-        return User(claims["sub"], claims["cognito:username"])
+    def _no_such_path(self, _: NotFoundError) -> Response[str]:
+        request = self.current_event
+        return problem(NotFound(f"{request.http_method} {request.path} is not part of this API"))
 
 
-def json_response(status: int, content: Mapping[str, Any]) -> Proxy:
+# Answers --------------------------------------------------------------------------------------------
+
+
+def reply(content: Mapping[str, Any], status: int = 200) -> Response[str]:
     """A JSON answer. No cache may keep it: what the API tells changes by the second."""
-    return _answer(status, "application/json", content)
+    return _json(content, status, "application/json")
 
 
-def no_content() -> Proxy:
+def no_content() -> Response[str]:
     """204, for what has nothing to tell."""
-    return {"statusCode": 204, "headers": {"Cache-Control": "no-store"}, "body": ""}
+    return Response(status_code=204, body="", headers={"Cache-Control": "no-store"})
 
 
-def problem_response(error: DomainError) -> Proxy:
-    """The problem document for an error; the error's `extra` become members of their own."""
+def problem(error: DomainError) -> Response[str]:
+    """The problem document (RFC 9457) for an error; its `extra` become members of their own."""
     document = {
         "type": PROBLEM_TYPE + error.slug,
         "title": error.title,
@@ -119,29 +82,76 @@ def problem_response(error: DomainError) -> Proxy:
         "detail": error.detail,
         **error.extra,
     }
-    answer = _answer(error.status, "application/problem+json", document)
+    answer = _json(document, error.status, "application/problem+json")
     if isinstance(error, StoreUnavailable):
-        answer["headers"]["Retry-After"] = "1"
+        answer.headers["Retry-After"] = "1"
     return answer
 
 
-def _answer(status: int, content_type: str, content: Mapping[str, Any]) -> Proxy:
-    return {
-        "statusCode": status,
-        "headers": {"Content-Type": content_type, "Cache-Control": "no-store"},
-        "body": json.dumps(content, ensure_ascii=False, separators=(",", ":")),
-    }
+def _json(content: Mapping[str, Any], status: int, content_type: str) -> Response[str]:
+    return Response(
+        status_code=status,
+        content_type=content_type,
+        body=json.dumps(content, ensure_ascii=False, separators=(",", ":")),
+        headers={"Cache-Control": "no-store"},
+    )
+
+
+# Requests -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class User:
+    """Who is signed in: `id` is the user pool's own and stays the same when the name changes."""
+
+    id: str
+    name: str
+
+
+def signed_in_user(request: APIGatewayProxyEvent) -> User:
+    """The user whom API Gateway's Cognito authorizer let in.
+
+    Raises `KeyError` when the route has no authorizer, which is the template's fault and nobody else's.
+    """
+    claims = request["requestContext"]["authorizer"]["claims"]
+    return User(claims["sub"], claims["cognito:username"])
+
+
+def body_bytes(request: APIGatewayProxyEvent) -> bytes:
+    """The body as it was sent; empty when there is none."""
+    body: str = request.get("body") or ""
+    if not request.get("isBase64Encoded"):
+        return body.encode()
+    try:
+        return b64decode(body, validate=True)
+    except Base64Error as error:
+        raise BadRequest("the body is marked as Base64 and is not") from error
+
+
+def json_body(request: APIGatewayProxyEvent) -> dict[str, Any]:
+    """The body, a JSON object. Raises `BadRequest`."""
+    try:
+        content = json.loads(body_bytes(request))
+    except (ValueError, RecursionError) as error:
+        raise BadRequest(f"the body is not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise BadRequest("the body must be a JSON object")
+    return content
+
+
+def parse_body(request: APIGatewayProxyEvent, model: type[Model]) -> Model:
+    """The body as a `model`. Raises `BadRequest`, whose detail names each field at fault."""
+    try:
+        return model.model_validate(json_body(request))
+    except ValidationError as error:
+        raise BadRequest("; ".join(_explain(fault) for fault in error.errors())) from error
 
 
 def _explain(fault: Mapping[str, Any]) -> str:
     where = ".".join(map(str, fault["loc"]))
-    match fault["type"]:
-        case "extra_forbidden":
-            return f"{where}: is not a field of this request"
-        case "missing":
-            return f"{where}: is missing"
-        case "value_error":
-            message = str(fault["ctx"]["error"])
-        case _:
-            message = fault["msg"]
+    if fault["type"] == "extra_forbidden":
+        return f"{where}: is not a field of this request"
+    if fault["type"] == "missing":
+        return f"{where}: is missing"
+    message = str(fault["ctx"]["error"]) if fault["type"] == "value_error" else fault["msg"]
     return f"{where}: {message}" if where else message
