@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import BinaryIO, Literal, Protocol
+from typing import Any, BinaryIO, Literal, Protocol
 
 from loupe.domain.events import Event
 from loupe.domain.projects import ProjectConfig
@@ -431,3 +431,15 @@ class WatchesExecutions(Protocol):
 
 # ---------------------------------------------------------------------------------------------------
 # Inference
+
+
+class InvokesEndpoints(Protocol):
+    """Models in service."""
+
+    def invoke(self, endpoint: str, image: bytes, content_type: str) -> list[dict[str, Any]]:
+        """The model's predictions for an image, `[{"label", "confidence"}, ...]`, best first.
+
+        Raises `ModelError` when the model fails on this image or does not answer as agreed, and
+        `StoreUnavailable` when the endpoint is not there or the service did not answer.
+        """
+        ...

@@ -66,3 +66,9 @@ class AlreadyWritten(DomainError):
     """A write-once object exists already."""
 
     status, slug, title = 409, "already-written", "The object exists already"
+
+
+class ModelError(DomainError):
+    """The endpoint is there, and its model failed on this input."""
+
+    status, slug, title = 502, "model-unavailable", "The model did not answer"

@@ -1,0 +1,41 @@
+"""The pages of web/ as API Gateway gets them."""
+
+from pathlib import Path
+
+import pytest
+
+from loupe.domain.errors import NotFound
+from loupe.pages import CONTENT_TYPES, content_security_policy, find_page
+
+WEB = Path(__file__).parents[3] / "web"
+
+
+@pytest.mark.parametrize("path", sorted(str(p.relative_to(WEB)) for p in WEB.rglob("*") if p.is_file()))
+def test_every_file_of_web_is_served_as_what_it_is(path: str) -> None:
+    page = find_page(path)
+    assert page.content == (WEB / path).read_text()
+    assert page.content_type == CONTENT_TYPES[Path(path).suffix]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "nothing.html",
+        "../pyproject.toml",
+        "core/../../README.md",
+        "/etc/passwd",
+        "core",
+        ".hidden",
+        "%2e%2e/x.js",
+    ],
+)
+def test_nothing_else_is_served(path: str) -> None:
+    with pytest.raises(NotFound):
+        find_page(path)
+
+
+def test_the_policy_names_the_origin_of_the_sign_in_only() -> None:
+    policy = content_security_policy("https://raw.s3.eu-west-1.amazonaws.com", "https://idp.example/path/")
+    assert "connect-src 'self' https://idp.example;" in policy
+    assert "unsafe" not in policy
