@@ -320,6 +320,8 @@ def _serve(handler: "type[_Handler]", stub: PortalStub) -> _StubServer:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1
     server: _StubServer
     common_headers: ClassVar[dict[str, str]] = {}
 
@@ -351,7 +353,14 @@ class _PortalHandler(_Handler):
     def do_GET(self) -> None:
         self._answer()
 
-    do_POST = do_PUT = do_DELETE = do_GET
+    def do_POST(self) -> None:
+        self._answer()
+
+    def do_PUT(self) -> None:
+        self._answer()
+
+    def do_DELETE(self) -> None:
+        self._answer()
 
     def _answer(self) -> None:
         body = self.read_json()

@@ -201,6 +201,7 @@ export class Work extends EventTarget {
     if (this.#listeners.signal.aborted) return;
     this.#failure = null;
     this.#stale = false;
+    if (this.#outbox.trouble === "network") this.#outbox.retryNow();
     this.#exhausted = leased.tasks.length < count;
     this.#dropLost(before, leased.tasks);
     this.#adopt(leased);

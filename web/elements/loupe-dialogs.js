@@ -15,13 +15,13 @@ const LONGEST_REASON = 500;
 class LoupeDialog extends HTMLElement {
   dialog = h("dialog", { class: "dialog" });
 
-  connectedCallback() {
-    this.replaceChildren(this.dialog);
+  constructor() {
+    super();
     this.dialog.addEventListener("click", (event) => event.target === this.dialog && this.dialog.close());
   }
 
-  get open() {
-    return this.dialog.open;
+  connectedCallback() {
+    this.replaceChildren(this.dialog);
   }
 
   close() {
@@ -45,8 +45,8 @@ class LoupeSkip extends LoupeDialog {
     "aria-describedby": "skip-hint",
   });
 
-  connectedCallback() {
-    super.connectedCallback();
+  constructor() {
+    super();
     const reasons = REASONS.map((reason, index) =>
       h(
         "button",

@@ -111,8 +111,9 @@ class LoupeLabeling extends HTMLElement {
     this.#pixels.addEventListener("click", () => this.#togglePixels());
     const zoom = h("button", { class: "tool", type: "button", title: "Zoom (Z)" }, icon("zoom"), h("span", {}, "Zoom"));
     zoom.addEventListener("click", () => this.#stage.toggleZoom());
-    const help = actionButton("keyboard", "Keys", "?", () => this.#showHelp());
-    help.classList.add("keys-button");
+    const help = h("button", { class: "button keys-button", type: "button", "aria-label": "Keys", title: "Keys (?)" });
+    help.append(icon("keyboard"));
+    help.addEventListener("click", () => this.#showHelp());
     const wide = matchMedia("(min-width: 860px)").matches;
     this.#view = h(
       "div",

@@ -18,8 +18,8 @@ class LoupeStage extends HTMLElement {
   #pointers = new Map();
   #dragged = false;
 
-  connectedCallback() {
-    this.replaceChildren(this.#view);
+  constructor() {
+    super();
     this.#view.addEventListener("click", (event) => this.#click(event));
     this.#view.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
     this.#view.addEventListener("pointerdown", (event) => this.#pointerDown(event));
@@ -27,6 +27,10 @@ class LoupeStage extends HTMLElement {
     for (const type of ["pointerup", "pointercancel"]) {
       this.#view.addEventListener(type, (event) => this.#pointers.delete(event.pointerId));
     }
+  }
+
+  connectedCallback() {
+    this.replaceChildren(this.#view);
   }
 
   /** Whether the image asked for is the one that the worker sees. */
