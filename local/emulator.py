@@ -18,7 +18,8 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Protocol
 
 from local.home import ACCOUNT_ID, HOST, REGION, Credentials, Home, endpoint_url
 from local.snapshots import Snapshots
@@ -102,6 +103,15 @@ class Denial:
     message: str
 
 
+class RunsTask(Protocol):
+    """What stands behind a Task state's resource."""
+
+    def __call__(
+        self, arguments: dict[str, Any], *, wait: bool, is_wanted: Callable[[], bool]
+    ) -> Mapping[str, Any]:
+        """`wait` for `.sync`; `is_wanted` turns false once the execution was stopped."""
+
+
 class Emulator:
     """MiniStack in this process, with its state in a home folder."""
 
@@ -119,6 +129,9 @@ class Emulator:
         self._iam = _module("services.iam")
         self.endpoint_url = endpoint_url(port)
         self._added: dict[str, AddedService] = {}
+        self._execution: contextvars.ContextVar[Mapping[str, Any]] = contextvars.ContextVar(
+            "execution", default=MappingProxyType({})
+        )
         self._requests_seen = 0
         self._requests_saved = 0
         self._snapshots = Snapshots(home.state, self._write_state)
@@ -126,7 +139,10 @@ class Emulator:
         self._keep_sessions()
         self._enforce_state_machine_roles()
         # The pictures replace the emulator's own saving at shutdown.
-        self._app._build_persistence_save_dict, self._saved_services = dict, self._app._build_persistence_save_dict
+        self._app._build_persistence_save_dict, self._saved_services = (
+            dict,
+            self._app._build_persistence_save_dict,
+        )
         self._persistence.STATE_DIR = str(self._snapshots.current or home.state)
 
     def _configure(self, port: int, credentials: Credentials) -> None:
@@ -323,43 +339,41 @@ class Emulator:
 
     # -- Step Functions ----------------------------------------------------------------------------
 
-    def add_task(self, resource: str, run: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> None:
-        """Make a Task state's `Resource` (without `.sync`) call `run` with its arguments.
+    def add_task(self, resource: str, run: RunsTask) -> None:
+        """Make a Task state's `Resource` (named without `.sync`) call `run` with its arguments.
 
-        `run` blocks until the task is done and raises `TaskError` when it fails.
+        `run` blocks until the task is done; it raises `TaskError` when it fails.
         """
 
-        def dispatch(_resource: str, arguments: Mapping[str, Any]) -> Any:
-            return self._run_task(run, arguments)
+        def dispatch(asked: str, arguments: dict[str, Any]) -> Any:
+            execution = self._execution.get()
+            try:
+                return run(
+                    arguments,
+                    wait=asked.endswith(".sync"),
+                    is_wanted=lambda: execution.get("status", "RUNNING") == "RUNNING",
+                )
+            except TaskError as error:
+                raise self._states._ExecutionError(error.name, error.cause) from error
 
         self._states._SERVICE_DISPATCH[resource] = dispatch
-
-    def _run_task(
-        self, run: Callable[[Mapping[str, Any]], Mapping[str, Any]], arguments: Mapping[str, Any]
-    ) -> Mapping[str, Any]:
-        try:
-            return run(arguments)
-        except TaskError as error:
-            raise self._states._ExecutionError(error.name, error.cause) from error
 
     def _enforce_state_machine_roles(self) -> None:
         """MiniStack lets state machines do anything; on AWS they may do what their role allows."""
         states = self._states
-        role_of_execution: contextvars.ContextVar[str] = contextvars.ContextVar("state_machine_role", default="")
         execute, invoke = states._execute_task, states._invoke_resource
 
         def execute_task(state: Any, data: Any, execution: Any, context: Any) -> Any:
-            machine = states._state_machines.get((execution or {}).get("stateMachineArn", "")) or {}
-            token = role_of_execution.set(machine.get("roleArn", ""))
+            token = self._execution.set(execution or {})
             try:
                 return execute(state, data, execution, context)
             finally:
-                role_of_execution.reset(token)
+                self._execution.reset(token)
 
         def invoke_resource(resource: str, arguments: Any) -> Any:
-            role = role_of_execution.get()
+            machine = states._state_machines.get(self._execution.get().get("stateMachineArn", "")) or {}
             for action, target, context in self._task_permissions(resource, arguments):
-                denial = self.denied(role, action, target, context)
+                denial = self.denied(machine.get("roleArn", ""), action, target, context)
                 if denial is not None:
                     raise states._ExecutionError(self._access_denied_name(resource), denial.message)
             return invoke(resource, arguments)
@@ -420,12 +434,16 @@ class Emulator:
         permissions: list[Permission] = [(f"{service.name}:{operation}", resource, {})]
         permissions += [("iam:PassRole", role, passed_to) for role in service.passed_roles(request)]
         if wait:
-            # `.sync` describes and stops the job, marks it with a tag, and hears of its end by a managed rule.
+            # `.sync` describes and stops the job, tags it, and hears of its end by a managed rule.
             job = operation.removeprefix("Create")
             rule = _arn("events", f"rule/StepFunctionsGetEventsForSageMaker{job}sRule")
-            permissions += [(f"{service.name}:{verb}", resource, {}) for verb in (f"Describe{job}", f"Stop{job}")]
+            permissions += [
+                (f"{service.name}:{verb}", resource, {}) for verb in (f"Describe{job}", f"Stop{job}")
+            ]
             permissions += [(f"{service.name}:AddTags", resource, {})]
-            permissions += [(f"events:{verb}", rule, {}) for verb in ("PutTargets", "PutRule", "DescribeRule")]
+            permissions += [
+                (f"events:{verb}", rule, {}) for verb in ("PutTargets", "PutRule", "DescribeRule")
+            ]
         return permissions
 
     def _access_denied_name(self, resource: str) -> str:
@@ -460,7 +478,8 @@ class Emulator:
                     continue
                 version = self._persistence._state_format_version(name)
                 text = json.dumps(
-                    {"__ministack_format__": version, "payload": state}, default=self._persistence._json_default
+                    {"__ministack_format__": version, "payload": state},
+                    default=self._persistence._json_default,
                 )
                 draft = directory / f"{name}.new"
                 draft.write_text(text, encoding="utf-8")
@@ -520,7 +539,6 @@ def _not_authorized(principal: str, action: str, resource: str) -> str:
         f"User: {principal} is not authorized to perform: {action} on resource: {resource} "
         f"because no identity-based policy allows the {action} action"
     )
-
 
 
 def _operation(action: str) -> str:

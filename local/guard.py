@@ -8,6 +8,7 @@ workers and other grandchildren included. SIGTERM is passed on, and the exit sta
 (128 + number for a signal, as a shell has it).
 """
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -17,13 +18,11 @@ from types import FrameType
 
 
 def main(command: list[str]) -> int:
-    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)  # noqa: S603
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
 
     def kill_group(number: int) -> None:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, number)
-        except ProcessLookupError:
-            pass
 
     def watch_parent() -> None:
         sys.stdin.buffer.read()

@@ -113,7 +113,9 @@ def status(home: Path) -> LocalCloudStatus:
     place = Home.at(home)
     log = place.logs / _LOG
     if not _is_locked(place):
-        return LocalCloudStatus(place.root, running=False, port=None, pid=None, endpoint_url=None, log=log, environment={})
+        return LocalCloudStatus(
+            place.root, running=False, port=None, pid=None, endpoint_url=None, log=log, environment={}
+        )
     written = _lock_content(place)
     port = written["port"]
     return LocalCloudStatus(
@@ -155,12 +157,21 @@ def _wait_until_ready(place: Home, port: int, server: subprocess.Popen[bytes], l
     while time.monotonic() < deadline:
         if server.poll() is not None:
             raise LocalCloudError(_why_ended(place, port, log_start))
-        with contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError):
-            with urllib.request.urlopen(f"{endpoint_url(port)}/_ministack/ready", timeout=5):  # noqa: S310
-                return
+        if _answers(port):
+            return
         time.sleep(0.1)
     server.terminate()
-    raise LocalCloudError(f"the local cloud did not answer within {_READY_WITHIN:.0f} s; see {place.logs / _LOG}")
+    raise LocalCloudError(
+        f"the local cloud did not answer within {_READY_WITHIN:.0f} s; see {place.logs / _LOG}"
+    )
+
+
+def _answers(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"{endpoint_url(port)}/_ministack/ready", timeout=5):  # noqa: S310
+            return True
+    except (urllib.error.URLError, ConnectionError, TimeoutError):
+        return False
 
 
 def _why_ended(place: Home, port: int, log_start: int) -> str:

@@ -1,4 +1,4 @@
-"""The server process of the local cloud: the emulator with the services that it lacks, until it is told to end."""
+"""The server process of the local cloud: the emulator with what it lacks, until it is told to end."""
 
 from __future__ import annotations
 

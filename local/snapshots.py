@@ -77,7 +77,7 @@ class Snapshots:
             os.nice(_NICENESS)
             self._replace()
             status = 0
-        except BaseException:  # noqa: BLE001 - the copy ends here, with the fault in the log
+        except BaseException:
             logger.exception("The state could not be saved")
         finally:
             os._exit(status)

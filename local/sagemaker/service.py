@@ -1,7 +1,228 @@
-"""stub"""
+"""The service as the cloud sees it: requests, answers, errors, state machine tasks, start and end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import urllib.parse
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
+
+from botocore.model import ListShape, Shape, StructureShape
+
+from local.emulator import AddedService, Emulator, Request, Response, RunsTask, TaskError
+from local.sagemaker import authorization
+from local.sagemaker.endpoints import Endpoints
+from local.sagemaker.errors import (
+    ModelError,
+    NotAvailableError,
+    SageMakerError,
+)
+from local.sagemaker.models import EndpointConfigs, Models
+from local.sagemaker.packages import ModelPackages
+from local.sagemaker.store import Document
+from local.sagemaker.tags import Tags
+from local.sagemaker.training import TrainingJobs
+from local.sagemaker.validation import only_members, operation_model, validate
+
+_CONTROL_TYPE = "application/x-amz-json-1.1"
+_RUNTIME_PREFIX = "/endpoints/"
+_TASK = "arn:aws:states:::sagemaker:"
+# The names of API errors as Step Functions has them: `SageMaker.` and the name in the Java SDK.
+_SDK_ERRORS = {
+    "ValidationException": "SageMakerException",
+    "AccessDeniedException": "SageMakerException",
+    "UnknownOperationException": "SageMakerException",
+    "ResourceInUse": "ResourceInUseException",
+    "ResourceNotFound": "ResourceNotFoundException",
+}
+
+
 class SageMaker:
-    def __init__(self, folder, emulator): pass
-    def register(self): pass
-    def resume(self): pass
-    def stop(self): pass
+    """SageMaker and its runtime, as services of the emulator."""
+
+    def __init__(self, folder: Path, emulator: Emulator) -> None:
+        self._emulator = emulator
+        self._training = TrainingJobs(folder, emulator)
+        packages = ModelPackages(folder, emulator)
+        models = Models(folder, packages)
+        configs = EndpointConfigs(folder, models)
+        self._endpoints = Endpoints(folder, emulator, configs)
+        tags = Tags(folder)
+        self._tags = tags
+        self._operations: dict[str, Callable[[Document], Document]] = {
+            "AddTags": tags.add,
+            "CreateEndpoint": self._endpoints.create,
+            "CreateEndpointConfig": configs.create,
+            "CreateModel": models.create,
+            "CreateModelPackage": packages.create,
+            "CreateModelPackageGroup": packages.create_group,
+            "CreateTrainingJob": self._training.create,
+            "DeleteEndpoint": self._endpoints.delete,
+            "DeleteEndpointConfig": configs.delete,
+            "DeleteModel": models.delete,
+            "DeleteModelPackage": packages.delete,
+            "DeleteModelPackageGroup": packages.delete_group,
+            "DeleteTags": tags.delete,
+            "DescribeEndpoint": self._endpoints.describe,
+            "DescribeEndpointConfig": configs.describe,
+            "DescribeModel": models.describe,
+            "DescribeModelPackage": packages.describe,
+            "DescribeModelPackageGroup": packages.describe_group,
+            "DescribeTrainingJob": self._training.describe,
+            "ListEndpointConfigs": configs.list_all,
+            "ListEndpoints": self._endpoints.list_all,
+            "ListModelPackageGroups": packages.list_groups,
+            "ListModelPackages": packages.list_all,
+            "ListModels": models.list_all,
+            "ListTags": tags.list_all,
+            "ListTrainingJobs": self._training.list_all,
+            "StopTrainingJob": self._training.stop,
+            "UpdateEndpoint": self._endpoints.update,
+            "UpdateModelPackage": packages.update,
+        }
+
+    def register(self) -> None:
+        """Make the emulator answer for SageMaker; before it starts to serve."""
+        self._emulator.add(
+            AddedService(
+                name="sagemaker",
+                target_prefix="SageMaker",
+                handle=self.handle,
+                resource=authorization.resource,
+                passed_roles=authorization.passed_roles,
+                sdk_name="SageMaker",
+                error_names=_SDK_ERRORS,
+                data_plane="sagemaker-runtime",
+                data_plane_path=_RUNTIME_PREFIX,
+            )
+        )
+        self._emulator.add_task(f"{_TASK}createTrainingJob", self._train)
+        for operation in ("CreateModel", "CreateEndpointConfig", "CreateEndpoint", "UpdateEndpoint"):
+            name = operation[0].lower() + operation[1:]
+            self._emulator.add_task(f"{_TASK}{name}", self._task(operation))
+
+    def resume(self) -> None:
+        """Go on after a restart, once the cloud answers requests."""
+        self._training.resume()
+        self._endpoints.resume()
+
+    def stop(self) -> None:
+        """End every process that was started."""
+        self._training.shut_down()
+        self._endpoints.shut_down()
+
+    # -- requests ----------------------------------------------------------------------------------
+
+    async def handle(self, request: Request) -> Response:
+        """Off the event loop: describing waits for locks, invoking for the model."""
+        if request.path.startswith(_RUNTIME_PREFIX):
+            return await asyncio.to_thread(self._invoke, request)
+        return await asyncio.to_thread(self._control, request)
+
+    def _control(self, request: Request) -> Response:
+        try:
+            parameters = json.loads(request.body or b"{}")
+            answer = self.call(request.operation, parameters)
+        except SageMakerError as error:
+            return _error(error.status, error.code, error.message)
+        except ValueError as error:
+            return _error(400, "SerializationException", str(error))
+        return Response(200, {"Content-Type": _CONTROL_TYPE}, json.dumps(answer).encode())
+
+    def call(self, operation: str, parameters: Document) -> Document:
+        """One operation of the control plane. Raises SageMakerError."""
+        if operation not in self._operations:
+            operation_model(operation)
+            raise NotAvailableError(operation)
+        validate(operation, parameters)
+        answer = self._operations[operation](parameters)
+        self._tags.keep(parameters, answer)
+        return only_members(operation, answer)
+
+    def _invoke(self, request: Request) -> Response:
+        name, _, rest = request.path.removeprefix(_RUNTIME_PREFIX).partition("/")
+        headers = {
+            "Content-Type": request.headers.get("content-type", "application/octet-stream"),
+            "Accept": request.headers.get("x-amzn-sagemaker-accept") or request.headers.get("accept", "*/*"),
+        }
+        try:
+            if rest != "invocations":
+                raise NotAvailableError(f"the runtime's {rest}")
+            target = request.headers.get("x-amzn-sagemaker-target-variant")
+            answer = self._endpoints.invoke(urllib.parse.unquote(name), request.body, headers, target)
+        except ModelError as error:
+            details = {
+                "OriginalStatusCode": error.original_status,
+                "OriginalMessage": error.original_message,
+                "LogStreamArn": "",
+            }
+            return _error(error.status, error.code, error.message, details, content_type="application/json")
+        except SageMakerError as error:
+            return _error(error.status, error.code, error.message, content_type="application/json")
+        served = {"Content-Type": answer.content_type, "x-Amzn-Invoked-Production-Variant": answer.variant}
+        return Response(200, served, answer.body)
+
+    # -- Step Functions ----------------------------------------------------------------------------
+
+    def _task(self, operation: str) -> RunsTask:
+        def run(arguments: Document, *, wait: bool, is_wanted: Callable[[], bool]) -> Mapping[str, Any]:
+            del wait, is_wanted
+            return self._call_for_task(operation, arguments)
+
+        return run
+
+    def _train(self, arguments: Document, *, wait: bool, is_wanted: Callable[[], bool]) -> Mapping[str, Any]:
+        started = self._call_for_task("CreateTrainingJob", arguments)
+        if not wait:
+            return started
+        ended = self._training.wait(arguments["TrainingJobName"], is_wanted)
+        document = for_task("DescribeTrainingJob", only_members("DescribeTrainingJob", ended))
+        if document["TrainingJobStatus"] != "Completed":
+            raise TaskError("States.TaskFailed", json.dumps(document))
+        return document
+
+    def _call_for_task(self, operation: str, arguments: Document) -> Document:
+        try:
+            return self.call(operation, arguments)
+        except SageMakerError as error:
+            name = _SDK_ERRORS.get(error.code, error.code).replace(
+                "SageMakerException", "AmazonSageMakerException"
+            )
+            raise TaskError(
+                f"SageMaker.{name}",
+                f"{error.message} (Service: AmazonSageMaker; Status Code: "
+                f"{error.status}; Error Code: {error.code})",
+            ) from error
+
+
+def for_task(operation: str, document: Document) -> Document:
+    """A document as an optimized integration returns it: times in epoch milliseconds."""
+    shape = operation_model(operation).output_shape
+    converted: Document = _in_milliseconds(document, shape) if shape else document
+    return converted
+
+
+def _in_milliseconds(value: Any, shape: Shape) -> Any:
+    if shape.type_name == "timestamp":
+        return round(value * 1000)
+    if isinstance(shape, StructureShape):
+        return {name: _in_milliseconds(item, shape.members[name]) for name, item in value.items()}
+    if isinstance(shape, ListShape):
+        return [_in_milliseconds(item, shape.member) for item in value]
+    return value
+
+
+def _error(
+    status: int,
+    code: str,
+    message: str,
+    details: Mapping[str, Any] | None = None,
+    *,
+    content_type: str = _CONTROL_TYPE,
+) -> Response:
+    body = {"__type": code, "message": message, "Message": message, **(details or {})}
+    return Response(
+        status, {"Content-Type": content_type, "x-amzn-ErrorType": code}, json.dumps(body).encode()
+    )

@@ -1,0 +1,534 @@
+"""SageMaker in the local cloud, through boto3: what it does, and that it lasts."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+if TYPE_CHECKING:
+    from tests.local.conftest import LocalCloud
+
+IMAGE = "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-training:2.8.0-cpu-py312"
+
+TRAIN = """
+import argparse, json, os, pathlib, sys, time
+parser = argparse.ArgumentParser()
+parser.add_argument("--factor", type=int)
+parser.add_argument("--mode", default="work")
+options = parser.parse_args()
+data = pathlib.Path(os.environ["SM_CHANNEL_NUMBERS"])
+print("epoch=1 validation:accuracy=0.25;")
+print("epoch=2 validation:accuracy=0.75;")
+if options.mode == "fail":
+    pathlib.Path(os.environ["SM_OUTPUT_DIR"], "failure").write_text("the numbers are odd")
+    sys.exit(3)
+if options.mode == "sleep":
+    time.sleep(600)
+total = sum(int(path.read_text()) for path in data.rglob("*") if path.is_file())
+model = pathlib.Path(os.environ["SM_MODEL_DIR"])
+(model / "model.json").write_text(json.dumps({"total": total, "factor": options.factor}))
+(model / "code").mkdir()
+(model / "code" / "inference.py").write_text(pathlib.Path("inference.py").read_text())
+pathlib.Path(os.environ["SM_OUTPUT_DATA_DIR"], "evaluation.json").write_text("{}")
+"""
+
+INFERENCE = """
+import json, os, pathlib
+def model_fn(model_dir):
+    return json.loads(pathlib.Path(model_dir, "model.json").read_text())
+def input_fn(body, content_type):
+    if content_type != "text/plain":
+        raise ValueError("only text/plain, not " + content_type)
+    return int(body)
+def predict_fn(number, model):
+    return {"answer": number * model["factor"] + model["total"]}
+def output_fn(prediction, accept):
+    return json.dumps(prediction), "application/json"
+"""
+
+
+def archive(files: dict[str, str]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        for name, text in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(text.encode())
+            tar.addfile(info, io.BytesIO(text.encode()))
+    return buffer.getvalue()
+
+
+def eventually(check: Callable[[], Any], within: float = 60.0) -> Any:
+    deadline = time.monotonic() + within
+    while time.monotonic() < deadline:
+        found = check()
+        if found:
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"not within {within} s")
+
+
+class Stack:
+    """A bucket with a training script, an execution role, and clients."""
+
+    def __init__(self, cloud: LocalCloud) -> None:
+        self.cloud = cloud
+        self.s3 = self.client("s3")
+        self.sagemaker = self.client("sagemaker")
+        self.runtime = self.client("sagemaker-runtime")
+        self.bucket = f"work-{uuid.uuid4().hex[:8]}"
+        self.s3.create_bucket(Bucket=self.bucket)
+        self.put("code/source.tar.gz", archive({"train.py": TRAIN, "inference.py": INFERENCE}))
+        self.put("numbers/one", b"1")
+        self.put("numbers/two and a half", b"2")
+        self.put("lists/numbers.json", json.dumps([{"prefix": self.uri("numbers/")}, "one"]).encode())
+        self.role = self.make_role(
+            "sagemaker.amazonaws.com",
+            [{"Effect": "Allow", "Action": "s3:*", "Resource": f"arn:aws:s3:::{self.bucket}*"}],
+        )
+
+    def client(self, service: str, **configuration: Any) -> Any:
+        return self.cloud.session().client(  # type: ignore[call-overload]
+            service, endpoint_url=self.cloud.endpoint_url, config=Config(**configuration)
+        )
+
+    def uri(self, key: str) -> str:
+        return f"s3://{self.bucket}/{key}"
+
+    def put(self, key: str, body: bytes) -> None:
+        self.s3.put_object(Bucket=self.bucket, Key=key, Body=body)
+
+    def make_role(self, service: str, statements: list[dict[str, Any]]) -> str:
+        iam = self.client("iam")
+        name = f"role-{uuid.uuid4().hex[:8]}"
+        trust = {
+            "Version": "2012-10-17",
+            "Statement": [{"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}],
+        }
+        arn: str = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+        policy = {"Version": "2012-10-17", "Statement": statements}
+        iam.put_role_policy(RoleName=name, PolicyName="allow", PolicyDocument=json.dumps(policy))
+        return arn
+
+    def job(self, **changes: Any) -> dict[str, Any]:
+        """Arguments of CreateTrainingJob; `mode` and `channel` vary the common case."""
+        mode = changes.pop("mode", "work")
+        source = changes.pop("source", {"S3DataType": "S3Prefix", "S3Uri": self.uri("numbers/")})
+        return {
+            "TrainingJobName": f"job-{uuid.uuid4().hex[:8]}",
+            "AlgorithmSpecification": {
+                "TrainingImage": IMAGE,
+                "TrainingInputMode": "File",
+                "MetricDefinitions": [
+                    {"Name": "validation:accuracy", "Regex": r"validation:accuracy=([0-9.]+);"}
+                ],
+            },
+            "RoleArn": self.role,
+            "HyperParameters": {
+                "sagemaker_program": '"train.py"',
+                "sagemaker_submit_directory": json.dumps(self.uri("code/source.tar.gz")),
+                "factor": "10",
+                "mode": json.dumps(mode),
+            },
+            "InputDataConfig": [
+                {
+                    "ChannelName": "numbers",
+                    "DataSource": {"S3DataSource": {"S3DataDistributionType": "FullyReplicated", **source}},
+                }
+            ],
+            "OutputDataConfig": {"S3OutputPath": self.uri("models")},
+            "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 5},
+            "StoppingCondition": {"MaxRuntimeInSeconds": 60},
+            "EnableNetworkIsolation": True,
+            **changes,
+        }
+
+    def train(self, **changes: Any) -> dict[str, Any]:
+        """The Describe document of a job that has ended."""
+        request = self.job(**changes)
+        self.sagemaker.create_training_job(**request)
+        return self.ended(request["TrainingJobName"])
+
+    def ended(self, name: str) -> dict[str, Any]:
+        def check() -> dict[str, Any] | None:
+            job: dict[str, Any] = self.sagemaker.describe_training_job(TrainingJobName=name)
+            return job if job["TrainingJobStatus"] in ("Completed", "Failed", "Stopped") else None
+
+        found: dict[str, Any] = eventually(check)
+        return found
+
+    def model(self, data_url: str) -> str:
+        name = f"model-{uuid.uuid4().hex[:8]}"
+        self.sagemaker.create_model(
+            ModelName=name,
+            PrimaryContainer={"Image": IMAGE, "ModelDataUrl": data_url},
+            ExecutionRoleArn=self.role,
+        )
+        self.sagemaker.create_endpoint_config(
+            EndpointConfigName=name,
+            ProductionVariants=[
+                {
+                    "VariantName": "AllTraffic",
+                    "ModelName": name,
+                    "ServerlessConfig": {"MemorySizeInMB": 1024, "MaxConcurrency": 5},
+                }
+            ],
+        )
+        return name
+
+    def settled(self, endpoint: str) -> dict[str, Any]:
+        def check() -> dict[str, Any] | None:
+            found: dict[str, Any] = self.sagemaker.describe_endpoint(EndpointName=endpoint)
+            return found if found["EndpointStatus"] not in ("Creating", "Updating") else None
+
+        found: dict[str, Any] = eventually(check)
+        return found
+
+    def ask(self, endpoint: str, number: int) -> Any:
+        answer = self.runtime.invoke_endpoint(
+            EndpointName=endpoint, Body=str(number).encode(), ContentType="text/plain"
+        )
+        return json.loads(answer["Body"].read())
+
+
+@pytest.fixture(scope="module")
+def stack(local_cloud: LocalCloud) -> Stack:
+    return Stack(local_cloud)
+
+
+@pytest.fixture(scope="module")
+def trained(stack: Stack) -> dict[str, Any]:
+    return stack.train()
+
+
+@pytest.fixture
+def endpoint(stack: Stack, trained: dict[str, Any]) -> Iterator[str]:
+    name = f"endpoint-{uuid.uuid4().hex[:8]}"
+    config = stack.model(trained["ModelArtifacts"]["S3ModelArtifacts"])
+    stack.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=config)
+    assert stack.settled(name)["EndpointStatus"] == "InService"
+    yield name
+    stack.sagemaker.delete_endpoint(EndpointName=name)
+
+
+def test_a_training_job_runs_the_script_and_keeps_what_it_wrote(
+    stack: Stack, trained: dict[str, Any]
+) -> None:
+    assert trained["TrainingJobStatus"] == "Completed", trained
+    assert [m["Value"] for m in trained["FinalMetricDataList"]] == [0.75]
+    steps = [transition["Status"] for transition in trained["SecondaryStatusTransitions"]]
+    assert steps == ["Starting", "Downloading", "Training", "Uploading", "Completed"]
+    bucket, _, key = trained["ModelArtifacts"]["S3ModelArtifacts"].removeprefix("s3://").partition("/")
+    body = stack.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+    with tarfile.open(fileobj=io.BytesIO(body)) as tar:
+        content = tar.extractfile("model.json")
+        assert content is not None
+        assert json.loads(content.read()) == {"total": 3, "factor": 10}
+    stack.s3.head_object(Bucket=bucket, Key=key.replace("model.tar.gz", "output.tar.gz"))
+
+
+def test_a_manifest_channel_holds_the_listed_objects_only(stack: Stack) -> None:
+    job = stack.train(source={"S3DataType": "ManifestFile", "S3Uri": stack.uri("lists/numbers.json")})
+    name = stack.model(job["ModelArtifacts"]["S3ModelArtifacts"])
+    stack.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
+    stack.settled(name)
+    assert stack.ask(name, 1) == {"answer": 11}
+    stack.sagemaker.delete_endpoint(EndpointName=name)
+
+
+def test_a_listed_object_that_is_missing_fails_the_job(stack: Stack) -> None:
+    stack.put("lists/wrong.json", json.dumps([{"prefix": stack.uri("numbers/")}, "three"]).encode())
+    job = stack.train(source={"S3DataType": "ManifestFile", "S3Uri": stack.uri("lists/wrong.json")})
+    assert job["TrainingJobStatus"] == "Failed"
+    assert "numbers/three" in job["FailureReason"]
+
+
+def test_the_script_says_why_it_failed(stack: Stack) -> None:
+    job = stack.train(mode="fail")
+    assert job["TrainingJobStatus"] == "Failed"
+    assert job["FailureReason"] == "AlgorithmError: the numbers are odd, exit code: 3"
+
+
+def test_a_job_ends_with_its_time(stack: Stack) -> None:
+    job = stack.train(mode="sleep", StoppingCondition={"MaxRuntimeInSeconds": 1})
+    assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Stopped", "MaxRuntimeExceeded")
+
+
+def test_a_job_can_be_stopped(stack: Stack) -> None:
+    request = stack.job(mode="sleep")
+    stack.sagemaker.create_training_job(**request)
+    name = request["TrainingJobName"]
+    eventually(
+        lambda: stack.sagemaker.describe_training_job(TrainingJobName=name)["SecondaryStatus"] == "Training"
+    )
+    stack.sagemaker.stop_training_job(TrainingJobName=name)
+    assert stack.ended(name)["TrainingJobStatus"] == "Stopped"
+
+
+def test_a_role_that_may_not_read_the_data_fails_the_job(stack: Stack) -> None:
+    role = stack.make_role(
+        "sagemaker.amazonaws.com",
+        [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{stack.bucket}/code/*"}],
+    )
+    job = stack.train(RoleArn=role)
+    assert job["TrainingJobStatus"] == "Failed"
+    assert "AccessDenied" in job["FailureReason"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"TrainingJobName": "under_score"}, "trainingJobName"),
+        ({"StoppingCondition": {"MaxRuntimeInSeconds": 0}}, "MaxRuntimeInSeconds"),
+        ({"HyperParameters": {"factor": "1"}}, "sagemaker_program"),
+    ],
+)
+def test_a_request_that_aws_refuses_is_refused(stack: Stack, changes: dict[str, Any], said: str) -> None:
+    client = stack.client("sagemaker", parameter_validation=False)
+    with pytest.raises(ClientError, match=f"ValidationException.*(?i:{said})"):
+        client.create_training_job(**stack.job(**changes))
+
+
+def test_what_the_local_cloud_lacks_is_refused_by_name(stack: Stack) -> None:
+    with pytest.raises(ClientError, match="ListProcessingJobs is not available in the local cloud"):
+        stack.sagemaker.list_processing_jobs()
+
+
+def test_an_endpoint_answers_and_errors_are_the_models_own(stack: Stack, endpoint: str) -> None:
+    assert stack.ask(endpoint, 4) == {"answer": 43}
+    with pytest.raises(ClientError) as failed:
+        stack.runtime.invoke_endpoint(EndpointName=endpoint, Body=b"4", ContentType="image/png")
+    assert failed.value.response["Error"]["Code"] == "ModelError"
+    assert failed.value.response["OriginalStatusCode"] == 500  # type: ignore[typeddict-item]
+
+
+def test_an_endpoint_that_is_not_there(stack: Stack) -> None:
+    with pytest.raises(ClientError, match="ValidationError"):
+        stack.ask("nobody", 1)
+    with pytest.raises(ClientError, match="Could not find endpoint"):
+        stack.sagemaker.describe_endpoint(EndpointName="nobody")
+
+
+def test_after_a_failed_update_the_old_model_goes_on_answering(stack: Stack, endpoint: str) -> None:
+    before = stack.sagemaker.describe_endpoint(EndpointName=endpoint)["EndpointConfigName"]
+    stack.put("broken.tar.gz", archive({"code/inference.py": "raise RuntimeError('no model today')"}))
+    stack.sagemaker.update_endpoint(
+        EndpointName=endpoint, EndpointConfigName=stack.model(stack.uri("broken.tar.gz"))
+    )
+    assert stack.ask(endpoint, 4) == {"answer": 43}
+    found = stack.settled(endpoint)
+    assert (found["EndpointStatus"], found["EndpointConfigName"]) == ("InService", before)
+    assert "no model today" in found["FailureReason"]
+    assert stack.ask(endpoint, 4) == {"answer": 43}
+
+
+def test_an_update_brings_the_new_model(stack: Stack, endpoint: str) -> None:
+    other = archive({"model.json": '{"total": 0, "factor": 2}', "code/inference.py": INFERENCE})
+    stack.put("other.tar.gz", other)
+    config = stack.model(stack.uri("other.tar.gz"))
+    stack.sagemaker.update_endpoint(EndpointName=endpoint, EndpointConfigName=config)
+    assert stack.settled(endpoint)["EndpointConfigName"] == config
+    assert stack.ask(endpoint, 4) == {"answer": 8}
+
+
+def test_a_model_that_does_not_start_fails_a_new_endpoint(stack: Stack) -> None:
+    stack.put("empty.tar.gz", archive({"nothing": ""}))
+    name = stack.model(stack.uri("empty.tar.gz"))
+    stack.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
+    found = stack.settled(name)
+    assert found["EndpointStatus"] == "Failed"
+    assert "inference.py" in found["FailureReason"]
+    stack.sagemaker.delete_endpoint(EndpointName=name)
+
+
+def test_model_packages_are_versions_of_a_group(stack: Stack, trained: dict[str, Any]) -> None:
+    group = f"group-{uuid.uuid4().hex[:8]}"
+    stack.sagemaker.create_model_package_group(ModelPackageGroupName=group)
+    data_url = trained["ModelArtifacts"]["S3ModelArtifacts"]
+    specification = {
+        "Containers": [{"Image": IMAGE, "ModelDataUrl": data_url}],
+        "SupportedContentTypes": ["text/plain"],
+        "SupportedResponseMIMETypes": ["application/json"],
+    }
+    arns = [
+        stack.sagemaker.create_model_package(
+            ModelPackageGroupName=group, InferenceSpecification=specification
+        )["ModelPackageArn"]
+        for _ in range(2)
+    ]
+    stack.sagemaker.update_model_package(ModelPackageArn=arns[1], ModelApprovalStatus="Approved")
+    found = stack.sagemaker.describe_model_package(ModelPackageName=arns[1])
+    assert (found["ModelPackageVersion"], found["ModelApprovalStatus"]) == (2, "Approved")
+    approved = stack.sagemaker.list_model_packages(
+        ModelPackageGroupName=group, ModelApprovalStatus="Approved"
+    )
+    assert [package["ModelPackageArn"] for package in approved["ModelPackageSummaryList"]] == [arns[1]]
+
+
+def machine(stack: Stack, definition: dict[str, Any], allowed: list[dict[str, Any]]) -> str:
+    states = stack.client("stepfunctions")
+    arn: str = states.create_state_machine(
+        name=f"machine-{uuid.uuid4().hex[:8]}",
+        definition=json.dumps(definition),
+        roleArn=stack.make_role("states.amazonaws.com", allowed),
+    )["stateMachineArn"]
+    return arn
+
+
+def run(stack: Stack, machine_arn: str, data: dict[str, Any]) -> dict[str, Any]:
+    states = stack.client("stepfunctions")
+    execution = states.start_execution(stateMachineArn=machine_arn, input=json.dumps(data))["executionArn"]
+
+    def check() -> dict[str, Any] | None:
+        found: dict[str, Any] = states.describe_execution(executionArn=execution)
+        return found if found["status"] != "RUNNING" else None
+
+    found: dict[str, Any] = eventually(check)
+    return found
+
+
+TRAIN_AND_LOOK = {
+    "QueryLanguage": "JSONata",
+    "StartAt": "Train",
+    "States": {
+        "Train": {
+            "Type": "Task",
+            "Resource": "arn:aws:states:::sagemaker:createTrainingJob.sync",
+            "Arguments": "{% $states.input %}",
+            "Assign": {"model": "{% $states.result.ModelArtifacts.S3ModelArtifacts %}"},
+            "Next": "Look",
+        },
+        "Look": {
+            "Type": "Task",
+            "Resource": "arn:aws:states:::aws-sdk:sagemaker:describeEndpoint",
+            "Arguments": {"EndpointName": "nobody"},
+            "Catch": [
+                {
+                    "ErrorEquals": ["SageMaker.SageMakerException"],
+                    "Output": {"model": "{% $model %}"},
+                    "Next": "Done",
+                }
+            ],
+            "End": True,
+        },
+        "Done": {"Type": "Succeed"},
+    },
+}
+
+
+def permissions(role: str) -> list[dict[str, Any]]:
+    passes = {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
+    rule = "arn:aws:events:us-east-1:000000000000:rule/StepFunctionsGetEventsForSageMakerTrainingJobsRule"
+    job_actions = [
+        f"sagemaker:{verb}"
+        for verb in ("CreateTrainingJob", "DescribeTrainingJob", "StopTrainingJob", "AddTags")
+    ]
+    rule_actions = ["events:PutTargets", "events:PutRule", "events:DescribeRule"]
+    return [
+        {"Effect": "Allow", "Action": job_actions, "Resource": "arn:aws:sagemaker:*:*:training-job/*"},
+        {"Effect": "Allow", "Action": rule_actions, "Resource": rule},
+        {"Effect": "Allow", "Action": "sagemaker:DescribeEndpoint", "Resource": "*"},
+        {"Effect": "Allow", "Action": "iam:PassRole", "Resource": role, "Condition": passes},
+    ]
+
+
+def test_a_state_machine_trains_and_calls(stack: Stack) -> None:
+    done = run(stack, machine(stack, TRAIN_AND_LOOK, permissions(stack.role)), stack.job())
+    assert done["status"] == "SUCCEEDED", done
+    assert json.loads(done["output"])["model"].endswith("/output/model.tar.gz")
+
+
+def test_a_failed_job_fails_the_task_with_its_description(stack: Stack) -> None:
+    done = run(stack, machine(stack, TRAIN_AND_LOOK, permissions(stack.role)), stack.job(mode="fail"))
+    assert (done["status"], done["error"]) == ("FAILED", "States.TaskFailed")
+    assert json.loads(done["cause"])["FailureReason"].startswith("AlgorithmError: the numbers are odd")
+
+
+@pytest.mark.parametrize("missing", [0, 1, 3])
+def test_a_state_machine_may_do_what_its_role_allows(stack: Stack, missing: int) -> None:
+    allowed = permissions(stack.role)
+    del allowed[missing]
+    done = run(stack, machine(stack, TRAIN_AND_LOOK, allowed), stack.job())
+    assert (done["status"], done["error"]) == ("FAILED", "SageMaker.AmazonSageMakerException")
+    assert "is not authorized to perform" in done["cause"]
+
+
+def test_state_changes_are_events(stack: Stack) -> None:
+    sqs, events = stack.client("sqs"), stack.client("events")
+    queue = sqs.create_queue(QueueName=f"queue-{uuid.uuid4().hex[:8]}")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    pattern = {"source": ["aws.sagemaker"], "detail": {"TrainingJobStatus": ["Completed"]}}
+    events.put_rule(Name="training-ended", EventPattern=json.dumps(pattern))
+    events.put_targets(Rule="training-ended", Targets=[{"Id": "queue", "Arn": arn}])
+    job = stack.train()
+    message = eventually(lambda: sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=1).get("Messages"))[0]
+    event = json.loads(message["Body"])
+    assert event["detail-type"] == "SageMaker Training Job State Change"
+    assert event["resources"] == [job["TrainingJobArn"]]
+    assert event["detail"]["TrainingStartTime"].isdecimal()
+
+
+def test_a_killed_cloud_comes_back_with_all_that_was_acknowledged(stack: Stack, endpoint: str) -> None:
+    stack.s3.put_bucket_versioning(Bucket=stack.bucket, VersioningConfiguration={"Status": "Enabled"})
+    stack.put("versioned", b"first")
+    stack.put("versioned", b"second")
+    dynamodb = stack.client("dynamodb")
+    dynamodb.create_table(
+        TableName="kept",
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    dynamodb.put_item(TableName="kept", Item={"id": {"S": "a"}})
+    execution = stack.client("stepfunctions").start_execution(
+        stateMachineArn=machine(stack, TRAIN_AND_LOOK, permissions(stack.role)),
+        input=json.dumps(request := stack.job(mode="sleep")),
+    )["executionArn"]
+    name = request["TrainingJobName"]
+    eventually(
+        lambda: any(
+            job["TrainingJobName"] == name
+            for job in stack.sagemaker.list_training_jobs(StatusEquals="InProgress")["TrainingJobSummaries"]
+        )
+    )
+    newest = max((stack.cloud.home / "state").glob("snapshot-*")).name
+    eventually(lambda: max((stack.cloud.home / "state").glob("snapshot-*")).name > newest)
+    eventually(lambda: stack.sagemaker.list_models() and "kept" in current_tables(stack.cloud))
+
+    stack.cloud.kill()
+    stack.cloud.restart()
+
+    versions = stack.s3.list_object_versions(Bucket=stack.bucket, Prefix="versioned")["Versions"]
+    bodies = [
+        stack.s3.get_object(Bucket=stack.bucket, Key="versioned", VersionId=version["VersionId"])[
+            "Body"
+        ].read()
+        for version in versions
+    ]
+    assert bodies == [b"second", b"first"]
+    assert dynamodb.get_item(TableName="kept", Key={"id": {"S": "a"}})["Item"]
+    job = stack.ended(name)
+    assert job["TrainingJobStatus"] == "Failed"
+    assert "local cloud was stopped" in job["FailureReason"]
+    found = stack.client("stepfunctions").describe_execution(executionArn=execution)
+    assert found["status"] == "FAILED"
+    assert eventually(lambda: answers(stack, endpoint)) == {"answer": 43}
+
+
+def current_tables(cloud: LocalCloud) -> str:
+    return (cloud.home / "state" / "current" / "dynamodb.json").read_text(encoding="utf-8")
+
+
+def answers(stack: Stack, endpoint: str) -> Any:
+    try:
+        return stack.ask(endpoint, 4)
+    except ClientError:
+        return None
