@@ -26,7 +26,7 @@ from loupe.domain.errors import BadRequest, DomainError, NotFound, StoreUnavaila
 PROBLEM_TYPE = "urn:loupe:problem:"
 """What a problem document's `type` begins with; the slug of the error follows."""
 
-_BASE_PATH = re.compile(r"^(?!/(?:portal|v1)/).+?(?=/(?:portal|v1)/)")
+_BASE_PATH = re.compile(r"^(?!/(?:portal|v1)(?:/|$)).+?(?=/(?:portal|v1)(?:/|$))")
 """What a custom domain's base path mapping puts before the API's own paths (a stage's name never shows)."""
 
 Model = TypeVar("Model", bound=BaseModel)

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, BinaryIO, Literal, Protocol
 
 from loupe.domain.events import Event
-from loupe.domain.projects import ProjectConfig
+from loupe.domain.projects import ProjectConfig, TaskType
 
 # ---------------------------------------------------------------------------------------------------
 # Time, objects, events: used by every part
@@ -341,6 +341,199 @@ class SetsAside(Protocol):
 
 # ---------------------------------------------------------------------------------------------------
 # Labeling
+
+
+JobState = Literal["preparing", "open", "consolidating", "finished"]
+
+
+@dataclass(frozen=True)
+class JobCard:
+    """What a labeling job was cut with. It never changes, whatever becomes of project.yaml."""
+
+    project: str
+    job: str
+    provider: str
+    task: TaskType
+    labels: tuple[str, ...]
+    instructions: str
+    batch_size: int
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class LabelingJob:
+    """How far a labeling job has come. `tasks` is 0 until the job is open; `answered` counts tasks and
+    includes the skipped ones; `changed_at` is when something happened last; `announced` is whether the
+    finished event went out."""
+
+    project: str
+    job: str
+    state: JobState
+    created_at: datetime
+    changed_at: datetime
+    tasks: int = 0
+    answered: int = 0
+    skipped: int = 0
+    finished_at: datetime | None = None
+    announced: bool = False
+
+    @property
+    def all_answered(self) -> bool:
+        return self.state != "preparing" and self.answered >= self.tasks
+
+
+class KeepsLabelingJobs(Protocol):
+    """Labeling jobs; a project has at most one that is not finished, its open job.
+
+    All methods raise `StoreUnavailable`. Those that return a bool say whether the state allowed the change.
+    """
+
+    def claim(self, card: JobCard) -> bool:
+        """Make this the project's open job, in state preparing; False if the project has another one."""
+        ...
+
+    def open_job(self, project: str) -> LabelingJob | None: ...
+
+    def open_jobs(self, projects: Iterable[str]) -> dict[str, LabelingJob]:
+        """Open jobs of those of the projects that have one."""
+        ...
+
+    def job(self, project: str, job: str) -> LabelingJob | None: ...
+
+    def jobs(self, project: str, limit: int) -> list[LabelingJob]:
+        """Newest first."""
+        ...
+
+    def card(self, project: str, job: str) -> JobCard:
+        """Raises `JobNotFound`."""
+        ...
+
+    def open(self, project: str, job: str, tasks: int, at: datetime) -> bool:
+        """preparing → open: from now on workers answer, and the job takes no more images."""
+        ...
+
+    def discard(self, project: str, job: str) -> bool:
+        """Forget an open job without tasks, and release the project's open job."""
+        ...
+
+    def consolidate(self, project: str, job: str, at: datetime) -> bool:
+        """open, with every task answered → consolidating: from now on answers stand."""
+        ...
+
+    def finish(self, project: str, job: str, at: datetime) -> bool:
+        """consolidating → finished, and release the project's open job. True for one caller only."""
+        ...
+
+    def announce(self, project: str, job: str) -> None:
+        """Remember that the finished event went out."""
+        ...
+
+    def restore_finished(self, card: JobCard, tasks: int, skipped: int, at: datetime) -> None:
+        """A job that the index lost, or knows from before it was finished; releases the project's open job
+        if it is this one. Does nothing to a job that is known as finished."""
+        ...
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A worker's answer to a task: one of `label` and `skip` (the reason) is given. `worker` is the user
+    pool's id."""
+
+    worker: str
+    worker_name: str
+    answered_at: datetime
+    label: str | None = None
+    skip: str | None = None
+
+    def says_the_same(self, other: "Answer") -> bool:
+        """Whether the same worker said the same, whenever."""
+        return (self.worker, self.label, self.skip) == (other.worker, other.label, other.skip)
+
+
+@dataclass(frozen=True)
+class NewTask:
+    """A task before anybody saw it. `task` is six digits, its place in the input manifest; `key` and
+    `version_id` name the image in the raw-data bucket; width and height are pixels."""
+
+    task: str
+    sha256: str
+    key: str
+    version_id: str | None
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Task(NewTask):
+    """A task as it stands. It is leased to `holder` until `lease_until` passes, or has an `answer`."""
+
+    job: str
+    holder: str | None = None
+    lease_until: datetime | None = None
+    answer: Answer | None = None
+
+    def held_by_another(self, worker: str, now: datetime) -> bool:
+        """Whether someone else has a lease that runs."""
+        return self.lease_until is not None and self.holder != worker and self.lease_until > now
+
+
+class KeepsTasks(Protocol):
+    """Tasks of the portal with their leases and answers.
+
+    What the listings of free and held tasks tell may lag behind by about a second; every change is
+    conditional on the task itself. All methods raise `StoreUnavailable`.
+    """
+
+    def add(self, job: str, tasks: Iterable[NewTask]) -> int:
+        """Add those that are not there yet; tasks that are there keep leases and answers. Returns how many
+        were given."""
+        ...
+
+    def task(self, project: str, job: str, task: str) -> tuple[LabelingJob | None, Task | None]:
+        """The task with its job, both as last written."""
+        ...
+
+    def tasks(self, job: str) -> Iterator[Task]:
+        """All tasks in the order of the input manifest, as last written."""
+        ...
+
+    def free(self, job: str, now: datetime, limit: int) -> list[str]:
+        """Tasks without answer that nobody holds at `now`: never leased ones first."""
+        ...
+
+    def held(self, job: str, worker: str) -> list[str]:
+        """Tasks that the worker has a lease on, run out or not, unless someone else took them."""
+        ...
+
+    def lease(self, job: str, task: str, worker: str, now: datetime, until: datetime) -> Task | None:
+        """Lease a task that is free or held by the worker; None if it is answered or another's."""
+        ...
+
+    def give_back(self, job: str, task: str, worker: str) -> None:
+        """End the worker's lease, if it is his and the task has no answer."""
+        ...
+
+    def answer(self, project: str, job: str, task: Task, answer: Answer) -> bool:
+        """Set a task's answer, and count it with the job's, all or nothing.
+
+        False, with nothing changed, unless the job is open, the task's answer is still `task.answer`, and,
+        where that is None, nobody else holds the task at `answer.answered_at`.
+        """
+        ...
+
+    def answer_many(self, project: str, job: str, answers: Iterable[tuple[str, Answer]]) -> None:
+        """First answers to tasks, counted as by `answer`, whoever holds them; answered tasks stay as they
+        are. The job must be open."""
+        ...
+
+
+class StartsLabelingJobs(Protocol):
+    """A labeling provider."""
+
+    def start(self, card: JobCard) -> int:
+        """Have the images of the job's input manifest labeled; returns how many they are. Repeating it
+        changes nothing: the job is started once."""
+        ...
 
 
 # ---------------------------------------------------------------------------------------------------
