@@ -109,7 +109,7 @@ class ModelPackages:
             kept: dict[str, str] = before.get("CustomerMetadataProperties", {})
             metadata = {name: value for name, value in kept.items() if name not in removed}
             metadata |= request.get("CustomerMetadataProperties", {})
-            changes = {
+            changes: Document = {
                 name: request[name]
                 for name in (
                     "ModelApprovalStatus",
