@@ -97,7 +97,7 @@ def unsent(page: Page) -> int:
 
 
 def wait_until(page: Page, condition: Callable[[], bool], seconds: float = 8) -> None:
-    """Lets the page go on until the condition holds (Playwright's own waiting would need eval in the page)."""
+    """Lets the page run until the condition holds. (Playwright's own waiting needs eval in the page.)"""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "the condition did not come true"

@@ -57,13 +57,13 @@ export function plural(count, noun) {
   return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 }
 
-/** The empty space of a page, told in a heading, a sentence and what can be done about it. */
+/** A view without its usual content: why, told in a heading, a sentence and what can be done about it. */
 export function stateView(iconName, title, text, ...actions) {
   return h(
     "section",
     { class: "state" },
     h("div", { class: "state-icon" }, icon(iconName)),
-    h("h1", {}, title),
+    h("h2", {}, title),
     h("p", {}, text),
     actions.length ? h("div", { class: "state-actions" }, ...actions) : null,
   );

@@ -97,8 +97,9 @@ export class Work extends EventTarget {
   get phase() {
     if (this.current) return "task";
     if (this.#failure) return this.#failure;
+    if (this.job && this.answered >= this.job.tasks) return "done";
     if (this.#leasing || !this.#exhausted) return "loading";
-    return this.job && this.answered < this.job.tasks ? "waiting" : "done";
+    return this.job ? "waiting" : "done";
   }
 
   /** Answers of the whole job, this worker's unsent ones included. */
@@ -349,6 +350,8 @@ export class Work extends EventTarget {
     if (this.#listeners.signal.aborted) return;
     const behind = this.history.slice(-3).map((step) => step.task);
     this.#images.keep([...(this.current ? [this.current] : []), ...this.queue, ...behind]);
+    // No answer gets through that could bring further tasks, so ask for them by themselves.
+    if (this.phase === "loading" && !this.#leasing && this.#outbox.trouble) this.refresh();
     this.dispatchEvent(new Event("change"));
   }
 }

@@ -137,7 +137,7 @@ class LoupeLabeling extends HTMLElement {
 
   #fillBar() {
     this.bar.replaceChildren(
-      h("span", { class: "project-name" }, this.project),
+      h("h1", { class: "project-name" }, this.project),
       this.#progress,
       this.#figures,
       this.#mine,
@@ -191,7 +191,7 @@ class LoupeLabeling extends HTMLElement {
     const view = this.#stateOf(phase);
     this.#space.replaceChildren(view);
     this.replaceChildren(this.#space, this.#skip, this.#help);
-    if (phase !== "loading") this.notices?.say(view.querySelector("h1").textContent);
+    if (phase !== "loading") this.notices?.say(view.querySelector("h2").textContent);
   }
 
   #stateOf(phase) {

@@ -60,7 +60,9 @@ class LoupeProjects extends HTMLElement {
   #showUnreachable() {
     const retry = h("button", { class: "button primary", on: { click: () => this.#refresh() } }, "Try again");
     const text = "The projects could not be loaded. This page tries again by itself.";
-    this.replaceChildren(stateView("cloud", "No connection", text, retry));
+    const page = h("div", { class: "projects" }, h("h1", {}, "Projects"));
+    page.append(stateView("cloud", "No connection", text, retry));
+    this.replaceChildren(page);
   }
 }
 
