@@ -11,10 +11,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 from urllib.parse import quote
 
-import boto3
 import httpx
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
@@ -29,7 +28,7 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 
-from cli.errors import ApiProblem, CommandFault
+from cli.errors import ApiProblem, CommandFault, StackMissing
 from cli.stack import (
     PART_BYTES,
     Json,
@@ -52,6 +51,16 @@ RETRIED_STATUS = frozenset({429, 500, 502, 503, 504})
 TIMEOUT = httpx.Timeout(60, connect=5)
 SIGN_IN_HINT = "Make one with `loupe worker create NAME`; in the local cloud `loupe local status` shows one."
 CREDENTIALS_HINT = "Sign in to AWS (`aws configure`, `aws sso login`), or run `make up` for the local cloud."
+
+CLIENT_CONFIG = Config(
+    retries={"mode": "standard", "max_attempts": ATTEMPTS},
+    max_pool_connections=CONNECTIONS,
+    connect_timeout=5,
+    # Checksums beyond what signing needs cost the client time and tell S3 nothing new over TLS.
+    request_checksum_calculation="when_required",
+    response_checksum_validation="when_required",
+    s3={"payload_signing_enabled": False},
+)
 
 REQUIRED_OUTPUTS = (
     "RawDataBucket",
@@ -89,17 +98,22 @@ def _code(error: ClientError) -> str:
     return error.response.get("Error", {}).get("Code", "")
 
 
-class _Http:
+class Http:
     """Keep-alive HTTP with retries; an answer that is not a success becomes an ApiProblem.
 
     Only for calls that are safe to repeat, as all of Loupe's are.
     """
 
-    def __init__(self, base_url: str, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        transport: httpx.BaseTransport | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._base_url = base_url.rstrip("/")
         self._sleep = sleep
         limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
-        self._client = httpx.Client(timeout=TIMEOUT, limits=limits, follow_redirects=False)
+        self._client = httpx.Client(timeout=TIMEOUT, limits=limits, transport=transport)
 
     def call(
         self,
@@ -110,8 +124,12 @@ class _Http:
         body: Json | None = None,
         content: bytes | None = None,
         params: Mapping[str, str] | None = None,
+        retried: frozenset[int] = RETRIED_STATUS,
     ) -> Any:
-        """The decoded JSON of a successful answer; None where it has no body."""
+        """The decoded JSON of a successful answer; None where it has no body.
+
+        `retried` are the statuses after which the call is made again; so it is after a lost connection.
+        """
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 answer = self._client.request(
@@ -126,7 +144,7 @@ class _Http:
             else:
                 if answer.is_success:
                     return answer.json() if answer.content else None
-                if answer.status_code not in RETRIED_STATUS or attempt == ATTEMPTS:
+                if answer.status_code not in retried or attempt == ATTEMPTS:
                     raise _problem(answer)
             self._sleep(random.uniform(0.5, 1.0) * 0.2 * 2**attempt)  # noqa: S311 - jitter
         raise AssertionError("the last attempt returns or raises")
@@ -144,37 +162,34 @@ def _problem(answer: httpx.Response) -> ApiProblem:
     return ApiProblem(answer.status_code, slug, str(detail) or f"The API answered {answer.status_code}.")
 
 
+class MakesClients(Protocol):
+    """What is needed of a boto3.Session; clients are typed where they are kept."""
+
+    def client(self, service_name: Any, /, *, endpoint_url: str | None, config: Config) -> Any: ...
+
+
 class AwsStack:
     """A stack on AWS or in the local cloud: the same calls, another endpoint."""
 
-    def __init__(self, session: boto3.Session, name: str, endpoint_url: str | None = None) -> None:
+    def __init__(self, session: MakesClients, name: str, endpoint_url: str | None = None) -> None:
         self._session = session
         self._name = name
-        self._endpoint = endpoint_url
+        self.endpoint_url = endpoint_url
 
-    def _client_config(self) -> Config:
-        return Config(
-            retries={"mode": "standard", "max_attempts": ATTEMPTS},
-            max_pool_connections=CONNECTIONS,
-            connect_timeout=5,
-            # Checksums beyond what signing needs cost the client time and tell S3 nothing new over TLS.
-            request_checksum_calculation="when_required",
-            response_checksum_validation="when_required",
-            s3={"payload_signing_enabled": False},
-        )
+    def _client(self, service: str, config: Config | None = None) -> Any:
+        chosen = CLIENT_CONFIG if config is None else CLIENT_CONFIG.merge(config)
+        return self._session.client(service, endpoint_url=self.endpoint_url, config=chosen)
 
     @cached_property
     def _outputs(self) -> Mapping[str, str]:
         try:
             with _aws_errors_in_words(f"look up the stack {self._name}"):
-                client = self._session.client(
-                    "cloudformation", endpoint_url=self._endpoint, config=self._client_config()
-                )
+                client = self._client("cloudformation")
                 found = client.describe_stacks(StackName=self._name)["Stacks"][0]
         except CommandFault as fault:
             cause = fault.__cause__
             if isinstance(cause, ClientError) and _code(cause) == "ValidationError":
-                raise CommandFault(
+                raise StackMissing(
                     f"There is no stack {self._name!r} here.",
                     "Run `make up` (local cloud) or `make deploy` (AWS), or name another with `--stack`.",
                 ) from fault
@@ -182,7 +197,7 @@ class AwsStack:
         outputs = {item["OutputKey"]: item["OutputValue"] for item in found.get("Outputs", [])}
         missing = [name for name in REQUIRED_OUTPUTS if name not in outputs]
         if missing:
-            raise CommandFault(
+            raise StackMissing(
                 f"The stack {self._name!r} ({found['StackStatus']}) lacks the outputs {', '.join(missing)}.",
                 "Is it a Loupe stack, and of this version? Deploy it again.",
             )
@@ -191,26 +206,31 @@ class AwsStack:
     @cached_property
     def _s3(self) -> "S3Client":
         with _aws_errors_in_words("reach S3"):
-            return self._session.client("s3", endpoint_url=self._endpoint, config=self._client_config())
+            client: S3Client = self._client("s3")
+            return client
 
     @cached_property
     def _cognito(self) -> "CognitoIdentityProviderClient":
         with _aws_errors_in_words("reach Cognito"):
-            return self._session.client(
-                "cognito-idp", endpoint_url=self._endpoint, config=self._client_config()
-            )
+            client: CognitoIdentityProviderClient = self._client("cognito-idp")
+            return client
 
     @cached_property
-    def _api(self) -> _Http:
-        return _Http(self.api_url)
+    def _api(self) -> Http:
+        return Http(self.api_url)
 
     @cached_property
     def _key(self) -> str:
         with _aws_errors_in_words("read the API key"):
-            client = self._session.client(
-                "apigateway", endpoint_url=self._endpoint, config=self._client_config()
-            )
-            return client.get_api_key(apiKey=self._outputs["ApiKeyId"], includeValue=True)["value"]
+            client = self._client("apigateway")
+            value: str = client.get_api_key(apiKey=self._outputs["ApiKeyId"], includeValue=True)["value"]
+            return value
+
+    def exists(self) -> bool:
+        try:
+            return bool(self._outputs)
+        except StackMissing:
+            return False
 
     @property
     def portal_url(self) -> str:
@@ -321,6 +341,8 @@ class AwsStack:
             f"/v1/projects/{quote(project, safe='')}/predictions",
             headers={"content-type": content_type, "accept": "application/json"},
             content=body,
+            # Only throttling is waited out: a caller wants to know of an endpoint that fails.
+            retried=frozenset({429}),
         )
         return answer
 
@@ -328,7 +350,7 @@ class AwsStack:
         def new_token() -> str:
             return self._id_token(worker, password)
 
-        return HttpPortalSession(self.portal_url.rpartition("/")[0], new_token)
+        return HttpPortalSession(Http(self.portal_url.rpartition("/")[0]), new_token)
 
     def _id_token(self, worker: str, password: str) -> str:
         with _aws_errors_in_words(f"sign in as {worker}"):
@@ -377,8 +399,7 @@ class AwsStack:
     def reconcile(self, project: str | None) -> Json:
         with _aws_errors_in_words("reconcile"):
             # The function may work for minutes, and must not be started twice by an impatient client.
-            config = self._client_config().merge(Config(read_timeout=900, retries={"max_attempts": 0}))
-            client = self._session.client("lambda", endpoint_url=self._endpoint, config=config)
+            client = self._client("lambda", Config(read_timeout=900, retries={"max_attempts": 0}))
             answer = client.invoke(
                 FunctionName=self._outputs["ReconcileFunction"],
                 Payload=json.dumps({} if project is None else {"project": project}).encode(),
@@ -390,10 +411,10 @@ class AwsStack:
 
 
 class HttpPortalSession:
-    """One signed-in worker; signs in again when the token has run out. `base_url` ends in `/portal`."""
+    """One signed-in worker; signs in again when the token has run out. `http` is at `.../portal`."""
 
-    def __init__(self, base_url: str, new_token: Callable[[], str]) -> None:
-        self._http = _Http(base_url)
+    def __init__(self, http: Http, new_token: Callable[[], str]) -> None:
+        self._http = http
         self._new_token = new_token
         self._token = new_token()
 

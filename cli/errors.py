@@ -19,6 +19,10 @@ class CommandFault(click.ClickException):
         return self.message if self.hint is None else f"{self.message}\n{self.hint}"
 
 
+class StackMissing(CommandFault):
+    """The stack is not there, or is not a whole Loupe."""
+
+
 class ApiProblem(CommandFault):
     """An answer of one of Loupe's APIs that is not a success (RFC 9457 problem document).
 

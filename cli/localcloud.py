@@ -78,11 +78,11 @@ class Deployer:
     def _log(self) -> Path:
         return self._home / "logs" / "deploy.log"
 
-    def deploy(self) -> bool:
+    def deploy(self, stack_exists: bool) -> bool:
         """Whether it had to. Raises CommandFault with the end of the log."""
         made_from = fingerprint(self._port)
         note = self._home / DEPLOYED_FILE
-        if note.exists() and json.loads(note.read_text())["fingerprint"] == made_from:
+        if stack_exists and note.exists() and json.loads(note.read_text())["fingerprint"] == made_from:
             return False
         build = self._home / "build"
         config = ("--config-file", str(REPOSITORY / "samconfig.toml"), "--config-env", "local")
@@ -113,7 +113,8 @@ class Deployer:
 
     def _sam(self, *arguments: str) -> None:
         environment = {**inherited_environment(), **self.cloud.environment}
-        # The layer's Makefile calls this environment's pip and python.
+        # The layer is built for this interpreter, which runs the functions here.
+        environment |= {"PYTHON": sys.executable, "LAYER_PLATFORM": ""}
         environment["PATH"] = (
             f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', os.defpath)}"
         )
@@ -142,8 +143,9 @@ def start(session: Session, detach: bool) -> tuple[LocalCloudStatus, Connection]
         except LocalCloudError as error:
             raise CommandFault(str(error)) from error
         display.update("Deploying the stack with sam build and sam deploy")
-        Deployer(cloud).deploy()
         connection = connect_locally(cloud)
+        if Deployer(cloud).deploy(stack_exists=connection.stack.exists()):
+            connection = connect_locally(cloud)
         display.update("Making the worker")
         seed_worker(connection, cloud.home)
         display.update("Looking after what was missed")
@@ -219,10 +221,13 @@ def cloud_status(session: Session, as_json: bool) -> None:
       loupe local status
     """
     cloud = launcher.status(session.home)
-    if cloud.running:
-        _show(cloud, connect_locally(cloud), as_json)
+    connection = connect_locally(cloud) if cloud.running else None
+    if connection is not None and connection.stack.exists():
+        _show(cloud, connection, as_json)
     elif as_json:
-        print_json({"running": False, "home": str(cloud.home)})
+        print_json({"running": cloud.running, "home": str(cloud.home)})
+    elif cloud.running:
+        out().print(f"The local cloud in {cloud.home} runs, without a stack. `loupe local up` deploys it.")
     else:
         out().print(f"No local cloud runs in {cloud.home}. `loupe local up` starts it.")
 

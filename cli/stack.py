@@ -138,6 +138,9 @@ class PortalSession(Protocol):
 class Stack(Protocol):
     """One deployed Loupe. Methods raise CommandFault, in the user's words."""
 
+    def exists(self) -> bool:
+        """Whether it is deployed, whole and of this version."""
+
     @property
     def portal_url(self) -> str: ...
 

@@ -66,6 +66,9 @@ class FakeStack:
         self.encrypts_with_kms = False
         self._lock = threading.Lock()
 
+    def exists(self) -> bool:
+        return True
+
     def api_key(self) -> str:
         return "key"
 
