@@ -5,6 +5,7 @@ that differ in at most `d` bits, cut into `d // 2 + 1` bands, are equal or one b
 so only images that meet in a band are compared, and one band at a time is held in memory.
 """
 
+import itertools
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -51,7 +52,7 @@ def join_near_duplicates(groups: Groups, hashes: Sequence[int | None], first_new
     distinct = _join_equal(groups, hashes, first_new)
     count = distance // 2 + 1
     edges = [HASH_BITS * number // count for number in range(count + 1)]
-    for low, high in zip(edges, edges[1:], strict=False):
+    for low, high in itertools.pairwise(edges):
         mask = (1 << (high - low)) - 1
         band: Band = {}
         for member in distinct:

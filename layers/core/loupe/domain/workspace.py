@@ -59,9 +59,25 @@ class Workspace:
     def dataset_card(self, version: str) -> str:
         return f"{self.dataset(version)}dataset.json"
 
+    def split_history(self, version: str) -> str:
+        """The split of every image that this or an earlier version had."""
+        return f"{self.dataset(version)}history.jsonl"
+
+    def images_manifest(self, version: str) -> str:
+        """Objects that a training job copies: the raw-data bucket's."""
+        return f"{self.dataset(version)}images.manifest"
+
+    def copies_manifest(self, version: str) -> str:
+        """Objects that a training job copies: those of `image_copy`."""
+        return f"{self.dataset(version)}copies.manifest"
+
     # Images whose key can't be a file path in a training job
+    @property
+    def image_copies(self) -> str:
+        return f"{self.root}/images/"
+
     def image_copy(self, sha256: str) -> str:
-        return f"{self.root}/images/{sha256}"
+        return f"{self.image_copies}{sha256}"
 
     # Models
     @property
@@ -71,8 +87,16 @@ class Workspace:
     def model(self, version: str) -> str:
         return f"{self.models}{version}/"
 
+    def plan(self, version: str) -> str:
+        """What was decided before the training: the request, and all names."""
+        return f"{self.model(version)}plan.json"
+
     def evaluation(self, version: str) -> str:
         return f"{self.model(version)}evaluation.json"
+
+    def predictions(self, version: str) -> str:
+        """The candidate's answers to the test images."""
+        return f"{self.model(version)}predictions.jsonl"
 
     def outcome(self, version: str) -> str:
         """What became of a candidate: promoted, rejected or failed, with its numbers."""

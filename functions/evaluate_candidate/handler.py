@@ -1,0 +1,19 @@
+"""Step Functions task: read what the trainer measured, and decide whether the candidate is better."""
+
+from dataclasses import asdict
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from loupe.bootstrap import evaluate_candidate
+
+logger = Logger()
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """`{"project", "version"}` in, `{"promote", "reason", "score", "champion_score"}` out."""
+    decision = evaluate_candidate()(event["project"], event["version"])
+    logger.info("decided", project=event["project"], version=event["version"], **asdict(decision))
+    return asdict(decision)

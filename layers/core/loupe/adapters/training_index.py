@@ -1,0 +1,122 @@
+"""Where each project's loop stands, in the index: item `PROJECT#<project>`, `LOOP`.
+
+The item also has attributes of labeling (the open job), so every write changes single attributes.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from loupe.adapters.table import ConditionFailed, IndexTable
+from loupe.ports import Champion, LastTraining, LoopRecord, TrainingLock
+
+_SK = "LOOP"
+
+
+class LoopIndex:
+    """Implements `loupe.ports.KeepsLoops`."""
+
+    def __init__(self, table: IndexTable) -> None:
+        self._table = table
+
+    def loop(self, project: str) -> LoopRecord:
+        item = self._table.get(_pk(project), _SK) or {}
+        training, champion, last = item.get("training"), item.get("champion"), item.get("last_training")
+        return LoopRecord(
+            training=_lock(training) if training else None,
+            dataset_version=item.get("dataset_version"),
+            champion=_champion(champion) if champion else None,
+            last_training=_last_training(last) if last else None,
+            waiting_for=item.get("waiting_for"),
+        )
+
+    def lock_training(self, project: str, lock: TrainingLock, instead_of: str | None = None) -> bool:
+        try:
+            self._table.update(
+                _pk(project),
+                _SK,
+                "SET #training = :lock",
+                {
+                    "lock": {"execution": lock.execution, "started_at": lock.started_at.isoformat()},
+                    "holder": instead_of or lock.execution,
+                },
+                condition="attribute_not_exists(#training) OR #training.#execution = :holder"
+                if instead_of
+                else "attribute_not_exists(#training)",
+            )
+        except ConditionFailed:
+            training = self.loop(project).training
+            return training is not None and training.execution == lock.execution
+        return True
+
+    def unlock_training(self, project: str, execution: str) -> None:
+        try:
+            self._table.update(
+                _pk(project),
+                _SK,
+                "REMOVE #training",
+                {"execution": execution},
+                condition="#training.#execution = :execution",
+            )
+        except ConditionFailed:
+            return
+
+    def save_dataset_version(self, project: str, version: str) -> None:
+        self._save(project, "dataset_version", version)
+
+    def save_champion(self, project: str, champion: Champion) -> None:
+        fields = {
+            "version": champion.version,
+            "score": champion.score,
+            "endpoint": champion.endpoint,
+            "endpoint_config": champion.endpoint_config,
+            "model_package_arn": champion.model_package_arn,
+            "promoted_at": champion.promoted_at.isoformat(),
+        }
+        self._save(project, "champion", fields)
+
+    def save_last_training(self, project: str, training: LastTraining) -> None:
+        fields = {
+            "version": training.version,
+            "status": training.status,
+            "reason": training.reason,
+            "started_at": training.started_at.isoformat(),
+            "ended_at": training.ended_at.isoformat() if training.ended_at else None,
+            "execution": training.execution,
+        }
+        self._save(project, "last_training", fields)
+
+    def save_waiting_for(self, project: str, reason: str | None) -> None:
+        self._save(project, "waiting_for", reason)
+
+    def _save(self, project: str, attribute: str, value: Any) -> None:
+        self._table.update(_pk(project), _SK, f"SET #{attribute} = :value", {"value": value})
+
+
+def _pk(project: str) -> str:
+    return f"PROJECT#{project}"
+
+
+def _lock(item: dict[str, Any]) -> TrainingLock:
+    return TrainingLock(item["execution"], datetime.fromisoformat(item["started_at"]))
+
+
+def _champion(item: dict[str, Any]) -> Champion:
+    return Champion(
+        version=item["version"],
+        score=float(item["score"]),
+        endpoint=item["endpoint"],
+        endpoint_config=item["endpoint_config"],
+        model_package_arn=item["model_package_arn"],
+        promoted_at=datetime.fromisoformat(item["promoted_at"]),
+    )
+
+
+def _last_training(item: dict[str, Any]) -> LastTraining:
+    return LastTraining(
+        version=item["version"],
+        status=item["status"],
+        reason=item["reason"],
+        started_at=datetime.fromisoformat(item["started_at"]),
+        ended_at=datetime.fromisoformat(item["ended_at"]) if item["ended_at"] else None,
+        execution=item["execution"],
+    )

@@ -1,0 +1,116 @@
+"""Whether a candidate becomes the champion: both answered the same frozen test images."""
+
+import json
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+from loupe.domain.configuration import valid_config
+from loupe.domain.errors import DomainError
+from loupe.domain.projects import Promotion
+from loupe.domain.training import TrainingPlan
+from loupe.domain.workspace import Workspace
+from loupe.ports import Champion, KeepsLoops, KeepsProjects, StoresObjects
+
+EVALUATION = "evaluation.json"
+PREDICTIONS = "predictions.jsonl"
+
+_MAX_FILE_BYTES = 256 * 1024 * 1024
+_TOLERANCE = 1e-9
+"""Scores are fractions; the difference of two of them carries a rounding error."""
+
+
+class InvalidEvaluation(DomainError):
+    """The trainer's output can't be used; the message says what is wrong with it."""
+
+    slug, title = "invalid-evaluation", "The training's evaluation can't be used"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """`reason` says it in words. Scores are between 0 and 1; `champion_score` is None without a champion."""
+
+    promote: bool
+    reason: str
+    score: float
+    champion_score: float | None
+
+
+def decide(evaluation: Mapping[str, Any], champion: Champion | None, rule: Promotion) -> Decision:
+    """Compare candidate and champion.
+
+    Without a champion, `min_score` decides. A champion that could not be loaded for the comparison keeps the
+    score of its own promotion. With `min_gain` 0 an equal candidate is promoted: it learned from more labels.
+    Raises `InvalidEvaluation`.
+    """
+    score = _score(evaluation.get("candidate"), "candidate")
+    images = evaluation.get("test_images")
+    told = f"accuracy {score:.4f} on {images} test images"
+    if score < rule.min_score:
+        return Decision(False, f"{told}, below min_score {rule.min_score:.4f}", score, None)
+    if champion is None:
+        return Decision(True, f"{told}; it is the first model", score, None)
+    measured = evaluation.get("champion")
+    if isinstance(measured, Mapping) and "error" not in measured:
+        bar, where = _score(measured, "champion"), "on the same images"
+    else:
+        bar, where = champion.score, "at its promotion (it could not be evaluated again)"
+    promote = score - bar >= rule.min_gain - _TOLERANCE
+    told = f"{told}; the champion {champion.version} has {bar:.4f} {where}"
+    gain = f", and min_gain is {rule.min_gain:.4f}" if rule.min_gain and not promote else ""
+    return Decision(promote, told + gain, score, bar)
+
+
+@dataclass(frozen=True)
+class EvaluateCandidate:
+    """Reads what the trainer measured, keeps it beside the model, and decides."""
+
+    projects: KeepsProjects
+    loops: KeepsLoops
+    workspace: StoresObjects
+
+    def __call__(self, project: str, version: str) -> Decision:
+        """Raises `InvalidEvaluation`, `ObjectMissing`."""
+        names = Workspace(project)
+        plan = TrainingPlan.read(self.workspace, project, version)
+        with self.workspace.open(plan.output) as stream:
+            found = _unpack(stream, {EVALUATION, PREDICTIONS})
+        if EVALUATION not in found:
+            raise InvalidEvaluation(f"the training left no {EVALUATION}")
+        self.workspace.write(names.evaluation(version), found[EVALUATION], "application/json")
+        if PREDICTIONS in found:
+            self.workspace.write(names.predictions(version), found[PREDICTIONS], "application/x-ndjson")
+        try:
+            evaluation = json.loads(found[EVALUATION])
+        except ValueError as error:
+            raise InvalidEvaluation(f"{EVALUATION} is not JSON: {error}") from error
+        if evaluation.get("dataset_version") != plan.dataset_version:
+            raise InvalidEvaluation(
+                f"{EVALUATION} is of dataset version {evaluation.get('dataset_version')!r}, "
+                f"not {plan.dataset_version}"
+            )
+        rule = valid_config(self.projects, project).promotion
+        return decide(evaluation, self.loops.loop(project).champion, rule)
+
+
+def _score(metrics: Any, whose: str) -> float:
+    score = metrics.get("score") if isinstance(metrics, Mapping) else None
+    if not isinstance(score, int | float) or not 0 <= score <= 1:
+        raise InvalidEvaluation(f"the {whose}'s score is {score!r}, not a number between 0 and 1")
+    return float(score)
+
+
+def _unpack(stream: BinaryIO, names: set[str]) -> dict[str, bytes]:
+    """Files of those names in a tar.gz, in whatever folder, read as a stream."""
+    found: dict[str, bytes] = {}
+    try:
+        with tarfile.open(fileobj=stream, mode="r|gz") as archive:
+            for member in archive:
+                name = member.name.rpartition("/")[2]
+                if name in names and member.isfile() and member.size <= _MAX_FILE_BYTES:
+                    content = archive.extractfile(member)
+                    found[name] = content.read() if content else b""
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise InvalidEvaluation(f"the training's output can't be unpacked: {error}") from error
+    return found

@@ -1,0 +1,106 @@
+"""The last look at a candidate before it counts as released: its endpoint answers test images as agreed."""
+
+import json
+import math
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from loupe.domain.datasets import DatasetCard
+from loupe.domain.errors import DomainError, ModelError, ObjectMissing
+from loupe.domain.manifests import SHA256, Row, S3Uri, read_rows
+from loupe.domain.training import TrainingPlan
+from loupe.domain.workspace import Workspace
+from loupe.ports import InvokesEndpoints, StoresObjects
+
+_IMAGES = 3
+_MAX_BYTES = 4_000_000
+"""What a serverless endpoint takes."""
+
+_NEAR = 0.05
+"""Confidences this near may change places between the training's processor and the endpoint's."""
+
+
+class SmokeTestFailed(DomainError):
+    """The new endpoint does not answer as it should; the message says how."""
+
+    slug, title = "smoke-test-failed", "The new endpoint did not pass its smoke test"
+
+
+@dataclass(frozen=True)
+class SmokeTestEndpoint:
+    """Asks the endpoint about a few test images and compares with what the trainer predicted for them."""
+
+    endpoints: InvokesEndpoints
+    raw_data: StoresObjects
+    workspace: StoresObjects
+
+    def __call__(self, project: str, version: str) -> int:
+        """The number of images asked about. Raises `SmokeTestFailed`, `StoreUnavailable`."""
+        plan = TrainingPlan.read(self.workspace, project, version)
+        names = Workspace(project)
+        card = DatasetCard.from_json(self.workspace.read(names.dataset_card(plan.dataset_version)))
+        asked: list[tuple[str, list[dict[str, Any]]]] = []
+        for row, image in self._test_images(project, plan.dataset_version):
+            where = row["source-ref"]
+            try:
+                answer = self.endpoints.invoke(plan.endpoint, image, _content_type(image))
+            except ModelError as error:
+                raise SmokeTestFailed(f"{plan.endpoint} failed on {where}: {error}") from error
+            _check(answer, card.labels, where)
+            asked.append((row[SHA256], answer))
+            if len(asked) == _IMAGES:
+                break
+        if not asked:
+            raise SmokeTestFailed(f"no test image of dataset version {card.version} is there to ask about")
+        expected = self._expected(names, version, {digest for digest, _ in asked})
+        for digest, answer in asked:
+            _compare(answer, expected.get(digest), digest)
+        return len(asked)
+
+    def _test_images(self, project: str, dataset_version: str) -> Iterator[tuple[Row, bytes]]:
+        """Test images that still are what was labeled, and that an endpoint takes."""
+        manifest = Workspace(project).split(dataset_version, "test")
+        for row in read_rows(self.workspace.lines(manifest)):
+            with suppress(ObjectMissing):
+                image = self.raw_data.read(S3Uri.parse(row["source-ref"]).key)
+                if len(image) <= _MAX_BYTES and sha256(image).hexdigest() == row[SHA256]:
+                    yield row, image
+
+    def _expected(self, names: Workspace, version: str, digests: set[str]) -> dict[str, str]:
+        """The label that the trainer predicted, by image; empty if it left no predictions."""
+        try:
+            lines = [json.loads(line) for line in self.workspace.lines(names.predictions(version))]
+        except ObjectMissing:
+            return {}
+        return {line[SHA256]: line["predicted"] for line in lines if line[SHA256] in digests}
+
+
+def _content_type(image: bytes) -> str:
+    return "image/png" if image.startswith(b"\x89PNG") else "image/jpeg"
+
+
+def _check(answer: list[dict[str, Any]], labels: tuple[str, ...], where: str) -> None:
+    """All labels, best first, with confidences between 0 and 1."""
+    found = [prediction["label"] for prediction in answer]
+    if sorted(found) != sorted(labels):
+        raise SmokeTestFailed(f"the answer to {where} has the labels {found}, not {list(labels)}")
+    confidences = [prediction["confidence"] for prediction in answer]
+    if not all(isinstance(c, int | float) and math.isfinite(c) and 0 <= c <= 1 for c in confidences):
+        raise SmokeTestFailed(f"the answer to {where} has confidences that are not between 0 and 1")
+    if confidences != sorted(confidences, reverse=True):
+        raise SmokeTestFailed(f"the answer to {where} is not sorted, best first")
+
+
+def _compare(answer: list[dict[str, Any]], expected: str | None, digest: str) -> None:
+    """The endpoint must see what the trainer saw, but for images that it wavers about."""
+    best = answer[0]
+    if expected is None or best["label"] == expected:
+        return
+    confidence = next(p["confidence"] for p in answer if p["label"] == expected)
+    if best["confidence"] - confidence > _NEAR:
+        raise SmokeTestFailed(
+            f"the endpoint says {best['label']!r} for image {digest}, but the trained model said {expected!r}"
+        )

@@ -1,0 +1,379 @@
+"""One turn of a project's loop: who may take it, how it begins, what came of it."""
+
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Literal
+
+from loupe.domain.configuration import valid_config
+from loupe.domain.datasets import DatasetDraft, NotEnoughLabels, latest_card, next_version
+from loupe.domain.errors import AlreadyWritten, ObjectMissing
+from loupe.domain.events import ModelPromoted, ModelRejected, TrainingFailed, TrainingRequested
+from loupe.domain.labels import AcceptLabels, accepted_jobs
+from loupe.domain.projects import ProjectConfig
+from loupe.domain.training import TrainingPlan, model_versions
+from loupe.domain.workspace import Workspace
+from loupe.ports import (
+    Champion,
+    Clock,
+    KeepsImages,
+    KeepsLabelingJobs,
+    KeepsLoops,
+    KeepsProjects,
+    LastTraining,
+    PublishesEvents,
+    StoresObjects,
+    TrainingLock,
+    WatchesExecutions,
+)
+
+_ALL = 1_000_000
+"""More jobs than a project has."""
+
+ABANDONED = "the execution that trained it was stopped or lost"
+
+
+# How a turn begins ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class TurnBegun:
+    """`built`: dataset version `version` is to be trained on. `covered`: another execution works on the
+    project, and will see to what is new. `nothing_new`: `reason` says what is waited for."""
+
+    outcome: Literal["built", "covered", "nothing_new"]
+    version: str | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class BuildDataset:
+    """Takes the project's training lock, accepts labels of finished jobs, and builds a dataset version."""
+
+    projects: KeepsProjects
+    images: KeepsImages
+    jobs: KeepsLabelingJobs
+    loops: KeepsLoops
+    executions: WatchesExecutions
+    raw_data: StoresObjects
+    workspace: StoresObjects
+    clock: Clock
+    near_duplicate_distance: int
+
+    def __call__(self, project: str, execution: str) -> TurnBegun:
+        """Raises `ProjectNotFound`, `InvalidProject`, `InvalidManifest`, `StoreUnavailable`."""
+        while True:
+            if not self._lock(project, execution):
+                return TurnBegun("covered")
+            config = valid_config(self.projects, project)
+            finished = finished_jobs(project, self.jobs)
+            self._accept(project, finished, config)
+            begun = self._build(project, config)
+            self.loops.save_waiting_for(project, begun.reason or None)
+            if begun.version is not None:
+                self.loops.save_dataset_version(project, begun.version)
+                return begun
+            self.loops.unlock_training(project, execution)
+            # A job that finished while the lock was held was told that it is covered: see to it.
+            if finished.issuperset(finished_jobs(project, self.jobs)):
+                return begun
+
+    def _lock(self, project: str, execution: str) -> bool:
+        lock = TrainingLock(execution, self.clock())
+        if self.loops.lock_training(project, lock):
+            return True
+        loop = self.loops.loop(project)
+        if loop.training is None:
+            return self.loops.lock_training(project, lock)
+        holder = loop.training.execution
+        if self.executions.is_running(holder):
+            return False
+        if not self.loops.lock_training(project, lock, instead_of=holder):
+            return False
+        if loop.last_training and loop.last_training.execution == holder:
+            abandon(project, loop.last_training, self.loops, self.workspace, self.clock())
+        return True
+
+    def _accept(self, project: str, finished: set[str], config: ProjectConfig) -> None:
+        accept = AcceptLabels(self.images, self.workspace, self.clock)
+        for job in sorted(finished.difference(accepted_jobs(project, self.workspace))):
+            with suppress(AlreadyWritten):
+                accept(project, job, config.label_attribute)
+
+    def _build(self, project: str, config: ProjectConfig) -> TurnBegun:
+        previous = latest_card(project, self.workspace)
+        jobs = tuple(accepted_jobs(project, self.workspace))
+        draft = DatasetDraft(project, config, previous, jobs, self.workspace)
+        draft.compare_with(self.raw_data, self.images)
+        least = config.training.min_new_labels
+        if draft.new_labels < least and (previous is None or previous.labels == config.labels):
+            if previous and not self._is_concluded(project, previous.version):
+                return TurnBegun("built", previous.version)
+            return TurnBegun("nothing_new", reason=f"{draft.new_labels} of {least} new labels")
+        try:
+            draft.split(self.near_duplicate_distance)
+        except NotEnoughLabels as error:
+            return TurnBegun("nothing_new", reason=error.detail)
+        card = draft.write(next_version(project, self.workspace), self.raw_data.bucket, self.clock())
+        return TurnBegun("built", card.version)
+
+    def _is_concluded(self, project: str, dataset_version: str) -> bool:
+        """Whether a model of that dataset version was promoted or rejected, and not just failed."""
+        return any(
+            outcome["dataset_version"] == dataset_version and outcome["outcome"] != "failed"
+            for outcome in outcomes(project, self.workspace)
+        )
+
+
+def finished_jobs(project: str, jobs: KeepsLabelingJobs) -> set[str]:
+    """Names of the project's labeling jobs that are finished."""
+    return {job.job for job in jobs.jobs(project, limit=_ALL) if job.state == "finished"}
+
+
+# What came of it ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Result:
+    """How an execution of train_and_deploy ended. `version` is None if no model was planned; `failure` is the
+    Error and Cause that Step Functions caught."""
+
+    project: str
+    execution: str
+    outcome: Literal["promoted", "rejected", "failed"]
+    version: str | None = None
+    reason: str = ""
+    score: float | None = None
+    champion_score: float | None = None
+    model_package_arn: str | None = None
+    failure: dict[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class ConcludeTraining:
+    """Writes down what came of a turn, tells of it, and sees to jobs that finished meanwhile.
+
+    The outcome in S3 is written once and decides: doing it again changes nothing but repeats the events.
+    """
+
+    jobs: KeepsLabelingJobs
+    loops: KeepsLoops
+    workspace: StoresObjects
+    events: PublishesEvents
+    clock: Clock
+
+    def __call__(self, result: Result) -> str:
+        """Returns the reason in words."""
+        project, execution = result.project, result.execution
+        if result.failure:
+            result = replace(result, reason=explain(result.failure))
+        loop = self.loops.loop(project)
+        started_at = loop.training.started_at if loop.training else self.clock()
+        training = LastTraining(
+            result.version, result.outcome, result.reason, started_at, self.clock(), execution
+        )
+        if result.version is not None:
+            plan = TrainingPlan.read(self.workspace, project, result.version)
+            outcome = _record(self.workspace, plan, result, self.clock())
+            training = _last_training(outcome)
+            if outcome["outcome"] == "promoted":
+                self.loops.save_champion(project, _champion(outcome))
+        self.loops.save_last_training(project, training)
+        self.loops.unlock_training(project, execution)
+        self._tell(result)
+        self._go_on(result)
+        return result.reason
+
+    def _tell(self, result: Result) -> None:
+        told = (result.project, result.version or "", result.reason, result.execution)
+        match result.outcome:
+            case "promoted":
+                self.events.publish(ModelPromoted(*told, score=result.score))
+            case "rejected":
+                self.events.publish(ModelRejected(*told, score=result.score))
+            case "failed":
+                self.events.publish(TrainingFailed(*told))
+
+    def _go_on(self, result: Result) -> None:
+        """Ask for another turn if jobs finished that were told that this one covers them.
+
+        Not after a failure before there was a dataset: the next turn would fail in the same way, for ever.
+        """
+        if result.version is None:
+            return
+        card = latest_card(result.project, self.workspace)
+        uncovered = finished_jobs(result.project, self.jobs).difference(card.jobs if card else ())
+        if uncovered:
+            reason = f"{len(uncovered)} jobs finished while a model was being trained"
+            self.events.publish(TrainingRequested(result.project, reason))
+
+
+def explain(failure: dict[str, str]) -> str:
+    """The reason in an error that Step Functions caught, in words.
+
+    The cause of a failed job is its description, that of a failed function its error, both as JSON; it may be
+    cut off.
+    """
+    cause = failure.get("Cause") or ""
+    try:
+        document = json.loads(cause)
+    except ValueError:
+        document = None
+    if isinstance(document, dict):
+        for name in ("FailureReason", "errorMessage", "message"):
+            if isinstance(document.get(name), str) and document[name]:
+                return str(document[name])
+    error = failure.get("Error") or "an unknown error"
+    if error == "States.Timeout":
+        return cause or "a step took longer than it may"
+    return cause or error
+
+
+def abandon(
+    project: str, training: LastTraining, loops: KeepsLoops, workspace: StoresObjects, now: datetime
+) -> None:
+    """Write down that nobody will conclude a training any more: its execution was stopped or lost."""
+    if training.status != "running":
+        return
+    settled = replace(training, status="failed", reason=ABANDONED, ended_at=now)
+    if training.version is not None:
+        with suppress(ObjectMissing):
+            plan = TrainingPlan.read(workspace, project, training.version)
+            failed = Result(project, training.execution, "failed", training.version, ABANDONED)
+            outcome = _record(workspace, plan, failed, now)
+            settled = _last_training(outcome)
+            if outcome["outcome"] == "promoted":  # it was written, and then the execution was lost
+                loops.save_champion(project, _champion(outcome))
+    loops.save_last_training(project, settled)
+
+
+# What S3 knows --------------------------------------------------------------------------------------
+
+
+def outcomes(project: str, store: StoresObjects) -> Iterator[dict[str, Any]]:
+    """What came of each model, oldest first; models that are still being trained have no outcome."""
+    names = Workspace(project)
+    for version in model_versions(project, store):
+        with suppress(ObjectMissing):
+            yield json.loads(store.read(names.outcome(version)))
+
+
+@dataclass(frozen=True)
+class RestoreLoop:
+    """Rebuilds where a project's loop stands from S3, for an index that was lost."""
+
+    loops: KeepsLoops
+    executions: WatchesExecutions
+    workspace: StoresObjects
+
+    def __call__(self, project: str) -> None:
+        """Put back champion, last training, dataset version, and the lock of an execution that still runs.
+        What the index does know stays."""
+        loop = self.loops.loop(project)
+        known = list(outcomes(project, self.workspace))
+        promoted = [outcome for outcome in known if outcome["outcome"] == "promoted"]
+        if promoted and loop.champion is None:
+            newest = max(promoted, key=lambda outcome: str(outcome["ended_at"]))
+            self.loops.save_champion(project, _champion(newest))
+        if loop.last_training is None:
+            self._restore_last_training(project, {outcome["version"]: outcome for outcome in known})
+        card = latest_card(project, self.workspace)
+        if card and loop.dataset_version is None:
+            self.loops.save_dataset_version(project, card.version)
+
+    def _restore_last_training(self, project: str, known: dict[str, dict[str, Any]]) -> None:
+        plans: list[TrainingPlan] = []
+        for version in model_versions(project, self.workspace):
+            with suppress(ObjectMissing):
+                plans.append(TrainingPlan.read(self.workspace, project, version))
+        if not plans:
+            return
+        plan = max(plans, key=lambda plan: plan.started_at)
+        started_at = datetime.fromisoformat(plan.started_at)
+        if plan.version in known:
+            self.loops.save_last_training(project, _last_training(known[plan.version]))
+            return
+        self.loops.save_last_training(
+            project,
+            LastTraining(
+                plan.version, "running", "a model is being trained", started_at, None, plan.execution
+            ),
+        )
+        if self.executions.is_running(plan.execution):
+            self.loops.lock_training(project, TrainingLock(plan.execution, started_at))
+
+
+def training_is_due(
+    project: str,
+    jobs: KeepsLabelingJobs,
+    loops: KeepsLoops,
+    executions: WatchesExecutions,
+    store: StoresObjects,
+) -> str | None:
+    """Why a training should be asked for that nobody will start by itself; None if there is no reason.
+
+    That is an execution that was lost, or finished jobs that no dataset version has and no execution
+    failed on: what fails waits for the next finished job, or for a person.
+    """
+    loop = loops.loop(project)
+    if loop.training and executions.is_running(loop.training.execution):
+        return None
+    if loop.training or (loop.last_training and loop.last_training.status == "running"):
+        return "the last training was stopped or lost"
+    if (loop.last_training and loop.last_training.status == "failed") or loop.waiting_for:
+        return None
+    card = latest_card(project, store)
+    missed = finished_jobs(project, jobs).difference(card.jobs if card else ())
+    return f"{len(missed)} finished jobs wait for a training" if missed else None
+
+
+def _record(store: StoresObjects, plan: TrainingPlan, result: Result, now: datetime) -> dict[str, Any]:
+    """Write the outcome, once; returns what is written, also if an earlier call wrote it."""
+    key = Workspace(plan.project).outcome(plan.version)
+    outcome = {
+        "project": plan.project,
+        "version": plan.version,
+        "dataset_version": plan.dataset_version,
+        "outcome": result.outcome,
+        "reason": result.reason,
+        "score": result.score,
+        "champion_score": result.champion_score,
+        "started_at": plan.started_at,
+        "ended_at": now.isoformat(),
+        "execution": plan.execution,
+        "endpoint": plan.endpoint,
+        "endpoint_config": plan.model_name,
+        "model_package_arn": result.model_package_arn,
+        "model_data_url": plan.model_data_url,
+        "failure": result.failure,
+    }
+    try:
+        content = json.dumps(outcome, ensure_ascii=False, indent=1).encode()
+        store.write_once(key, content, "application/json")
+    except AlreadyWritten:
+        outcome = json.loads(store.read(key))
+    return outcome
+
+
+def _champion(outcome: dict[str, Any]) -> Champion:
+    return Champion(
+        version=outcome["version"],
+        score=outcome["score"],
+        endpoint=outcome["endpoint"],
+        endpoint_config=outcome["endpoint_config"],
+        model_package_arn=outcome["model_package_arn"],
+        promoted_at=datetime.fromisoformat(outcome["ended_at"]),
+    )
+
+
+def _last_training(outcome: dict[str, Any]) -> LastTraining:
+    return LastTraining(
+        version=outcome["version"],
+        status=outcome["outcome"],
+        reason=outcome["reason"],
+        started_at=datetime.fromisoformat(outcome["started_at"]),
+        ended_at=datetime.fromisoformat(outcome["ended_at"]),
+        execution=outcome["execution"],
+    )
