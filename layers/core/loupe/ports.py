@@ -506,7 +506,11 @@ class KeepsTasks(Protocol):
         ...
 
     def lease(self, job: str, task: str, worker: str, now: datetime, until: datetime) -> Task | None:
-        """Lease a task that is free or held by the worker; None if it is answered or another's."""
+        """Lease a task that has no answer and that nobody holds at `now`; None if it is not so."""
+        ...
+
+    def renew(self, job: str, task: str, worker: str, until: datetime) -> Task | None:
+        """Prolong the worker's lease, even one that ran out; None if the task is answered or another's."""
         ...
 
     def give_back(self, job: str, task: str, worker: str) -> None:
@@ -521,9 +525,9 @@ class KeepsTasks(Protocol):
         """
         ...
 
-    def answer_many(self, project: str, job: str, answers: Iterable[tuple[str, Answer]]) -> None:
-        """First answers to tasks, counted as by `answer`, whoever holds them; answered tasks stay as they
-        are. The job must be open."""
+    def answer_many(self, project: str, job: str, answers: Iterable[tuple[str, Answer]]) -> int:
+        """First answers to tasks, counted as by `answer`, whoever holds them. Returns how many were set:
+        none unless the job is open, and none for tasks that have an answer."""
         ...
 
 
@@ -635,4 +639,16 @@ class InvokesEndpoints(Protocol):
         Raises `ModelError` when the model fails on this image or does not answer as agreed, and
         `StoreUnavailable` when the endpoint is not there or the service did not answer.
         """
+        ...
+
+
+# ---------------------------------------------------------------------------------------------------
+# Upkeep
+
+
+class RequestsLooks(Protocol):
+    """Asks for objects of the raw-data bucket to be looked at, as an event about them would."""
+
+    def request(self, keys: Iterable[str]) -> int:
+        """Returns how many were asked for. Raises `StoreUnavailable`."""
         ...

@@ -1,0 +1,353 @@
+"""The portal: workers lease tasks, answer them, and correct themselves while the job is open.
+
+An answer is written to S3 before the index changes, and acknowledged after: what was acknowledged is in
+both, and what the index alone forgot can be read from S3. docs/decisions/leases.md has the whole story.
+"""
+
+import json
+import logging
+from collections import deque
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+from zlib import crc32
+
+from loupe.domain.errors import Conflict, DomainError, ProjectNotFound, StoreUnavailable
+from loupe.domain.events import AnnotationsCompleted
+from loupe.domain.labeling import JobNotFound
+from loupe.domain.manifests import SHA256, S3Uri
+from loupe.domain.projects import TaskType
+from loupe.domain.workspace import Workspace
+from loupe.ports import (
+    Answer,
+    Clock,
+    JobCard,
+    KeepsLabelingJobs,
+    KeepsProjects,
+    KeepsTasks,
+    LabelingJob,
+    PublishesEvents,
+    StoresObjects,
+    Task,
+)
+
+logger = logging.getLogger(__name__)
+
+LEASE = timedelta(minutes=10)
+MAX_TASKS = 20
+"""Most tasks that a worker gets at a time."""
+IMAGE_URL_SECONDS = 3600
+
+_ATTEMPTS = 5
+_FREE_AT_ONCE = 200
+"""Free tasks are looked up so many at a time and tried one by one. An old list does no harm: whether a task
+is still free is for the task itself to say."""
+_LOOK_UPS = 3
+"""How often they are looked up for one request; more than once only when others were faster."""
+_EXACT_BELOW = 100
+"""With so few tasks left the progress is read anew after an answer, since the last one completes the job;
+before that, what was read just before it plus one is near enough."""
+
+
+class LeaseLost(Conflict):
+    """Another worker holds the task, or has answered it."""
+
+    slug, title = "lease-lost", "Somebody else has that task now"
+
+
+class JobFinished(Conflict):
+    """The job takes no answers any more."""
+
+    slug, title = "job-finished", "The labeling job is finished"
+
+
+class UnknownLabel(DomainError):
+    """A label that the job doesn't have."""
+
+    status, slug, title = 422, "unknown-label", "The project has no such label"
+
+
+class TaskNotFound(JobNotFound):
+    """A job has no task of that number."""
+
+
+@dataclass(frozen=True)
+class Worker:
+    """Who annotates: `id` is the user pool's, `name` what the worker signs in with."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True)
+class OpenProject:
+    """A project as a worker sees it. `job` is None while there is nothing to label; the labels and
+    instructions are the job's, where there is one."""
+
+    project: str
+    task: TaskType
+    labels: tuple[str, ...]
+    instructions: str
+    job: LabelingJob | None
+
+
+@dataclass(frozen=True)
+class LeasedTask:
+    """A task in a worker's hands until `expires_at`. `url` shows the image to whoever has it."""
+
+    task: Task
+    url: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
+class Work:
+    """A job's progress, and tasks for the worker."""
+
+    job: LabelingJob | None
+    tasks: list[LeasedTask]
+
+
+class LabelingPortal:
+    """What a signed-in worker can do."""
+
+    def __init__(
+        self,
+        *,
+        projects: KeepsProjects,
+        jobs: KeepsLabelingJobs,
+        tasks: KeepsTasks,
+        raw_data: StoresObjects,
+        workspace: StoresObjects,
+        events: PublishesEvents,
+        clock: Clock,
+    ) -> None:
+        self._projects = projects
+        self._jobs = jobs
+        self._tasks = tasks
+        self._raw_data = raw_data
+        self._workspace = workspace
+        self._events = events
+        self._clock = clock
+        self._cards: dict[str, JobCard] = {}
+        self._free: dict[str, deque[str]] = {}
+
+    def projects(self) -> list[OpenProject]:
+        """Projects that have a usable project.yaml or an open job, by name."""
+        records = {record.project: record for record in self._projects.projects()}
+        jobs = self._jobs.open_jobs(records)
+        found = []
+        for project, record in sorted(records.items()):
+            job = jobs.get(project)
+            if job is not None and job.state == "open":
+                card = self._card(project, job.job)
+                found.append(OpenProject(project, card.task, card.labels, card.instructions, job))
+            elif record.config is not None:
+                config = record.config
+                found.append(OpenProject(project, config.task, config.labels, config.instructions, None))
+        return found
+
+    def lease(self, project: str, worker: Worker, count: int) -> Work:
+        """Up to `count` tasks: those that the worker holds, renewed, and then new ones.
+
+        Raises `ProjectNotFound`.
+        """
+        job = self._jobs.open_job(project)
+        if job is None or job.state != "open":
+            if job is None and self._projects.project(project) is None:
+                raise ProjectNotFound(f"there is no project {project!r}")
+            return Work(None, [])
+        held = (self._renew(job.job, task, worker) for task in self._tasks.held(job.job, worker.id)[:count])
+        leased = [task for task in held if task is not None]
+        return Work(job, [*leased, *self._lease_new(job.job, worker, count - len(leased))])
+
+    def annotate(
+        self,
+        project: str,
+        job: str,
+        task: str,
+        worker: Worker,
+        *,
+        label: str | None = None,
+        skip: str | None = None,
+        lease: int = 0,
+    ) -> Work:
+        """Take a worker's answer (`label`, or `skip` with a reason) and lease up to `lease` further tasks.
+
+        Repeating it changes nothing; another answer by the same worker replaces the earlier one. An answer
+        that comes after the lease ran out counts if nobody else has the task by then.
+
+        Raises `JobNotFound`, `UnknownLabel`, `LeaseLost`, `JobFinished`.
+        """
+        answer = Answer(worker.id, worker.name, self._clock(), label, skip)
+        progress = self._record(project, job, task, answer)
+        if progress.state == "open" and progress.all_answered:
+            self._tell_completed(project, job)
+            return Work(progress, [])
+        return Work(progress, self._lease_new(job, worker, lease) if progress.state == "open" else [])
+
+    def give_back(self, project: str, worker: Worker) -> None:
+        """End the worker's leases, so that others get the tasks at once."""
+        job = self._jobs.open_job(project)
+        if job is not None:
+            for task in self._tasks.held(job.job, worker.id):
+                self._tasks.give_back(job.job, task, worker.id)
+
+    def _tell_completed(self, project: str, job: str) -> None:
+        """The answer is stored whether or not the event bus answers; start_labeling tells it again."""
+        try:
+            self._events.publish(AnnotationsCompleted(project, job))
+        except StoreUnavailable as error:
+            logger.warning("could not tell that %s is completed: %s", job, error)
+
+    # Leases -----------------------------------------------------------------------------------------
+
+    def _lease_new(self, job: str, worker: Worker, count: int) -> list[LeasedTask]:
+        leased: list[LeasedTask] = []
+        look_ups = 0
+        while len(leased) < count:
+            if not self._free.get(job):
+                if look_ups == _LOOK_UPS:
+                    break
+                look_ups += 1
+                self._free[job] = self._look_up(job, worker, look_ups)
+                if not self._free[job]:
+                    break
+            now = self._clock()
+            task = self._tasks.lease(job, self._free[job].popleft(), worker.id, now, now + LEASE)
+            if task is None:
+                del self._free[job]  # others are at work on the same list
+            else:
+                leased.append(self._shown(task, now + LEASE))
+        return leased
+
+    def _look_up(self, job: str, worker: Worker, look_up: int) -> deque[str]:
+        """Free tasks in the job's order; where others were faster, each worker begins somewhere else."""
+        free = deque(self._tasks.free(job, self._clock(), _FREE_AT_ONCE))
+        if look_up > 1 and free:
+            free.rotate(-(crc32(worker.id.encode()) % len(free)))
+        return free
+
+    def _renew(self, job: str, task: str, worker: Worker) -> LeasedTask | None:
+        until = self._clock() + LEASE
+        renewed = self._tasks.renew(job, task, worker.id, until)
+        return None if renewed is None else self._shown(renewed, until)
+
+    def _shown(self, task: Task, until: datetime) -> LeasedTask:
+        url = self._raw_data.presigned_url(task.key, task.version_id, IMAGE_URL_SECONDS)
+        return LeasedTask(task, url, until)
+
+    # Answers ----------------------------------------------------------------------------------------
+
+    def _record(self, project: str, job: str, task: str, answer: Answer) -> LabelingJob:
+        """Store the answer; returns the job's progress with it."""
+        written = False
+        for _ in range(_ATTEMPTS):
+            progress, known = self._tasks.task(project, job, task)
+            try:
+                progress, known = self._check(project, job, task, progress, known, answer)
+            except DomainError:
+                if written and known is not None:
+                    self._withdraw(project, known, answer)
+                raise
+            if known.answer is not None and known.answer.says_the_same(answer):
+                return progress
+            self._write(project, known, answer)
+            written = True
+            if self._tasks.answer(project, job, known, answer):
+                return self._progress_after(progress, known, answer)
+        raise StoreUnavailable(f"task {task} is answered many times at once; try again")
+
+    def _check(
+        self,
+        project: str,
+        job: str,
+        task: str,
+        progress: LabelingJob | None,
+        known: Task | None,
+        answer: Answer,
+    ) -> tuple[LabelingJob, Task]:
+        if progress is None or progress.state == "preparing":
+            raise JobNotFound(f"project {project!r} has no open labeling job {job!r}")
+        if known is None:
+            raise TaskNotFound(f"job {job} has no task {task!r}")
+        self._check_label(self._card(project, job), answer)
+        if known.answer is not None and known.answer.says_the_same(answer):
+            return progress, known
+        if progress.state != "open":
+            raise JobFinished(f"job {job} is finished; its labels stand")
+        if known.answer is not None and known.answer.worker != answer.worker:
+            raise LeaseLost(f"{known.answer.worker_name} has answered task {task}")
+        if known.answer is None and known.held_by_another(answer.worker, answer.answered_at):
+            raise LeaseLost(f"the lease on task {task} ran out, and somebody else has it now")
+        return progress, known
+
+    def _check_label(self, card: JobCard, answer: Answer) -> None:
+        if answer.label is not None and answer.label not in card.labels:
+            raise UnknownLabel(
+                f"{answer.label!r} is not a label of {card.project}; it has: {', '.join(card.labels)}"
+            )
+
+    def _progress_after(self, before: LabelingJob, task: Task, answer: Answer) -> LabelingJob:
+        """The job's progress as of an answer that was stored after `before` was read."""
+        if before.tasks - before.answered <= _EXACT_BELOW:
+            return self._jobs.job(before.project, before.job) or before
+        skipped = (answer.skip is not None) - (task.answer is not None and task.answer.skip is not None)
+        return replace(
+            before, answered=before.answered + (task.answer is None), skipped=before.skipped + skipped
+        )
+
+    def _write(self, project: str, task: Task, answer: Answer) -> None:
+        content = annotation_content(project, self._raw_data.bucket, task, answer)
+        key = Workspace(project).annotation(task.job, task.sha256, answer.worker)
+        self._workspace.write(key, content, "application/json")
+
+    def _withdraw(self, project: str, task: Task, answer: Answer) -> None:
+        """An answer was written, and the index refused it: nobody may take it for an answer later."""
+        if task.answer is not None and task.answer.worker == answer.worker:
+            self._write(project, task, task.answer)
+            return
+        key = Workspace(project).annotation(task.job, task.sha256, answer.worker)
+        self._workspace.write(key, _REFUSED, "application/json")
+
+    def _card(self, project: str, job: str) -> JobCard:
+        """A card never changes, so it is read once."""
+        if job not in self._cards:
+            self._cards[job] = self._jobs.card(project, job)
+        return self._cards[job]
+
+
+# Annotations in S3 ----------------------------------------------------------------------------------
+
+_REFUSED = b'{"refused": true}'
+
+
+def annotation_content(project: str, raw_data_bucket: str, task: Task, answer: Answer) -> bytes:
+    """The annotation object of an answer; the same answer always gives the same bytes."""
+    said = {"label": answer.label} if answer.label is not None else {"skip": answer.skip}
+    content = {
+        "project": project,
+        "job": task.job,
+        "task": task.task,
+        SHA256: task.sha256,
+        "source-ref": str(S3Uri(raw_data_bucket, task.key)),
+        "worker": answer.worker,
+        "worker_name": answer.worker_name,
+        **said,
+        "answered_at": answer.answered_at.isoformat(timespec="microseconds"),
+    }
+    return json.dumps(content, ensure_ascii=False, indent=1).encode()
+
+
+def read_annotation(content: bytes) -> Answer | None:
+    """The answer in an annotation object; None for one that was refused."""
+    said: dict[str, Any] = json.loads(content)
+    if said.get("refused"):
+        return None
+    return Answer(
+        worker=said["worker"],
+        worker_name=said["worker_name"],
+        answered_at=datetime.fromisoformat(said["answered_at"]),
+        label=said.get("label"),
+        skip=said.get("skip"),
+    )

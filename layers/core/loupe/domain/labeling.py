@@ -1,0 +1,247 @@
+"""Labeling jobs: when one is cut, which images it takes, and how an interrupted cut goes on.
+
+A job takes images while it is `preparing` and never after. Its input manifest is written once and decides
+which images it has; whoever took images that are not in it gives them back. So a run may die at any point,
+and any number of runs may work on one project at once: the next run goes on where the others stopped.
+docs/decisions/leases.md tells the rest of a job's life.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Any
+
+from loupe.domain.batches import batches
+from loupe.domain.errors import AlreadyWritten, DomainError, NotFound
+from loupe.domain.events import AnnotationsCompleted, LabelingJobFinished, LabelingJobStarted
+from loupe.domain.manifests import SHA256, Row, S3Uri, label_categories, read_rows, write_rows
+from loupe.domain.projects import Labeling
+from loupe.domain.workspace import Workspace
+from loupe.ports import (
+    Clock,
+    ImageRecord,
+    JobCard,
+    KeepsImages,
+    KeepsLabelingJobs,
+    KeepsProjects,
+    LabelingJob,
+    NewTask,
+    PublishesEvents,
+    StartsLabelingJobs,
+    StoresObjects,
+)
+
+STALLED = timedelta(minutes=1)
+"""A job in which nothing happened for so long has nobody working on it; until then somebody may be."""
+
+VERSION_ID, WIDTH, HEIGHT = "image-version-id", "image-width", "image-height"
+"""Keys of the input manifest besides `source-ref` and `image-sha256`: what a task shows, in pixels."""
+
+_TAKEN_AT_ONCE = 1_000
+
+
+class JobNotFound(NotFound):
+    """A project has no labeling job of that name."""
+
+
+class StartLabeling:
+    """Cuts the next labeling job of a project when it is due, and goes on with one that was interrupted."""
+
+    def __init__(
+        self,
+        *,
+        projects: KeepsProjects,
+        images: KeepsImages,
+        jobs: KeepsLabelingJobs,
+        workspace: StoresObjects,
+        raw_data_bucket: str,
+        providers: Mapping[str, StartsLabelingJobs],
+        events: PublishesEvents,
+        clock: Clock,
+        suffix: Callable[[], str],
+    ) -> None:
+        """`suffix` gives four hexadecimal digits, by which jobs of one second differ."""
+        self._projects = projects
+        self._images = images
+        self._jobs = jobs
+        self._workspace = workspace
+        self._raw_data_bucket = raw_data_bucket
+        self._providers = providers
+        self._events = events
+        self._clock = clock
+        self._suffix = suffix
+
+    def for_all(self) -> None:
+        """Every project; what fails for one does not keep the others from their turn.
+
+        Raises an `ExceptionGroup` of the errors afterwards.
+        """
+        errors: list[DomainError] = []
+        for record in self._projects.projects():
+            try:
+                self(record.project)
+            except DomainError as error:
+                errors.append(error)
+        if errors:
+            raise ExceptionGroup("start_labeling failed for some projects", errors)
+
+    def __call__(self, project: str) -> None:
+        """Do what is due for a project; without something due, nothing."""
+        job = self._jobs.open_job(project)
+        if job is None:
+            self._announce_last(project)
+            self._cut(project)
+        elif self._is_stalled(job.changed_at):
+            self._go_on(job)
+
+    def _cut(self, project: str) -> None:
+        record = self._projects.project(project)
+        if record is None or record.config is None or not self._is_due(project, record.config.labeling):
+            return
+        config, now = record.config, self._clock()
+        card = JobCard(
+            project=project,
+            job=f"{project}-{now:%Y%m%dt%H%M%S}-{self._suffix()}",
+            provider=config.labeling.provider,
+            task=config.task,
+            labels=config.labels,
+            instructions=config.instructions,
+            batch_size=config.labeling.batch_size,
+            created_at=now,
+        )
+        if self._jobs.claim(card):
+            self._prepare(card, resumed=False)
+
+    def _is_due(self, project: str, labeling: Labeling) -> bool:
+        pending = self._projects.counts(project).pending
+        if pending == 0 or pending >= labeling.batch_size:
+            return pending > 0
+        oldest = self._images.oldest_pending(project)
+        return oldest is not None and self._clock() - oldest >= timedelta(minutes=labeling.max_wait_minutes)
+
+    def _go_on(self, job: LabelingJob) -> None:
+        if job.state == "preparing":
+            self._prepare(self._jobs.card(job.project, job.job), resumed=True)
+        elif job.tasks == 0:
+            self._discard(job.project, job.job)
+        elif job.all_answered:
+            self._events.publish(AnnotationsCompleted(job.project, job.job))
+
+    def _prepare(self, card: JobCard, *, resumed: bool) -> None:
+        if self._write_manifest(card, resumed=resumed):
+            give_back_strays(self._images, self._workspace, card.project, card.job)
+        tasks = self._providers[card.provider].start(card)
+        if tasks:
+            # Before the job opens: a run that dies in between is repeated, and the event with it.
+            self._events.publish(LabelingJobStarted(card.project, card.job, tasks))
+        if self._jobs.open(card.project, card.job, tasks, self._clock()) and not tasks:
+            self._discard(card.project, card.job)
+
+    def _write_manifest(self, card: JobCard, *, resumed: bool) -> bool:
+        """Take images and write the manifest, if there is none. Returns whether someone else may have
+        taken images for this job that are not in it."""
+        space = Workspace(card.project)
+        manifest = space.input_manifest(card.job)
+        if resumed and self._workspace.exists(manifest):
+            return True
+        write_card(self._workspace, card)
+        self._workspace.write(
+            space.label_categories(card.job), label_categories(card.labels).encode(), "application/json"
+        )
+        rows = islice(self._take(card, resumed=resumed), card.batch_size)
+        try:
+            self._workspace.write_lines_once(manifest, write_rows(rows))
+        except AlreadyWritten:
+            return True
+        return resumed
+
+    def _take(self, card: JobCard, *, resumed: bool) -> Iterator[Row]:
+        """Rows of the images that the job has or gets, which are taken as they are read."""
+        had: set[str] = set()
+        if resumed:
+            for image in self._images.in_job(card.project, card.job):
+                had.add(image.sha256)
+                yield self._row(image)
+        wanted = card.batch_size - len(had)
+        for batch in batches(self._images.pending(card.project, wanted), _TAKEN_AT_ONCE):
+            new = [image for image in batch if image.sha256 not in had]
+            taken = self._images.take(card.project, card.job, [image.sha256 for image in new])
+            yield from (self._row(image) for image in new if image.sha256 in taken)
+
+    def _row(self, image: ImageRecord) -> Row:
+        row: Row = {
+            "source-ref": str(S3Uri(self._raw_data_bucket, image.key)),
+            SHA256: image.sha256,
+            WIDTH: image.width,
+            HEIGHT: image.height,
+        }
+        if image.version_id is not None:
+            row[VERSION_ID] = image.version_id
+        return row
+
+    def _discard(self, project: str, job: str) -> None:
+        """End a job that got no image: all of them went away between counting and taking."""
+        give_back_strays(self._images, self._workspace, project, job)
+        self._jobs.discard(project, job)
+
+    def _announce_last(self, project: str) -> None:
+        for job in self._jobs.jobs(project, limit=1):
+            if not job.announced and job.finished_at and self._is_stalled(job.finished_at):
+                announce(self._jobs, self._events, project, job.job)
+
+    def _is_stalled(self, since: datetime) -> bool:
+        return self._clock() - since >= STALLED
+
+
+def announce(jobs: KeepsLabelingJobs, events: PublishesEvents, project: str, job: str) -> None:
+    """Tell that a job is finished, and remember having told."""
+    events.publish(LabelingJobFinished(project, job))
+    jobs.announce(project, job)
+
+
+def give_back_strays(images: KeepsImages, workspace: StoresObjects, project: str, job: str) -> None:
+    """Have images wait again that runs took for the job after its manifest was written."""
+    rows = read_rows(workspace.lines(Workspace(project).input_manifest(job)))
+    listed = {row[SHA256] for row in rows}
+    strays = (image.sha256 for image in images.in_job(project, job) if image.sha256 not in listed)
+    images.give_back(project, job, strays)
+
+
+def tasks_of_manifest(rows: Iterator[Row]) -> Iterator[NewTask]:
+    """The portal's tasks: one a row, numbered in the manifest's order."""
+    for number, row in enumerate(rows):
+        yield NewTask(
+            task=f"{number:06d}",
+            sha256=row[SHA256],
+            key=S3Uri.parse(row["source-ref"]).key,
+            version_id=row.get(VERSION_ID),
+            width=row[WIDTH],
+            height=row[HEIGHT],
+        )
+
+
+# The job's card in S3 ------------------------------------------------------------------------------
+
+
+def write_card(workspace: StoresObjects, card: JobCard) -> None:
+    """Keep what the job was cut with beside its manifest, so that the index can be rebuilt."""
+    content = asdict(card) | {"created_at": card.created_at.isoformat()}
+    workspace.write(
+        _card_key(card.project, card.job),
+        json.dumps(content, ensure_ascii=False, indent=1).encode(),
+        "application/json",
+    )
+
+
+def read_card(workspace: StoresObjects, project: str, job: str) -> JobCard:
+    """Raises `ObjectMissing`."""
+    content: dict[str, Any] = json.loads(workspace.read(_card_key(project, job)))
+    content["labels"] = tuple(content["labels"])
+    content["created_at"] = datetime.fromisoformat(content["created_at"])
+    return JobCard(**content)
+
+
+def _card_key(project: str, job: str) -> str:
+    return f"{Workspace(project).job(job)}/job.json"

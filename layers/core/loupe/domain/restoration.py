@@ -1,0 +1,160 @@
+"""Labeling jobs, tasks and answers that the index has lost, or has an old state of, rebuilt from S3."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+from loupe.domain.annotation import annotation_content, read_annotation
+from loupe.domain.batches import batches
+from loupe.domain.errors import ObjectMissing
+from loupe.domain.labeling import read_card
+from loupe.domain.manifests import SHA256, read_rows
+from loupe.domain.projects import LABEL_ATTRIBUTES
+from loupe.domain.workspace import Workspace
+from loupe.ports import (
+    Answer,
+    Clock,
+    JobCard,
+    KeepsImages,
+    KeepsLabelingJobs,
+    KeepsTasks,
+    StartsLabelingJobs,
+    StoresObjects,
+    Task,
+)
+
+_AT_ONCE = 1_000
+_READERS = 16
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the index has of a task: its number, and the MD5 of the annotation object that its answer has
+    in S3; None without answer."""
+
+    task: str
+    etag: str | None
+
+
+class RestoreJob:
+    """Brings the index up to what S3 has of one job. Call it for each folder of a project's jobs."""
+
+    def __init__(
+        self,
+        *,
+        jobs: KeepsLabelingJobs,
+        tasks: KeepsTasks,
+        images: KeepsImages,
+        workspace: StoresObjects,
+        raw_data_bucket: str,
+        providers: Mapping[str, StartsLabelingJobs],
+        clock: Clock,
+    ) -> None:
+        self._jobs = jobs
+        self._tasks = tasks
+        self._images = images
+        self._workspace = workspace
+        self._raw_data_bucket = raw_data_bucket
+        self._providers = providers
+        self._clock = clock
+
+    def __call__(self, project: str, job: str) -> int:
+        """Returns how many answers were put back. Images must be registered before; those of the job that
+        are pending become the job's.
+
+        A job whose manifest was never written is left to start_labeling. While the project has another open
+        job, nothing is done: call again once that is finished.
+        """
+        space = Workspace(project)
+        try:
+            card = read_card(self._workspace, project, job)
+        except ObjectMissing:
+            return 0
+        if not self._workspace.exists(space.input_manifest(job)):
+            return 0
+        if self._workspace.exists(space.output_manifest(job)):
+            self._restore_finished(card)
+            return 0
+        return self._restore_open(card)
+
+    def _restore_finished(self, card: JobCard) -> None:
+        known = self._jobs.job(card.project, card.job)
+        if known is not None and known.state == "finished":
+            return
+        self._assign_images(card)
+        tasks = labeled = 0
+        output = Workspace(card.project).output_manifest(card.job)
+        for row in read_rows(self._workspace.lines(output)):
+            tasks += 1
+            labeled += LABEL_ATTRIBUTES[card.task] in row
+        self._jobs.restore_finished(card, tasks, tasks - labeled, self._clock())
+
+    def _restore_open(self, card: JobCard) -> int:
+        known = self._jobs.job(card.project, card.job)
+        if known is None:
+            if not self._jobs.claim(card):
+                return 0
+            self._assign_images(card)
+            tasks = self._providers[card.provider].start(card)
+            self._jobs.open(card.project, card.job, tasks, self._clock())
+        elif known.state != "open":
+            return 0
+        return self._restore_answers(card)
+
+    def _assign_images(self, card: JobCard) -> None:
+        manifest = Workspace(card.project).input_manifest(card.job)
+        for rows in batches(read_rows(self._workspace.lines(manifest)), _AT_ONCE):
+            known = self._images.images(card.project, [row[SHA256] for row in rows])
+            pending = (image for image in known.values() if image.state == "pending")
+            assigned = (replace(image, state="labeling", job=card.job) for image in pending)
+            self._images.restore(card.project, assigned)
+
+    # Answers ----------------------------------------------------------------------------------------
+
+    def _restore_answers(self, card: JobCard) -> int:
+        known = {task.sha256: self._known(card, task) for task in self._tasks.tasks(card.job)}
+        restored = 0
+        with ThreadPoolExecutor(_READERS) as readers:
+            for tasks in batches(self._unknown_annotations(card, known), _AT_ONCE):
+                newest = readers.map(lambda each: self._newest(card, each[1]), tasks)
+                said = [(task, answer) for (task, _), answer in zip(tasks, newest, strict=True) if answer]
+                restored += self._put_back(card, said)
+        return restored
+
+    def _known(self, card: JobCard, task: Task) -> Known:
+        if task.answer is None:
+            return Known(task.task, None)
+        content = annotation_content(card.project, self._raw_data_bucket, task, task.answer)
+        return Known(task.task, hashlib.md5(content, usedforsecurity=False).hexdigest())
+
+    def _unknown_annotations(
+        self, card: JobCard, known: Mapping[str, Known]
+    ) -> Iterator[tuple[Known, list[str]]]:
+        """Tasks with those of their annotation objects that are not what the index says. Where a bucket's
+        ETags are no MD5 sums, this is every one of them, which costs reading but no harm."""
+        stored = self._workspace.list(Workspace(card.project).annotations(card.job))
+        for sha256, objects in groupby(stored, lambda each: each.key.split("/")[-2]):
+            task = known.get(sha256)
+            keys = [each.key for each in objects if task is not None and each.etag != task.etag]
+            if task is not None and keys:
+                yield task, keys
+
+    def _newest(self, card: JobCard, keys: list[str]) -> Answer | None:
+        read = (read_annotation(self._workspace.read(key)) for key in keys)
+        usable = [each for each in read if each and (each.label is None or each.label in card.labels)]
+        return max(usable, key=lambda each: each.answered_at, default=None)
+
+    def _put_back(self, card: JobCard, said: list[tuple[Known, Answer]]) -> int:
+        first = [(known.task, answer) for known, answer in said if known.etag is None]
+        corrections = (self._correct(card, known.task, answer) for known, answer in said if known.etag)
+        return self._tasks.answer_many(card.project, card.job, first) + sum(corrections)
+
+    def _correct(self, card: JobCard, task: str, answer: Answer) -> bool:
+        """Put back a correction. Somebody else's older answer is none: it was refused when it came."""
+        _, known = self._tasks.task(card.project, card.job, task)
+        if known is None or known.answer is None or known.answer.worker != answer.worker:
+            return False
+        is_newer = answer.answered_at > known.answer.answered_at
+        return is_newer and self._tasks.answer(card.project, card.job, known, answer)
