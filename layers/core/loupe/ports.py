@@ -209,6 +209,10 @@ class ObjectRecord:
     detail: str | None = None
 
 
+NO_LABEL = "no-label"
+"""Reason of an image that a job gave no label."""
+
+
 @dataclass(frozen=True)
 class RejectedRecord:
     """An object or image that no job gets. `reason` is a slug, `detail` says it in words."""
@@ -409,15 +413,16 @@ class KeepsLabelingJobs(Protocol):
         ...
 
     def open(self, project: str, job: str, tasks: int, at: datetime) -> bool:
-        """preparing → open: from now on workers answer, and the job takes no more images."""
+        """preparing → open: from now on workers answer."""
         ...
 
     def discard(self, project: str, job: str) -> bool:
-        """Forget an open job without tasks, and release the project's open job."""
+        """Forget a job without tasks that is consolidating, and release the project's open job."""
         ...
 
     def consolidate(self, project: str, job: str, at: datetime) -> bool:
-        """open, with every task answered → consolidating: from now on answers stand."""
+        """open, with every task answered → consolidating: from now on answers stand, and the job takes no
+        images."""
         ...
 
     def finish(self, project: str, job: str, at: datetime) -> bool:

@@ -86,10 +86,10 @@ class LabelingJobIndex:
         )
 
     def discard(self, project: str, job: str) -> bool:
-        empty = {"open": "open", "none": 0}
+        ended = {"consolidating": "consolidating", "none": 0}
         failed = self._table.transact(
             [
-                Delete(_project(project), f"JOB#{job}", "#state = :open AND #tasks = :none", empty),
+                Delete(_project(project), f"JOB#{job}", "#state = :consolidating AND #tasks = :none", ended),
                 Delete(_project(project), f"CARD#{job}"),
                 Update(_project(project), "LOOP", _RELEASE, {"job": job}, condition=_IS_OPEN_JOB),
             ]

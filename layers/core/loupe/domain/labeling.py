@@ -1,8 +1,8 @@
 """Labeling jobs: when one is cut, which images it takes, and how an interrupted cut goes on.
 
-A job takes images while it is `preparing` and never after. Its input manifest is written once and decides
-which images it has; whoever took images that are not in it gives them back. So a run may die at any point,
-and any number of runs may work on one project at once: the next run goes on where the others stopped.
+A job's input manifest is written once and decides which images it has. Whoever took images that are not in
+it gives them back, and so does the end of the job, from which on it takes no more. So a run may die at any
+point, and any number of runs may work on one project at once: the next one goes on where others stopped.
 docs/decisions/leases.md tells the rest of a job's life.
 """
 
@@ -136,7 +136,7 @@ class StartLabeling:
         if tasks:
             # Before the job opens: a run that dies in between is repeated, and the event with it.
             self._events.publish(LabelingJobStarted(card.project, card.job, tasks))
-        if self._jobs.open(card.project, card.job, tasks, self._clock()) and not tasks:
+        if self._jobs.open(card.project, card.job, tasks, self._clock()) and tasks == 0:
             self._discard(card.project, card.job)
 
     def _write_manifest(self, card: JobCard, *, resumed: bool) -> bool:
@@ -183,6 +183,7 @@ class StartLabeling:
 
     def _discard(self, project: str, job: str) -> None:
         """End a job that got no image: all of them went away between counting and taking."""
+        self._jobs.consolidate(project, job, self._clock())
         give_back_strays(self._images, self._workspace, project, job)
         self._jobs.discard(project, job)
 

@@ -3,21 +3,20 @@
 import hashlib
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 
 from loupe.domain.annotation import annotation_content, read_annotation
 from loupe.domain.batches import batches
 from loupe.domain.errors import ObjectMissing
 from loupe.domain.labeling import read_card
-from loupe.domain.manifests import SHA256, read_rows
+from loupe.domain.manifests import read_rows
 from loupe.domain.projects import LABEL_ATTRIBUTES
 from loupe.domain.workspace import Workspace
 from loupe.ports import (
     Answer,
     Clock,
     JobCard,
-    KeepsImages,
     KeepsLabelingJobs,
     KeepsTasks,
     StartsLabelingJobs,
@@ -46,7 +45,6 @@ class RestoreJob:
         *,
         jobs: KeepsLabelingJobs,
         tasks: KeepsTasks,
-        images: KeepsImages,
         workspace: StoresObjects,
         raw_data_bucket: str,
         providers: Mapping[str, StartsLabelingJobs],
@@ -54,62 +52,53 @@ class RestoreJob:
     ) -> None:
         self._jobs = jobs
         self._tasks = tasks
-        self._images = images
         self._workspace = workspace
         self._raw_data_bucket = raw_data_bucket
         self._providers = providers
         self._clock = clock
 
-    def __call__(self, project: str, job: str) -> int:
-        """Returns how many answers were put back. Images must be registered before; those of the job that
-        are pending become the job's.
+    def __call__(self, project: str, job: str) -> bool:
+        """Returns whether anything was amiss.
 
-        A job whose manifest was never written is left to start_labeling. While the project has another open
-        job, nothing is done: call again once that is finished.
+        A job whose manifest was never written, or that got no image, is none. While the project has another
+        open job, this one stays as it is: call again once the other is finished.
         """
         space = Workspace(project)
         try:
             card = read_card(self._workspace, project, job)
         except ObjectMissing:
-            return 0
-        if not self._workspace.exists(space.input_manifest(job)):
-            return 0
+            return False
+        if not self._has_images(space.input_manifest(job)):
+            return False
+        known = self._jobs.job(project, job)
         if self._workspace.exists(space.output_manifest(job)):
-            self._restore_finished(card)
-            return 0
-        return self._restore_open(card)
+            return (known is None or known.state != "finished") and self._restore_finished(card)
+        if known is None:
+            return self._restore_open(card)
+        return known.state == "open" and self._restore_answers(card) > 0
 
-    def _restore_finished(self, card: JobCard) -> None:
-        known = self._jobs.job(card.project, card.job)
-        if known is not None and known.state == "finished":
-            return
-        self._assign_images(card)
-        tasks = labeled = 0
+    def _has_images(self, manifest: str) -> bool:
+        try:
+            return next(read_rows(self._workspace.lines(manifest)), None) is not None
+        except ObjectMissing:
+            return False
+
+    def _restore_finished(self, card: JobCard) -> bool:
         output = Workspace(card.project).output_manifest(card.job)
+        tasks = labeled = 0
         for row in read_rows(self._workspace.lines(output)):
             tasks += 1
             labeled += LABEL_ATTRIBUTES[card.task] in row
         self._jobs.restore_finished(card, tasks, tasks - labeled, self._clock())
+        return True
 
-    def _restore_open(self, card: JobCard) -> int:
-        known = self._jobs.job(card.project, card.job)
-        if known is None:
-            if not self._jobs.claim(card):
-                return 0
-            self._assign_images(card)
-            tasks = self._providers[card.provider].start(card)
-            self._jobs.open(card.project, card.job, tasks, self._clock())
-        elif known.state != "open":
-            return 0
-        return self._restore_answers(card)
-
-    def _assign_images(self, card: JobCard) -> None:
-        manifest = Workspace(card.project).input_manifest(card.job)
-        for rows in batches(read_rows(self._workspace.lines(manifest)), _AT_ONCE):
-            known = self._images.images(card.project, [row[SHA256] for row in rows])
-            pending = (image for image in known.values() if image.state == "pending")
-            assigned = (replace(image, state="labeling", job=card.job) for image in pending)
-            self._images.restore(card.project, assigned)
+    def _restore_open(self, card: JobCard) -> bool:
+        if not self._jobs.claim(card):
+            return False
+        tasks = self._providers[card.provider].start(card)
+        self._jobs.open(card.project, card.job, tasks, self._clock())
+        self._restore_answers(card)
+        return True
 
     # Answers ----------------------------------------------------------------------------------------
 

@@ -1,0 +1,105 @@
+"""/portal/api/...: signed-in workers lease tasks and answer them."""
+
+from typing import Annotated, Any
+
+from aws_lambda_powertools.event_handler import Response
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from loupe import http
+from loupe.bootstrap import labeling_portal
+from loupe.domain.annotation import MAX_TASKS, LeasedTask, OpenProject, Work, Worker
+from loupe.ports import LabelingJob
+
+api = http.RestApi("labeling_api")
+
+
+class LeaseRequest(BaseModel):
+    """How many tasks a worker wants to have."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    count: int = Field(ge=1, le=MAX_TASKS)
+
+
+class AnnotationRequest(BaseModel):
+    """A label, or the reason for which there is none; and how many further tasks are wanted."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    label: str | None = None
+    skip: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)] | None = None
+    lease: int = Field(default=0, ge=0, le=MAX_TASKS)
+
+    @model_validator(mode="after")
+    def _one_answer(self) -> "AnnotationRequest":
+        if (self.label is None) == (self.skip is None):
+            raise ValueError("give either label or skip")
+        return self
+
+
+@api.get("/portal/api/projects")
+def projects() -> Response[str]:
+    found = labeling_portal().projects()
+    return http.reply({"projects": [_project(project) for project in found]})
+
+
+@api.post("/portal/api/projects/<project>/leases")
+def lease(project: str) -> Response[str]:
+    wanted = http.parse_body(api.current_event, LeaseRequest)
+    return http.reply(_work(labeling_portal().lease(project, _worker(), wanted.count)))
+
+
+@api.delete("/portal/api/projects/<project>/leases")
+def give_back(project: str) -> Response[str]:
+    labeling_portal().give_back(project, _worker())
+    return http.no_content()
+
+
+@api.put("/portal/api/projects/<project>/jobs/<job>/tasks/<task>/annotation")
+def annotate(project: str, job: str, task: str) -> Response[str]:
+    said = http.parse_body(api.current_event, AnnotationRequest)
+    work = labeling_portal().annotate(
+        project, job, task, _worker(), label=said.label, skip=said.skip, lease=said.lease
+    )
+    return http.reply(_work(work))
+
+
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """API Gateway proxy event in, JSON or problem document out."""
+    return api.handle(event, context)
+
+
+def _worker() -> Worker:
+    user = http.signed_in_user(api.current_event)
+    return Worker(user.id, user.name)
+
+
+def _project(project: OpenProject) -> dict[str, Any]:
+    return {
+        "project": project.project,
+        "task": project.task,
+        "labels": project.labels,
+        "instructions": project.instructions,
+        "job": _job(project.job),
+    }
+
+
+def _job(job: LabelingJob | None) -> dict[str, Any] | None:
+    if job is None:
+        return None
+    return {"job": job.job, "tasks": job.tasks, "answered": job.answered, "skipped": job.skipped}
+
+
+def _work(work: Work) -> dict[str, Any]:
+    return {"job": _job(work.job), "tasks": [_task(leased) for leased in work.tasks]}
+
+
+def _task(leased: LeasedTask) -> dict[str, Any]:
+    task = leased.task
+    return {
+        "task": task.task,
+        "job": task.job,
+        "image": {"url": leased.url, "name": task.key, "width": task.width, "height": task.height},
+        "lease_expires_at": f"{leased.expires_at:%Y-%m-%dT%H:%M:%SZ}",
+    }

@@ -1,0 +1,20 @@
+"""Cuts labeling jobs: for one project when something changed there, for all each minute."""
+
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from loupe.bootstrap import start_labeling
+
+logger = Logger(service="start_labeling")
+
+
+def handler(event: dict[str, Any], context: LambdaContext) -> None:
+    """EventBridge event: one of Loupe's own, whose detail names a project, or the schedule's."""
+    project = event["detail"].get("project")
+    if project is None:
+        start_labeling().for_all()
+    else:
+        start_labeling()(project)
+    logger.info("looked for work", project=project, cause=event["detail-type"])

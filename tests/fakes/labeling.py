@@ -1,0 +1,184 @@
+"""Labeling jobs and tasks in memory."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from loupe.domain.labeling import JobNotFound
+from loupe.ports import Answer, JobCard, LabelingJob, NewTask, Task
+
+
+@dataclass
+class FakeLabelingJobs:
+    """Implements `loupe.ports.KeepsLabelingJobs`."""
+
+    _jobs: dict[tuple[str, str], LabelingJob] = field(default_factory=dict)
+    _cards: dict[tuple[str, str], JobCard] = field(default_factory=dict)
+    _open: dict[str, str] = field(default_factory=dict)
+
+    def claim(self, card: JobCard) -> bool:
+        at = (card.project, card.job)
+        if card.project in self._open or at in self._jobs:
+            return False
+        self._open[card.project] = card.job
+        self._jobs[at] = LabelingJob(*at, "preparing", card.created_at, card.created_at)
+        self._cards[at] = card
+        return True
+
+    def open_job(self, project: str) -> LabelingJob | None:
+        return self.open_jobs([project]).get(project)
+
+    def open_jobs(self, projects: Iterable[str]) -> dict[str, LabelingJob]:
+        return {each: self._jobs[each, self._open[each]] for each in projects if each in self._open}
+
+    def job(self, project: str, job: str) -> LabelingJob | None:
+        return self._jobs.get((project, job))
+
+    def jobs(self, project: str, limit: int) -> list[LabelingJob]:
+        found = [job for job in self._jobs.values() if job.project == project]
+        return sorted(found, key=lambda job: job.job, reverse=True)[:limit]
+
+    def card(self, project: str, job: str) -> JobCard:
+        if (project, job) not in self._cards:
+            raise JobNotFound(f"project {project!r} has no labeling job {job!r}")
+        return self._cards[project, job]
+
+    def open(self, project: str, job: str, tasks: int, at: datetime) -> bool:
+        known = self.job(project, job)
+        if known is None or known.state != "preparing":
+            return False
+        self._jobs[project, job] = replace(known, state="open", tasks=tasks, changed_at=at)
+        return True
+
+    def discard(self, project: str, job: str) -> bool:
+        known = self.job(project, job)
+        if known is None or known.state != "consolidating" or known.tasks:
+            return False
+        del self._jobs[project, job], self._cards[project, job]
+        self._release(project, job)
+        return True
+
+    def consolidate(self, project: str, job: str, at: datetime) -> bool:
+        known = self.job(project, job)
+        if known is None or known.state != "open" or known.answered < known.tasks:
+            return False
+        self._jobs[project, job] = replace(known, state="consolidating", changed_at=at)
+        return True
+
+    def finish(self, project: str, job: str, at: datetime) -> bool:
+        known = self.job(project, job)
+        if known is None or known.state != "consolidating":
+            return False
+        self._jobs[project, job] = replace(known, state="finished", finished_at=at, changed_at=at)
+        self._release(project, job)
+        return True
+
+    def announce(self, project: str, job: str) -> None:
+        if known := self.job(project, job):
+            self._jobs[project, job] = replace(known, announced=True)
+
+    def restore_finished(self, card: JobCard, tasks: int, skipped: int, at: datetime) -> None:
+        key = (card.project, card.job)
+        known = self.job(*key)
+        if known is None or known.state != "finished":
+            self._cards[key] = card
+            self._jobs[key] = LabelingJob(
+                *key, "finished", card.created_at, at, tasks, tasks, skipped, finished_at=at
+            )
+            self._release(*key)
+
+    def count(self, project: str, job: str, answered: int, skipped: int, at: datetime) -> bool:
+        """Not part of the port: what storing answers does to the job."""
+        known = self.job(project, job)
+        if known is None or known.state != "open":
+            return False
+        self._jobs[project, job] = replace(
+            known, answered=known.answered + answered, skipped=known.skipped + skipped, changed_at=at
+        )
+        return True
+
+    def _release(self, project: str, job: str) -> None:
+        if self._open.get(project) == job:
+            del self._open[project]
+
+
+@dataclass
+class FakeTasks:
+    """Implements `loupe.ports.KeepsTasks`."""
+
+    jobs: FakeLabelingJobs
+    _tasks: dict[str, dict[str, Task]] = field(default_factory=dict)
+
+    def add(self, job: str, tasks: Iterable[NewTask]) -> int:
+        known = self._tasks.setdefault(job, {})
+        added = 0
+        for new in tasks:
+            known.setdefault(new.task, Task(**vars(new), job=job))
+            added += 1
+        return added
+
+    def task(self, project: str, job: str, task: str) -> tuple[LabelingJob | None, Task | None]:
+        return self.jobs.job(project, job), self._tasks.get(job, {}).get(task)
+
+    def tasks(self, job: str) -> Iterator[Task]:
+        known = self._tasks.get(job, {})
+        return (known[task] for task in sorted(known))
+
+    def free(self, job: str, now: datetime, limit: int) -> list[str]:
+        free = [
+            (task.lease_until.isoformat() if task.lease_until else "", task.task)
+            for task in self._tasks.get(job, {}).values()
+            if task.answer is None and (task.lease_until is None or task.lease_until <= now)
+        ]
+        return [task for _, task in sorted(free)[:limit]]
+
+    def held(self, job: str, worker: str) -> list[str]:
+        return [task.task for task in self.tasks(job) if task.holder == worker]
+
+    def lease(self, job: str, task: str, worker: str, now: datetime, until: datetime) -> Task | None:
+        known = self._unanswered(job, task)
+        if known is None or (known.lease_until is not None and known.lease_until > now):
+            return None
+        return self._set(replace(known, holder=worker, lease_until=until))
+
+    def renew(self, job: str, task: str, worker: str, until: datetime) -> Task | None:
+        known = self._unanswered(job, task)
+        if known is None or known.holder != worker:
+            return None
+        return self._set(replace(known, lease_until=until))
+
+    def give_back(self, job: str, task: str, worker: str) -> None:
+        known = self._unanswered(job, task)
+        if known is not None and known.holder == worker:
+            self._set(replace(known, holder=None, lease_until=None))
+
+    def answer(self, project: str, job: str, task: Task, answer: Answer) -> bool:
+        known = self._tasks.get(job, {}).get(task.task)
+        before = task.answer
+        if known is None or known.answer != before:
+            return False
+        if before is None and known.held_by_another(answer.worker, answer.answered_at):
+            return False
+        skipped = (answer.skip is not None) - (before is not None and before.skip is not None)
+        if not self.jobs.count(project, job, int(before is None), skipped, answer.answered_at):
+            return False
+        self._set(replace(known, answer=answer, holder=None, lease_until=None))
+        return True
+
+    def answer_many(self, project: str, job: str, answers: Iterable[tuple[str, Answer]]) -> int:
+        answered = 0
+        for task, answer in answers:
+            known = self._unanswered(job, task)
+            skipped = int(answer.skip is not None)
+            if known and self.jobs.count(project, job, 1, skipped, answer.answered_at):
+                self._set(replace(known, answer=answer, holder=None, lease_until=None))
+                answered += 1
+        return answered
+
+    def _unanswered(self, job: str, task: str) -> Task | None:
+        known = self._tasks.get(job, {}).get(task)
+        return known if known is not None and known.answer is None else None
+
+    def _set(self, task: Task) -> Task:
+        self._tasks[task.job][task.task] = task
+        return task

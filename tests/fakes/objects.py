@@ -1,0 +1,82 @@
+"""One bucket in memory."""
+
+import hashlib
+import io
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import BinaryIO
+from urllib.parse import quote
+
+from loupe.domain.errors import AlreadyWritten, ObjectMissing
+from loupe.ports import StoredObject
+
+
+@dataclass
+class FakeObjects:
+    """Implements `loupe.ports.StoresObjects`. `others` are the buckets that `copy_from` can read.
+
+    Every write makes a new version; the versions of a key are called "1", "2", ...
+    """
+
+    bucket: str = "bucket"
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    others: dict[str, "FakeObjects"] = field(default_factory=dict)
+    content: dict[str, bytes] = field(default_factory=dict)
+    _versions: dict[str, list[bytes]] = field(default_factory=dict)
+    _modified: dict[str, datetime] = field(default_factory=dict)
+
+    def read(self, key: str, version_id: str | None = None) -> bytes:
+        if version_id is not None:
+            return self._versions[key][int(version_id) - 1]
+        if key not in self.content:
+            raise ObjectMissing(f"s3://{self.bucket}/{key} is not there")
+        return self.content[key]
+
+    def open(self, key: str) -> BinaryIO:
+        return io.BytesIO(self.read(key))
+
+    def lines(self, key: str) -> Iterator[str]:
+        return (line.decode() for line in self.read(key).splitlines())
+
+    def exists(self, key: str) -> bool:
+        return key in self.content
+
+    def write(self, key: str, content: bytes, content_type: str = "application/octet-stream") -> None:
+        self.content[key] = content
+        self._versions.setdefault(key, []).append(content)
+        self._modified[key] = self.clock()
+
+    def write_lines(self, key: str, lines: Iterable[str]) -> None:
+        self.write(key, "".join(lines).encode(), "application/x-ndjson")
+
+    def write_once(self, key: str, content: bytes, content_type: str = "application/octet-stream") -> None:
+        if key in self.content:
+            raise AlreadyWritten(f"s3://{self.bucket}/{key} exists already")
+        self.write(key, content, content_type)
+
+    def write_lines_once(self, key: str, lines: Iterable[str]) -> None:
+        self.write_once(key, "".join(lines).encode(), "application/x-ndjson")
+
+    def copy_from(self, source_bucket: str, source_key: str, key: str) -> None:
+        source = self if source_bucket == self.bucket else self.others[source_bucket]
+        self.write(key, source.read(source_key))
+
+    def delete(self, key: str) -> None:
+        """Not part of the port: what a user may do at any moment."""
+        del self.content[key]
+
+    def list(self, prefix: str) -> Iterator[StoredObject]:
+        for key in sorted(self.content, key=str.encode):
+            if key.startswith(prefix):
+                content = self.content[key]
+                etag = hashlib.md5(content, usedforsecurity=False).hexdigest()
+                yield StoredObject(key, etag, len(content), self._modified[key])
+
+    def list_folders(self, prefix: str) -> Iterator[str]:
+        rests = (key[len(prefix) :] for key in self.content if key.startswith(prefix))
+        yield from sorted({rest.split("/")[0] for rest in rests if "/" in rest})
+
+    def presigned_url(self, key: str, version_id: str | None, expires_in: int) -> str:
+        version = f"versionId={version_id}&" if version_id else ""
+        return f"https://{self.bucket}.invalid/{quote(key)}?{version}X-Amz-Expires={expires_in}"
