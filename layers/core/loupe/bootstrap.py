@@ -6,42 +6,86 @@ ones. Nothing is built, and no environment is read, at import.
 
 from datetime import UTC, datetime
 from functools import cache
+from secrets import token_hex
 from typing import TYPE_CHECKING
 
 import boto3
 from botocore.config import Config
 
+from loupe.adapters.endpoints import SageMakerEndpoints
 from loupe.adapters.events import EventBridgeEvents
+from loupe.adapters.executions import StepFunctionsExecutions
+from loupe.adapters.images_index import IndexedImages
+from loupe.adapters.ingest_queue import IngestQueue
+from loupe.adapters.labeling_index import LabelingJobIndex, TaskIndex
 from loupe.adapters.objects import S3Objects
-from loupe.settings import ServePagesSettings
+from loupe.adapters.portal_provider import PortalProvider
+from loupe.adapters.projects_index import IndexedProjects
+from loupe.adapters.table import IndexTable
+from loupe.adapters.trainer_source import trainer_source
+from loupe.adapters.training_index import LoopIndex
+from loupe.domain.annotation import LabelingPortal
+from loupe.domain.consolidation import ConsolidateAnnotations
+from loupe.domain.images import NEAR_DUPLICATE_DISTANCE
+from loupe.domain.labeling import StartLabeling
+from loupe.domain.prediction import Predict
+from loupe.domain.promotion import EvaluateCandidate
+from loupe.domain.reconciliation import Reconcile
+from loupe.domain.release import SmokeTestEndpoint
+from loupe.domain.restoration import RestoreJob
+from loupe.domain.status import DescribeProject
+from loupe.domain.training import PlanTraining, TrainingSetup
+from loupe.domain.turns import BuildDataset, ConcludeTraining, RestoreLoop
+from loupe.settings import (
+    BuildDatasetSettings,
+    ConcludeTrainingSettings,
+    ConsolidateAnnotationsSettings,
+    DescribeProjectSettings,
+    EvaluateCandidateSettings,
+    LabelingApiSettings,
+    PlanTrainingSettings,
+    PredictSettings,
+    ReconcileSettings,
+    ServePagesSettings,
+    SmokeTestEndpointSettings,
+    StartLabelingSettings,
+)
 
 if TYPE_CHECKING:
-    from mypy_boto3_dynamodb.client import DynamoDBClient
     from mypy_boto3_s3.client import S3Client
 
 _STANDARD = Config(
     retries={"mode": "standard", "max_attempts": 5}, connect_timeout=3, max_pool_connections=32
 )
-
-
-_S3_HOSTS = {"addressing_style": "virtual", "us_east_1_regional_endpoint": "regional"}
+_PRESIGNING = Config(
+    # Presigned URLs need signature version 4 and the region's own host name, or browsers are redirected.
+    signature_version="s3v4",
+    s3={"addressing_style": "virtual", "us_east_1_regional_endpoint": "regional"},
+)
+_FOR_APPS = Config(
+    # API Gateway gives up after 29 s: one attempt, so that an app hears what happened.
+    retries={"mode": "standard", "max_attempts": 1},
+    connect_timeout=3,
+    read_timeout=25,
+)
 
 
 def utc_now() -> datetime:
-    """The clock of every adapter and use case."""
+    """The clock of every use case."""
     return datetime.now(UTC)
+
+
+# Adapters -------------------------------------------------------------------------------------------
 
 
 @cache
 def _s3() -> "S3Client":
-    # Presigned URLs need signature version 4 and the region's own host name, or browsers are redirected.
-    presigning = Config(signature_version="s3v4", s3=_S3_HOSTS)
-    return boto3.client("s3", config=_STANDARD.merge(presigning))
+    return boto3.client("s3", config=_STANDARD.merge(_PRESIGNING))
 
 
 @cache
-def _dynamodb() -> "DynamoDBClient":
-    return boto3.client("dynamodb", config=_STANDARD)
+def _table(name: str) -> IndexTable:
+    return IndexTable(boto3.client("dynamodb", config=_STANDARD), name)
 
 
 @cache
@@ -55,6 +99,206 @@ def _events(bus: str) -> EventBridgeEvents:
 
 
 @cache
+def _executions() -> StepFunctionsExecutions:
+    return StepFunctionsExecutions(boto3.client("stepfunctions", config=_STANDARD))
+
+
+# Labeling -------------------------------------------------------------------------------------------
+
+
+@cache
+def start_labeling() -> StartLabeling:
+    """For start_labeling."""
+    settings = StartLabelingSettings.from_environment()
+    table, workspace = _table(settings.index_table), _objects(settings.workspace_bucket)
+    return StartLabeling(
+        projects=IndexedProjects(table),
+        images=IndexedImages(table),
+        jobs=LabelingJobIndex(table),
+        workspace=workspace,
+        raw_data_bucket=settings.raw_data_bucket,
+        providers={"portal": PortalProvider(workspace, TaskIndex(table))},
+        events=_events(settings.event_bus_name),
+        clock=utc_now,
+        suffix=lambda: token_hex(2),
+    )
+
+
+@cache
+def labeling_portal() -> LabelingPortal:
+    """For labeling_api."""
+    settings = LabelingApiSettings.from_environment()
+    table = _table(settings.index_table)
+    return LabelingPortal(
+        projects=IndexedProjects(table),
+        jobs=LabelingJobIndex(table),
+        tasks=TaskIndex(table),
+        raw_data=_objects(settings.raw_data_bucket),
+        workspace=_objects(settings.workspace_bucket),
+        events=_events(settings.event_bus_name),
+        clock=utc_now,
+    )
+
+
+@cache
 def serve_pages_settings() -> ServePagesSettings:
     """For serve_pages."""
     return ServePagesSettings.from_environment()
+
+
+@cache
+def consolidate_annotations() -> ConsolidateAnnotations:
+    """For consolidate_annotations."""
+    settings = ConsolidateAnnotationsSettings.from_environment()
+    table = _table(settings.index_table)
+    return ConsolidateAnnotations(
+        jobs=LabelingJobIndex(table),
+        tasks=TaskIndex(table),
+        images=IndexedImages(table),
+        workspace=_objects(settings.workspace_bucket),
+        events=_events(settings.event_bus_name),
+        clock=utc_now,
+    )
+
+
+# Training and release -------------------------------------------------------------------------------
+
+
+@cache
+def build_dataset() -> BuildDataset:
+    """For build_dataset."""
+    settings = BuildDatasetSettings.from_environment()
+    table = _table(settings.index_table)
+    return BuildDataset(
+        projects=IndexedProjects(table),
+        images=IndexedImages(table),
+        jobs=LabelingJobIndex(table),
+        loops=LoopIndex(table),
+        executions=_executions(),
+        raw_data=_objects(settings.raw_data_bucket),
+        workspace=_objects(settings.workspace_bucket),
+        clock=utc_now,
+        near_duplicate_distance=NEAR_DUPLICATE_DISTANCE,
+    )
+
+
+@cache
+def plan_training() -> PlanTraining:
+    """For plan_training."""
+    settings = PlanTrainingSettings.from_environment()
+    table = _table(settings.index_table)
+    return PlanTraining(
+        projects=IndexedProjects(table),
+        loops=LoopIndex(table),
+        raw_data=_objects(settings.raw_data_bucket),
+        workspace=_objects(settings.workspace_bucket),
+        setup=TrainingSetup(
+            stack=settings.stack_name,
+            role_arn=settings.sagemaker_role_arn,
+            training_image=settings.training_image,
+            inference_image=settings.inference_image,
+        ),
+        trainer_source=trainer_source,
+        clock=utc_now,
+    )
+
+
+@cache
+def evaluate_candidate() -> EvaluateCandidate:
+    """For evaluate_candidate."""
+    settings = EvaluateCandidateSettings.from_environment()
+    table = _table(settings.index_table)
+    return EvaluateCandidate(
+        projects=IndexedProjects(table),
+        loops=LoopIndex(table),
+        workspace=_objects(settings.workspace_bucket),
+    )
+
+
+@cache
+def smoke_test_endpoint() -> SmokeTestEndpoint:
+    """For smoke_test_endpoint."""
+    settings = SmokeTestEndpointSettings.from_environment()
+    return SmokeTestEndpoint(
+        endpoints=SageMakerEndpoints(boto3.client("sagemaker-runtime", config=_STANDARD)),
+        raw_data=_objects(settings.raw_data_bucket),
+        workspace=_objects(settings.workspace_bucket),
+    )
+
+
+@cache
+def conclude_training() -> ConcludeTraining:
+    """For conclude_training."""
+    settings = ConcludeTrainingSettings.from_environment()
+    table = _table(settings.index_table)
+    return ConcludeTraining(
+        jobs=LabelingJobIndex(table),
+        loops=LoopIndex(table),
+        workspace=_objects(settings.workspace_bucket),
+        events=_events(settings.event_bus_name),
+        clock=utc_now,
+    )
+
+
+# Inference ------------------------------------------------------------------------------------------
+
+
+@cache
+def predict() -> Predict:
+    """For predict."""
+    settings = PredictSettings.from_environment()
+    table = _table(settings.index_table)
+    return Predict(
+        projects=IndexedProjects(table),
+        loops=LoopIndex(table),
+        endpoints=SageMakerEndpoints(boto3.client("sagemaker-runtime", config=_FOR_APPS)),
+        raw_data=_objects(settings.raw_data_bucket),
+        clock=utc_now,
+        cache_seconds=settings.champion_cache_seconds,
+    )
+
+
+@cache
+def describe_project() -> DescribeProject:
+    """For describe_project."""
+    table = _table(DescribeProjectSettings.from_environment().index_table)
+    return DescribeProject(
+        projects=IndexedProjects(table),
+        images=IndexedImages(table),
+        jobs=LabelingJobIndex(table),
+        loops=LoopIndex(table),
+    )
+
+
+# Upkeep ---------------------------------------------------------------------------------------------
+
+
+@cache
+def reconcile() -> Reconcile:
+    """For reconcile."""
+    settings = ReconcileSettings.from_environment()
+    table = _table(settings.index_table)
+    jobs, tasks, loops = LabelingJobIndex(table), TaskIndex(table), LoopIndex(table)
+    workspace = _objects(settings.workspace_bucket)
+    return Reconcile(
+        projects=IndexedProjects(table),
+        images=IndexedImages(table),
+        jobs=jobs,
+        loops=loops,
+        raw_data=_objects(settings.raw_data_bucket),
+        workspace=workspace,
+        queue=IngestQueue(
+            boto3.client("sqs", config=_STANDARD), settings.ingest_queue_url, settings.raw_data_bucket
+        ),
+        executions=_executions(),
+        events=_events(settings.event_bus_name),
+        restore_job=RestoreJob(
+            jobs=jobs,
+            tasks=tasks,
+            workspace=workspace,
+            raw_data_bucket=settings.raw_data_bucket,
+            providers={"portal": PortalProvider(workspace, tasks)},
+            clock=utc_now,
+        ),
+        restore_loop=RestoreLoop(loops=loops, executions=_executions(), workspace=workspace),
+    )

@@ -1,0 +1,140 @@
+"""Reconciliation: S3 is the truth; what the index lost, or a crash or lost event left undone, is mended.
+
+Everything here may run at any time and any number of times, beside the functions whose work it mends.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import chain
+
+from loupe.domain.batches import batches
+from loupe.domain.events import TrainingRequested
+from loupe.domain.labels import accepted_jobs, concluded_images
+from loupe.domain.manifests import SHA256, read_rows
+from loupe.domain.projects import config_key, is_project_name
+from loupe.domain.turns import training_is_due
+from loupe.domain.workspace import Workspace
+from loupe.ports import (
+    KeepsImages,
+    KeepsLabelingJobs,
+    KeepsLoops,
+    KeepsProjects,
+    PublishesEvents,
+    RequestsLooks,
+    StoredObject,
+    StoresObjects,
+    WatchesExecutions,
+)
+
+LISTED_AT_ONCE = 1000
+
+
+@dataclass(frozen=True)
+class Mended:
+    """What reconciliation found in one project, as counts; all zero means that nothing was amiss."""
+
+    objects_to_look_at: int = 0
+    objects_gone: int = 0
+    jobs_restored: int = 0
+    trainings_requested: int = 0
+
+
+@dataclass(frozen=True)
+class Reconcile:
+    """Compares a project's objects in S3 with the index and mends the index.
+
+    `restore_job(project, job)` brings the index's knowledge of one labeling job up to S3's, and returns
+    whether anything was amiss; `restore_loop(project)` does so for versions, champion and last training.
+    """
+
+    projects: KeepsProjects
+    images: KeepsImages
+    jobs: KeepsLabelingJobs
+    loops: KeepsLoops
+    raw_data: StoresObjects
+    workspace: StoresObjects
+    queue: RequestsLooks
+    executions: WatchesExecutions
+    events: PublishesEvents
+    restore_job: Callable[[str, str], bool]
+    restore_loop: Callable[[str], None]
+
+    def for_all(self) -> dict[str, Mended]:
+        """Every project that has a folder in either bucket."""
+        folders = chain(self.raw_data.list_folders(""), self.workspace.list_folders("projects/"))
+        names = {name for name in folders if is_project_name(name)}
+        return {project: self(project) for project in sorted(names)}
+
+    def __call__(self, project: str) -> Mended:
+        """One project. First what people did (labels, jobs, models), then which objects are there."""
+        self.images.restore(project, concluded_images(project, self.workspace))
+        jobs = sum(self.restore_job(project, job) for job in self._jobs_in_s3(project))
+        self._take_images_of_the_open_job(project)
+        self.restore_loop(project)
+        looked_at, gone = self._look_at_objects(project)
+        return Mended(
+            objects_to_look_at=looked_at,
+            objects_gone=gone,
+            jobs_restored=jobs,
+            trainings_requested=self._request_missing_training(project),
+        )
+
+    def _jobs_in_s3(self, project: str) -> Iterator[str]:
+        """Jobs that may differ from the index: all but those whose labels are accepted and known."""
+        accepted = set(accepted_jobs(project, self.workspace))
+        for job in self.workspace.list_folders(Workspace(project).jobs):
+            known = self.jobs.job(project, job) if job in accepted else None
+            if known is None or known.state != "finished":
+                yield job
+
+    def _take_images_of_the_open_job(self, project: str) -> None:
+        job = self.jobs.open_job(project)
+        manifest = Workspace(project).input_manifest(job.job) if job else None
+        if job is None or manifest is None or not self.workspace.exists(manifest):
+            return
+        rows = read_rows(self.workspace.lines(manifest))
+        for batch in batches((row[SHA256] for row in rows), LISTED_AT_ONCE):
+            self.images.take(project, job.job, batch)
+
+    def _request_missing_training(self, project: str) -> int:
+        reason = training_is_due(project, self.jobs, self.loops, self.executions, self.workspace)
+        if reason is not None:
+            self.events.publish(TrainingRequested(project, reason))
+        return int(reason is not None)
+
+    def _look_at_objects(self, project: str) -> tuple[int, int]:
+        """Ask for a look at each object that the index does not know as it is: (those, and those gone)."""
+        looked_at = self.queue.request(self._unknown_keys(project))
+        gone = self.queue.request(self._vanished_keys(project))
+        return looked_at, gone
+
+    def _unknown_keys(self, project: str) -> Iterator[str]:
+        record = self.projects.project(project)
+        for listed in batches(self._objects(project), LISTED_AT_ONCE):
+            known = self.images.objects(project, [stored.key for stored in listed])
+            for stored in listed:
+                if stored.key == config_key(project):
+                    is_known = record is not None and record.config_etag == stored.etag
+                else:
+                    is_known = stored.key in known and known[stored.key].etag == stored.etag
+                if not is_known:
+                    yield stored.key
+
+    def _vanished_keys(self, project: str) -> Iterator[str]:
+        """Keys of which the index knows an object that the bucket does not have any more.
+
+        Both sides are streams without a common order, so the bucket is asked about each known key again in
+        stretches; keys are compared by a set of their hashes, 100,000 of which are a few megabytes.
+        """
+        present = {hash(stored.key) for stored in self._objects(project)}
+        yield from (
+            record.key for record in self.images.all_objects(project) if hash(record.key) not in present
+        )
+
+    def _objects(self, project: str) -> Iterable[StoredObject]:
+        return (stored for stored in self.raw_data.list(f"{project}/") if not stored.key.endswith("/"))
+
+
+def summary(found: dict[str, Mended]) -> dict[str, dict[str, dict[str, int]]]:
+    """What `reconcile` answers: `{"projects": {name: counts}}`."""
+    return {"projects": {project: asdict(mended) for project, mended in found.items()}}

@@ -1,0 +1,74 @@
+"""What a project looks like right now: images by state, jobs, dataset version, champion, last training."""
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from loupe.domain.errors import ProjectNotFound
+from loupe.domain.projects import check_project_name
+from loupe.ports import KeepsImages, KeepsLabelingJobs, KeepsLoops, KeepsProjects
+
+JOBS_SHOWN = 20
+MAX_REJECTED = 1000
+
+
+@dataclass(frozen=True)
+class DescribeProject:
+    """Reads the index only, so the answer costs the same for ten images and for a million."""
+
+    projects: KeepsProjects
+    images: KeepsImages
+    jobs: KeepsLabelingJobs
+    loops: KeepsLoops
+
+    def describe(self, project: str) -> dict[str, Any]:
+        """The document that `GET /v1/projects/{project}` answers. Raises `ProjectNotFound`."""
+        record = self.projects.project(check_project_name(project))
+        counts = self.projects.counts(project)
+        if record is None and not any(asdict(counts).values()):
+            raise ProjectNotFound(f"there is no project {project!r}; `loupe project create` makes one")
+        config = record.config if record else None
+        loop = self.loops.loop(project)
+        return {
+            "project": project,
+            "task": config.task if config else None,
+            "labels": list(config.labels) if config else [],
+            "config_error": None if config else (record and record.config_error) or "project.yaml is missing",
+            "images": asdict(counts),
+            "jobs": [
+                {
+                    "job": job.job,
+                    "state": job.state,
+                    "tasks": job.tasks,
+                    "answered": job.answered,
+                    "skipped": job.skipped,
+                    "created_at": job.created_at.isoformat(),
+                    "finished_at": job.finished_at.isoformat() if job.finished_at else None,
+                }
+                for job in self.jobs.jobs(project, JOBS_SHOWN)
+            ],
+            "dataset_version": loop.dataset_version,
+            "champion": _plain(loop.champion, "version", "score", "endpoint", "promoted_at"),
+            "training_since": loop.training.started_at.isoformat() if loop.training else None,
+            "waiting_for": loop.waiting_for,
+            "last_training": _plain(
+                loop.last_training, "version", "status", "reason", "started_at", "ended_at", "execution"
+            ),
+        }
+
+    def rejected(self, project: str, limit: int, after: str | None) -> dict[str, Any]:
+        """The document of `GET /v1/projects/{project}/rejected`. Raises `BadRequest` for an odd `after`."""
+        page = self.images.rejected(check_project_name(project), min(limit, MAX_REJECTED), after)
+        return {
+            "rejected": [_plain(record, "key", "reason", "detail", "at") for record in page.rejected],
+            "next": page.next,
+        }
+
+
+def _plain(record: object | None, *names: str) -> dict[str, Any] | None:
+    if record is None:
+        return None
+    values = {name: getattr(record, name) for name in names}
+    return {
+        name: value.isoformat() if isinstance(value, datetime) else value for name, value in values.items()
+    }
