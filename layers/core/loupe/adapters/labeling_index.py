@@ -21,7 +21,6 @@ from loupe.domain.labeling import JobNotFound
 from loupe.ports import Answer, JobCard, LabelingJob, NewTask, Task
 
 _MAX_ACTIONS = 100
-_WRITERS = 8
 _NEVER_LEASED = "0000"
 """Sorts before every moment."""
 _AFTER_ALL = "~"
@@ -153,16 +152,17 @@ class LabelingJobIndex:
 
 
 class TaskIndex:
-    """Implements `loupe.ports.KeepsTasks`."""
+    """Implements `loupe.ports.KeepsTasks`. New tasks are added by so many `writers` at once."""
 
-    def __init__(self, table: IndexTable) -> None:
+    def __init__(self, table: IndexTable, writers: int = 8) -> None:
         self._table = table
+        self._writers = writers
 
     def add(self, job: str, tasks: Iterable[NewTask]) -> int:
         added = 0
-        with ThreadPoolExecutor(_WRITERS) as writers:
+        with ThreadPoolExecutor(self._writers) as writers:
             # A window at a time: the executor would read the whole stream ahead.
-            for window in batches(batches(tasks, _MAX_ACTIONS), _WRITERS):
+            for window in batches(batches(tasks, _MAX_ACTIONS), self._writers):
                 added += sum(writers.map(lambda batch: self._add(job, batch), window))
         return added
 

@@ -1,0 +1,330 @@
+"""Labeling jobs and tasks: the same behaviour in memory and in DynamoDB."""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from loupe.adapters.labeling_index import LabelingJobIndex, TaskIndex
+from loupe.domain.labeling import JobNotFound
+from loupe.ports import Answer, JobCard, KeepsLabelingJobs, KeepsTasks, LabelingJob, NewTask, Task
+from tests.fakes.labeling import FakeLabelingJobs, FakeTasks
+
+NOW = datetime(2026, 11, 21, 10, 15, tzinfo=UTC)
+LATER = NOW + timedelta(minutes=10)
+CARD = JobCard(
+    project="digits",
+    job="digits-20261121t101500-1a2b",
+    provider="portal",
+    task="image-classification",
+    labels=("0", "7", "ü"),
+    instructions="Look closely.",
+    batch_size=3,
+    created_at=NOW,
+)
+JOB = CARD.job
+HERE = ("digits", JOB)
+
+
+@dataclass
+class Index:
+    jobs: KeepsLabelingJobs
+    tasks: KeepsTasks
+
+
+@pytest.fixture(params=["fake", "moto"])
+def index(request: pytest.FixtureRequest) -> Index:
+    if request.param == "fake":
+        jobs = FakeLabelingJobs()
+        return Index(jobs, FakeTasks(jobs))
+    table = request.getfixturevalue("index_table")
+    return Index(LabelingJobIndex(table), TaskIndex(table, writers=1))  # moto has no threads
+
+
+@pytest.fixture
+def open_index(index: Index) -> Index:
+    """A job with three tasks is open."""
+    index.jobs.claim(CARD)
+    index.tasks.add(JOB, new_tasks(3))
+    index.jobs.open(*HERE, 3, NOW)
+    return index
+
+
+def new_tasks(count: int) -> list[NewTask]:
+    key = 'digits/a "b" \n é🙂.png'
+    return [
+        NewTask(f"{number:06d}", f"{number:064x}", key, "v1" if number else None, 64, 48)
+        for number in range(count)
+    ]
+
+
+def answer(worker: str = "ada", at: datetime = NOW, **said: str) -> Answer:
+    return Answer(worker, worker.title(), at, **(said or {"label": "7"}))
+
+
+def job(index: Index) -> LabelingJob:
+    found = index.jobs.job(*HERE)
+    assert found is not None
+    return found
+
+
+def task(index: Index, number: str) -> Task:
+    found = index.tasks.task(*HERE, number)[1]
+    assert found is not None
+    return found
+
+
+# Jobs -----------------------------------------------------------------------------------------------
+
+
+def test_a_claimed_job_is_preparing_and_is_the_projects_open_job(index: Index) -> None:
+    assert index.jobs.claim(CARD)
+    assert index.jobs.open_job("digits") == LabelingJob(*HERE, "preparing", NOW, NOW)
+    assert index.jobs.card(*HERE) == CARD
+
+
+def test_a_project_has_one_open_job(index: Index) -> None:
+    assert index.jobs.claim(CARD)
+    assert not index.jobs.claim(replace(CARD, job="digits-20261121t101501-ffff"))
+    assert not index.jobs.claim(CARD)
+    assert len(index.jobs.jobs("digits", 20)) == 1
+
+
+def test_other_projects_have_their_own(index: Index) -> None:
+    other = replace(CARD, project="bolts", job="bolts-20261121t101500-1a2b")
+    assert index.jobs.claim(CARD)
+    assert index.jobs.claim(other)
+    found = index.jobs.open_jobs(["digits", "bolts", "nuts"])
+    assert {project: each.job for project, each in found.items()} == {"digits": JOB, "bolts": other.job}
+
+
+def test_what_is_not_there(index: Index) -> None:
+    assert index.jobs.open_job("digits") is None
+    assert index.jobs.job(*HERE) is None
+    assert index.jobs.jobs("digits", 20) == []
+    with pytest.raises(JobNotFound):
+        index.jobs.card(*HERE)
+    assert not index.jobs.open(*HERE, 3, NOW)
+    assert not index.jobs.consolidate(*HERE, NOW)
+    assert not index.jobs.finish(*HERE, NOW)
+    assert not index.jobs.discard(*HERE)
+    index.jobs.announce(*HERE)
+    assert index.jobs.job(*HERE) is None
+
+
+def test_a_job_opens_once(index: Index) -> None:
+    index.jobs.claim(CARD)
+    assert index.jobs.open(*HERE, 3, LATER)
+    assert not index.jobs.open(*HERE, 4, LATER)
+    assert (job(index).state, job(index).tasks, job(index).changed_at) == ("open", 3, LATER)
+
+
+def test_a_job_is_consolidated_when_each_task_has_an_answer(open_index: Index) -> None:
+    assert not open_index.jobs.consolidate(*HERE, NOW)
+    for number in ("000000", "000001", "000002"):
+        assert not job(open_index).all_answered
+        assert open_index.tasks.answer(*HERE, task(open_index, number), answer())
+    assert job(open_index).all_answered
+    assert open_index.jobs.consolidate(*HERE, LATER)
+    assert not open_index.jobs.consolidate(*HERE, LATER)
+    assert job(open_index).state == "consolidating"
+
+
+def test_a_finished_job_makes_room_for_the_next(open_index: Index) -> None:
+    assert not open_index.jobs.finish(*HERE, NOW)
+    open_index.tasks.answer_many(*HERE, [(f"{n:06d}", answer()) for n in range(3)])
+    open_index.jobs.consolidate(*HERE, NOW)
+    assert open_index.jobs.finish(*HERE, LATER)
+    assert not open_index.jobs.finish(*HERE, LATER)
+    assert job(open_index).finished_at == LATER
+    assert open_index.jobs.open_job("digits") is None
+    following = replace(CARD, job="digits-20261121t102500-1a2b")
+    assert open_index.jobs.claim(following)
+    assert [each.job for each in open_index.jobs.jobs("digits", 20)] == [following.job, JOB]
+    assert [each.job for each in open_index.jobs.jobs("digits", 1)] == [following.job]
+
+
+def test_it_is_remembered_that_the_finished_event_went_out(open_index: Index) -> None:
+    assert not job(open_index).announced
+    open_index.jobs.announce(*HERE)
+    assert job(open_index).announced
+
+
+def test_a_job_without_tasks_is_forgotten(index: Index) -> None:
+    index.jobs.claim(CARD)
+    index.jobs.open(*HERE, 0, NOW)
+    assert not index.jobs.discard(*HERE)
+    assert index.jobs.consolidate(*HERE, NOW)
+    assert index.jobs.discard(*HERE)
+    assert index.jobs.jobs("digits", 20) == []
+    assert index.jobs.open_job("digits") is None
+
+
+def test_a_job_with_tasks_is_not_forgotten(open_index: Index) -> None:
+    open_index.tasks.answer_many(*HERE, [(f"{n:06d}", answer()) for n in range(3)])
+    open_index.jobs.consolidate(*HERE, NOW)
+    assert not open_index.jobs.discard(*HERE)
+
+
+@pytest.mark.parametrize("known", ["nothing", "open", "another is open"])
+def test_a_finished_job_is_restored(index: Index, known: str) -> None:
+    if known == "open":
+        index.jobs.claim(CARD)
+    elif known == "another is open":
+        index.jobs.claim(replace(CARD, job="digits-20261121t110000-1a2b"))
+    index.jobs.restore_finished(CARD, tasks=3, skipped=1, at=LATER)
+    found = job(index)
+    assert (found.state, found.tasks, found.answered, found.skipped) == ("finished", 3, 3, 1)
+    assert found.finished_at == LATER
+    assert (index.jobs.open_job("digits") is None) == (known != "another is open")
+    assert index.jobs.card(*HERE) == CARD
+
+
+def test_a_job_known_as_finished_is_not_restored(index: Index) -> None:
+    index.jobs.restore_finished(CARD, tasks=3, skipped=1, at=NOW)
+    index.jobs.announce(*HERE)
+    index.jobs.restore_finished(CARD, tasks=3, skipped=1, at=LATER)
+    assert job(index).announced
+
+
+# Tasks ----------------------------------------------------------------------------------------------
+
+
+def test_tasks_come_back_in_the_manifests_order(index: Index) -> None:
+    assert index.tasks.add(JOB, iter(new_tasks(250))) == 250
+    found = list(index.tasks.tasks(JOB))
+    assert [vars(each) for each in found[:3]] == [vars(Task(**vars(new), job=JOB)) for new in new_tasks(3)]
+    assert [each.task for each in found] == [f"{number:06d}" for number in range(250)]
+
+
+def test_adding_again_fills_up_and_changes_nothing_else(open_index: Index) -> None:
+    open_index.tasks.lease(JOB, "000000", "ada", NOW, LATER)
+    open_index.tasks.answer(*HERE, task(open_index, "000001"), answer())
+    before = list(open_index.tasks.tasks(JOB))
+    assert open_index.tasks.add(JOB, new_tasks(5)) == 5
+    assert list(open_index.tasks.tasks(JOB))[:3] == before
+    assert len(list(open_index.tasks.tasks(JOB))) == 5
+
+
+def test_a_task_comes_with_its_job(open_index: Index) -> None:
+    found_job, found = open_index.tasks.task(*HERE, "000002")
+    assert found_job == job(open_index)
+    assert found is not None
+    assert found.sha256 == f"{2:064x}"
+    assert open_index.tasks.task(*HERE, "000003") == (found_job, None)
+    assert open_index.tasks.task("digits", "digits-x", "000000") == (None, None)
+
+
+def test_a_leased_task_is_free_again_when_the_lease_ran_out(open_index: Index) -> None:
+    assert open_index.tasks.free(JOB, NOW, 2) == ["000000", "000001"]
+    leased = open_index.tasks.lease(JOB, "000000", "ada", NOW, LATER)
+    assert leased is not None
+    assert (leased.holder, leased.lease_until) == ("ada", LATER)
+    assert open_index.tasks.free(JOB, NOW, 9) == ["000001", "000002"]
+    assert open_index.tasks.free(JOB, LATER, 9) == ["000001", "000002", "000000"]
+    assert open_index.tasks.lease(JOB, "000000", "ben", LATER, LATER + timedelta(minutes=10))
+    assert open_index.tasks.held(JOB, "ada") == []
+    assert open_index.tasks.held(JOB, "ben") == ["000000"]
+
+
+@pytest.mark.parametrize("worker", ["ada", "ben"])
+def test_a_task_is_leased_once(open_index: Index, worker: str) -> None:
+    assert open_index.tasks.lease(JOB, "000000", "ada", NOW, LATER)
+    assert open_index.tasks.lease(JOB, "000000", worker, NOW, LATER) is None
+
+
+def test_a_lease_is_renewed_by_its_holder_only(open_index: Index) -> None:
+    open_index.tasks.lease(JOB, "000000", "ada", NOW, LATER)
+    until = LATER + timedelta(minutes=5)
+    renewed = open_index.tasks.renew(JOB, "000000", "ada", until)
+    assert renewed is not None
+    assert renewed.lease_until == until
+    assert open_index.tasks.renew(JOB, "000000", "ben", until) is None
+    assert open_index.tasks.renew(JOB, "000001", "ada", until) is None
+    assert "000000" not in open_index.tasks.free(JOB, LATER, 9)
+
+
+def test_a_task_given_back_is_free_at_once(open_index: Index) -> None:
+    open_index.tasks.lease(JOB, "000000", "ada", NOW, LATER)
+    open_index.tasks.give_back(JOB, "000000", "ben")
+    assert open_index.tasks.held(JOB, "ada") == ["000000"]
+    open_index.tasks.give_back(JOB, "000000", "ada")
+    assert open_index.tasks.held(JOB, "ada") == []
+    assert open_index.tasks.free(JOB, NOW, 1) == ["000000"]
+    assert task(open_index, "000000").lease_until is None
+
+
+def test_a_task_that_is_not_there_is_not_leased(open_index: Index) -> None:
+    assert open_index.tasks.lease(JOB, "000009", "ada", NOW, LATER) is None
+    assert open_index.tasks.renew(JOB, "000009", "ada", LATER) is None
+    open_index.tasks.give_back(JOB, "000009", "ada")
+    assert task(open_index, "000000").task == "000000"
+    assert open_index.tasks.task(*HERE, "000009")[1] is None
+
+
+@pytest.mark.parametrize("said", [{"label": "ü"}, {"skip": "blurred"}])
+def test_an_answer_is_stored_and_counted(open_index: Index, said: dict[str, str]) -> None:
+    open_index.tasks.lease(JOB, "000000", "ada", NOW, LATER)
+    assert open_index.tasks.answer(*HERE, task(open_index, "000000"), answer(at=LATER, **said))
+    found = task(open_index, "000000")
+    assert found.answer == answer(at=LATER, **said)
+    assert (found.holder, found.lease_until) == (None, None)
+    assert (job(open_index).answered, job(open_index).skipped) == (1, int("skip" in said))
+    assert job(open_index).changed_at == LATER
+    assert open_index.tasks.free(JOB, LATER, 9) == ["000001", "000002"]
+    assert open_index.tasks.held(JOB, "ada") == []
+    assert open_index.tasks.lease(JOB, "000000", "ada", LATER, LATER) is None
+
+
+def test_a_first_answer_counts_once(open_index: Index) -> None:
+    seen = task(open_index, "000000")
+    assert open_index.tasks.answer(*HERE, seen, answer())
+    assert not open_index.tasks.answer(*HERE, seen, answer())
+    assert not open_index.tasks.answer(*HERE, seen, answer("ben"))
+    assert job(open_index).answered == 1
+
+
+def test_an_answer_to_a_task_that_another_holds_is_refused(open_index: Index) -> None:
+    open_index.tasks.lease(JOB, "000000", "ada", NOW, LATER)
+    seen = task(open_index, "000000")
+    assert not open_index.tasks.answer(*HERE, seen, answer("ben", at=LATER - timedelta(seconds=1)))
+    assert job(open_index).answered == 0
+    assert open_index.tasks.answer(*HERE, seen, answer("ben", at=LATER))
+
+
+def test_a_correction_replaces_the_answer_it_saw(open_index: Index) -> None:
+    open_index.tasks.answer(*HERE, task(open_index, "000000"), answer(skip="dark"))
+    seen = task(open_index, "000000")
+    corrected = answer(at=LATER, label="0")
+    assert open_index.tasks.answer(*HERE, seen, corrected)
+    assert task(open_index, "000000").answer == corrected
+    assert (job(open_index).answered, job(open_index).skipped) == (1, 0)
+    assert not open_index.tasks.answer(*HERE, seen, answer(at=LATER, label="7"))
+
+
+@pytest.mark.parametrize("state", ["preparing", "consolidating"])
+def test_only_an_open_job_takes_answers(index: Index, state: str) -> None:
+    index.jobs.claim(CARD)
+    index.tasks.add(JOB, new_tasks(2))
+    if state == "consolidating":
+        index.jobs.open(*HERE, 0, NOW)
+        index.jobs.consolidate(*HERE, NOW)
+    assert not index.tasks.answer(*HERE, task(index, "000000"), answer())
+    assert index.tasks.answer_many(*HERE, [("000000", answer())]) == 0
+    assert task(index, "000000").answer is None
+    assert job(index).answered == 0
+
+
+def test_many_answers_at_once_are_counted_exactly(index: Index) -> None:
+    index.jobs.claim(CARD)
+    index.tasks.add(JOB, new_tasks(150))
+    index.jobs.open(*HERE, 150, NOW)
+    index.tasks.answer(*HERE, task(index, "000003"), answer("ben", label="0"))
+    index.tasks.lease(JOB, "000004", "ben", NOW, LATER)
+    said = [(f"{n:06d}", answer(skip="dark") if n % 10 == 0 else answer()) for n in range(150)]
+    assert index.tasks.answer_many(*HERE, said) == 149
+    assert (job(index).answered, job(index).skipped) == (150, 15)
+    assert task(index, "000003").answer == answer("ben", label="0")
+    assert task(index, "000004").answer == answer()
+    assert index.tasks.answer_many(*HERE, said) == 0
+    assert job(index).answered == 150
