@@ -3,7 +3,7 @@
 import { loadConfig, PortalApi } from "./core/api.js";
 import { h, icon, plural, stateView } from "./core/dom.js";
 import { Outbox } from "./core/outbox.js";
-import { Session } from "./core/session.js";
+import { Session, Unreachable } from "./core/session.js";
 import { refusalText } from "./core/work.js";
 import "./elements/loupe-classify.js";
 import "./elements/loupe-dialogs.js";
@@ -49,8 +49,8 @@ class LoupeApp extends HTMLElement {
     for (;;) {
       try {
         return await loadConfig();
-      } catch {
-        // Without it nothing can be done but to say so and to try again.
+      } catch (error) {
+        if (!(error instanceof Unreachable)) throw error;
         const text = "The labeling page cannot reach its server. It tries again by itself.";
         this.#main.replaceChildren(stateView("cloud", "No connection", text));
         await new Promise((resolve) => setTimeout(resolve, CONFIG_RETRY_MS));

@@ -19,11 +19,18 @@ export function isExpected(error) {
   return error instanceof Problem || error instanceof SignedOut || error instanceof Unreachable;
 }
 
-/** What the page needs to know before anybody signs in. */
+/**
+ * What the page needs to know before anybody signs in.
+ * @throws {Unreachable}
+ */
 export async function loadConfig() {
-  const response = await fetch(new URL("config.json", BASE), { signal: AbortSignal.timeout(TIMEOUT_MS) });
-  if (!response.ok) throw new Unreachable(`config.json: ${response.status}`);
-  return response.json();
+  try {
+    const response = await fetch(new URL("config.json", BASE), { signal: AbortSignal.timeout(TIMEOUT_MS) });
+    if (response.ok) return await response.json();
+    throw new Unreachable(`config.json: ${response.status}`);
+  } catch (error) {
+    throw error instanceof Unreachable ? error : new Unreachable("config.json", { cause: error });
+  }
 }
 
 /** Every call throws Problem, SignedOut or Unreachable, and nothing else. */

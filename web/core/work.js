@@ -238,6 +238,7 @@ export class Work extends EventTarget {
 
   #delivered({ entry, result, asked }) {
     if (entry.project !== this.project) return;
+    this.#failure = null;
     this.#adopt(result);
     if (result.tasks.length < asked) this.#exhausted = true;
     this.#topUp();

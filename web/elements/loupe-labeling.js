@@ -190,6 +190,8 @@ class LoupeLabeling extends HTMLElement {
     this.#phase = key;
     const view = this.#stateOf(phase);
     this.#space.replaceChildren(view);
+    // What had the focus goes away; without this, Tab would start at the top of the page.
+    if (this.contains(document.activeElement)) this.closest("main").focus({ preventScroll: true });
     this.replaceChildren(this.#space, this.#skip, this.#help);
     if (phase !== "loading") this.notices?.say(view.querySelector("h2").textContent);
   }
