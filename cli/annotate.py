@@ -17,6 +17,9 @@ from cli.stack import Lease, PortalJob, PortalProject, PortalSession, PortalTask
 LEASE_COUNT = 20
 """Tasks asked for at a time: the most that the portal gives."""
 
+LOOKS = 4
+SECONDS_BETWEEN_LOOKS = 0.5
+
 OVERTAKEN = frozenset({"lease-lost", "job-finished", "not-found"})
 """Problems that mean: this task is no longer ours to answer."""
 
@@ -136,11 +139,19 @@ class Annotator:
     answers' own replies, so that the portal is asked for tasks on their own only when none is at hand.
     """
 
-    def __init__(self, portal: PortalSession, project: str, labels: Mapping[str, str], parallel: int) -> None:
+    def __init__(
+        self,
+        portal: PortalSession,
+        project: str,
+        labels: Mapping[str, str],
+        parallel: int,
+        sleep: Callable[[float], None],
+    ) -> None:
         self._portal = portal
         self._project = project
         self._labels = labels
         self._parallel = parallel
+        self._sleep = sleep
         self._ready: deque[PortalTask] = deque()
         self._seen: set[tuple[str, str]] = set()
         self._asked_for = 0
@@ -166,8 +177,7 @@ class Annotator:
                     lease = self._further()
                     waiting[pool.submit(self._answer, self._ready.popleft(), lease)] = lease
                 if not waiting:
-                    self._accept(self._portal.lease(self._project, LEASE_COUNT))
-                    if not self._ready:
+                    if not self._find_more():
                         return
                     continue
                 done, _ = wait(waiting, return_when=FIRST_COMPLETED)
@@ -177,6 +187,29 @@ class Annotator:
                 on_progress(self._report)
         finally:
             pool.shutdown(cancel_futures=True)
+
+    def _find_more(self) -> bool:
+        """Leases tasks until some of them can be answered; False if there are none.
+
+        Tasks that can't be answered are given back, since the portal shows new ones first.
+        """
+        looks = LOOKS
+        while looks:
+            known = len(self._seen)
+            lease = self._portal.lease(self._project, LEASE_COUNT)
+            self._accept(lease)
+            if self._ready:
+                return True
+            if len(self._seen) > known:
+                self._portal.give_back(self._project)
+                continue
+            job = lease["job"]
+            if job is None or job["answered"] + self._report.left >= job["tasks"]:
+                return False
+            # What is left is with other people, or the portal's list of free tasks lags behind a little.
+            looks -= 1
+            self._sleep(SECONDS_BETWEEN_LOOKS)
+        return False
 
     def _answer(self, task: PortalTask, lease: int) -> Lease:
         label = self._labels[task["image"]["name"]]
@@ -252,7 +285,7 @@ def annotate(
     portal = session.stack.sign_in(credentials.name, credentials.password)
     project = _project_of(portal, name, session)
     matched = match_keys(read_answers(file, project["labels"]), name, session.stack.list_objects(f"{name}/"))
-    report = annotate_tasks(portal, project, matched.labels, parallel)
+    report = annotate_tasks(session, portal, project, matched.labels, parallel)
     if as_json:
         print_json(
             {
@@ -276,7 +309,11 @@ def _project_of(portal: PortalSession, name: str, session: Session) -> PortalPro
 
 
 def annotate_tasks(
-    portal: PortalSession, project: PortalProject, labels: Mapping[str, str], parallel: int
+    session: Session,
+    portal: PortalSession,
+    project: PortalProject,
+    labels: Mapping[str, str],
+    parallel: int,
 ) -> AnnotationReport:
     """Answers with a progress bar on stderr."""
     with progress_bar(err()) as bar:
@@ -287,7 +324,8 @@ def annotate_tasks(
             if report.job is not None:
                 bar.update(task, total=report.job["tasks"], completed=report.job["answered"])
 
-        return Annotator(portal, project["project"], labels, parallel).run(show)
+        annotator = Annotator(portal, project["project"], labels, parallel, session.sleep)
+        return annotator.run(show)
 
 
 def _print(name: str, report: AnnotationReport, matched: Matched, session: Session) -> None:

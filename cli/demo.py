@@ -27,7 +27,7 @@ from cli import localcloud
 from cli.annotate import AnnotationReport, Annotator
 from cli.console import PROGRESS_PER_SECOND, err, json_option, out, print_json
 from cli.digits import LABELS, Digit, load_digits, write_out
-from cli.errors import CommandFault
+from cli.errors import CommandFault, NotRegisteredYet
 from cli.project import store
 from cli.session import Session, WorkerCredentials, pass_session
 from cli.stack import ProjectStatus, Stack
@@ -188,7 +188,7 @@ class Demo:
         self._upload(stages, f"Uploading {len(self._first)} digits", self._first)
         self._label(stages, "Labeling them in the portal", self._first)
         first = self._train(stages, "Training and deploying a model", None)
-        answers = self._ask(stages, first)
+        answers = self._ask(stages)
 
         # The second batch is smaller: with batch_size at its size, its job opens at once too.
         self._configure(self._sizes.second)
@@ -231,9 +231,10 @@ class Demo:
             )
 
     def _registered(self) -> int:
-        return (
-            sum_of_images(self._stack.status(self.project)) if self.project in self._stack.projects() else 0
-        )
+        try:
+            return sum_of_images(self._session.project_status(self.project))
+        except NotRegisteredYet:
+            return 0
 
     def _label(self, stages: Stages, name: str, digits: Sequence[Digit]) -> None:
         labels = {f"{self.project}/{digit.name}": digit.label for digit in digits}
@@ -245,7 +246,7 @@ class Demo:
                 rate = report.answered / max(time.monotonic() - started, 1e-3)
                 stage.show(report.answered, f"{rate:.0f} answers/s, as {self._worker.name}")
 
-            report = Annotator(portal, self.project, labels, ANSWERS_AT_A_TIME).run(show)
+            report = Annotator(portal, self.project, labels, ANSWERS_AT_A_TIME, self._session.sleep).run(show)
             if report.answered < len(digits):
                 raise CommandFault(f"Only {report.answered} of {len(digits)} tasks could be answered.")
 
@@ -261,13 +262,13 @@ class Demo:
                 self._session, self.project, reached, STAGE_TIMEOUT, lambda found: stage.say(describe(found))
             )
 
-    def _ask(self, stages: Stages, found: ProjectStatus) -> Answers:
+    def _ask(self, stages: Stages) -> Answers:
         answers = Answers()
         with stages.stage(f"Asking the endpoint about {len(self._test)} others", len(self._test)) as stage:
             for digit in self._test:
                 image = digit.png()
                 started = time.perf_counter()
-                predictions = self._stack.predict(found["project"], image, "image/png")["predictions"]
+                predictions = self._stack.predict(self.project, image, "image/png")["predictions"]
                 answers.seconds.append(time.perf_counter() - started)
                 answers.right += bool(predictions) and predictions[0]["label"] == digit.label
                 stage.show(len(answers.seconds), f"{answers.accuracy:.1%} right")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy
-import pyvips  # type: ignore[import-untyped]
+import pyvips
 
 LABELS = tuple(str(digit) for digit in range(10))
 SIDE = 64

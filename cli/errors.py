@@ -23,6 +23,10 @@ class StackMissing(CommandFault):
     """The stack is not there, or is not a whole Loupe."""
 
 
+class NotRegisteredYet(CommandFault):
+    """The project's project.yaml is stored, and the stack has not taken note of it so far."""
+
+
 class ApiProblem(CommandFault):
     """An answer of one of Loupe's APIs that is not a success (RFC 9457 problem document).
 

@@ -149,7 +149,11 @@ def start(session: Session, detach: bool) -> tuple[LocalCloudStatus, Connection]
         display.update("Making the worker")
         seed_worker(connection, cloud.home)
         display.update("Looking after what was missed")
-        connection.stack.reconcile(None)
+        try:
+            connection.stack.reconcile(None)
+        except CommandFault as fault:
+            # The stack is up all the same, and reconcile runs again every hour.
+            err().print(fault.message, style="yellow")
     return cloud, connect_locally(cloud)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from cli.errors import ApiProblem, CommandFault
+from cli.errors import ApiProblem, CommandFault, NotRegisteredYet
 from cli.stack import ProjectStatus, Stack
 from loupe.domain.errors import BadRequest
 from loupe.domain.projects import check_project_name
@@ -75,9 +75,9 @@ class Session:
     def unknown_project(self, project: str) -> CommandFault:
         known = self.stack.projects()
         if project in known:
-            return CommandFault(
-                f"The project {project!r} is not known to the API yet.",
-                "Its project.yaml was stored just now; try again.",
+            return NotRegisteredYet(
+                f"The stack has not taken note of the project {project!r} yet.",
+                "Its project.yaml was stored a moment ago: try again (or run `loupe reconcile`).",
             )
         close = get_close_matches(project, known, n=3, cutoff=0.5)
         if close:

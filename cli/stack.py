@@ -19,6 +19,8 @@ class ImageCounts(TypedDict):
 
 
 class JobStatus(TypedDict):
+    """`state` is preparing, open, consolidating or finished."""
+
     job: str
     state: str
     tasks: int
@@ -36,7 +38,9 @@ class Champion(TypedDict):
 
 
 class Training(TypedDict):
-    version: str
+    """`status` is running, promoted, rejected or failed; `version` is None where no model was planned."""
+
+    version: str | None
     status: str
     reason: str | None
     started_at: str
@@ -45,7 +49,11 @@ class Training(TypedDict):
 
 
 class ProjectStatus(TypedDict):
-    """The answer of `GET /v1/projects/{project}`; jobs come newest first."""
+    """The answer of `GET /v1/projects/{project}`; jobs come newest first.
+
+    `training_since` is set while an execution works on the next model; `waiting_for` says in words what
+    keeps the next one from starting.
+    """
 
     project: str
     task: str | None
@@ -55,6 +63,8 @@ class ProjectStatus(TypedDict):
     jobs: list[JobStatus]
     dataset_version: str | None
     champion: Champion | None
+    training_since: str | None
+    waiting_for: str | None
     last_training: Training | None
 
 

@@ -21,8 +21,10 @@ def moment(text: str) -> datetime:
 
 
 def waits_for_training(status: ProjectStatus) -> JobStatus | None:
-    """The newest finished job that no training has taken in yet."""
+    """The newest finished job that a training will take in: none while something else is waited for."""
     training = status["last_training"]
+    if status["waiting_for"]:
+        return None
     for job in status["jobs"]:
         if job["finished_at"] is None:
             continue
@@ -31,8 +33,14 @@ def waits_for_training(status: ProjectStatus) -> JobStatus | None:
     return None
 
 
-def open_job(status: ProjectStatus) -> JobStatus | None:
-    """The job that people work on now."""
+def is_training(status: ProjectStatus) -> bool:
+    """Whether the stack works on the next model."""
+    training = status["last_training"]
+    return status["training_since"] is not None or (training is not None and training["status"] == "running")
+
+
+def unfinished_job(status: ProjectStatus) -> JobStatus | None:
+    """The job that is prepared, worked on or concluded now."""
     return next((job for job in status["jobs"] if job["finished_at"] is None), None)
 
 
@@ -43,7 +51,7 @@ def describe_training(training: Training | None) -> str:
     version, reason = training["version"], training["reason"]
     match training["status"]:
         case "running":
-            return f"version {version} is in training since {_when(training['started_at'])}"
+            return f"in training since {_when(training['started_at'])}"
         case "promoted":
             return (
                 f"version {version} was promoted: {reason}" if reason else f"version {version} was promoted"
@@ -67,7 +75,7 @@ def describe_job(job: JobStatus) -> str:
     """A job in words."""
     skipped = f", {job['skipped']} skipped" if job["skipped"] else ""
     if job["finished_at"] is None:
-        return f"{job['job']}: {job['answered']} of {job['tasks']} answered{skipped}"
+        return f"{job['job']}: {job['state']}, {job['answered']} of {job['tasks']} answered{skipped}"
     return f"{job['job']}: finished {_when(job['finished_at'])}, {job['tasks']} tasks{skipped}"
 
 
@@ -153,6 +161,8 @@ def _lines(found: ProjectStatus) -> Iterator[tuple[str, str]]:
     yield "dataset", f"version {found['dataset_version']}" if found["dataset_version"] else "none yet"
     yield "champion", describe_champion(found)
     yield "training", describe_training(found["last_training"])
+    if found["waiting_for"]:
+        yield "", f"the next one waits: {found['waiting_for']}"
 
 
 def _rejected(session: Session, name: str, as_json: bool) -> None:
@@ -182,7 +192,8 @@ def failure_of(found: ProjectStatus) -> CommandFault | None:
             "Put it right (`loupe project create ... --yes`); its images wait.",
         )
     training = found["last_training"]
-    if training is not None and training["status"] == "failed" and waits_for_training(found) is None:
+    goes_on = is_training(found) or waits_for_training(found) is not None
+    if training is not None and training["status"] == "failed" and not goes_on:
         return CommandFault(
             f"The last training of {found['project']} failed: {training['reason']}",
             "The next finished job tries again; so does `loupe reconcile`.",

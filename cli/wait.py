@@ -5,17 +5,18 @@ from collections.abc import Callable
 import click
 
 from cli.console import err, json_option, out, print_json
-from cli.errors import CommandFault
+from cli.errors import CommandFault, NotRegisteredYet
 from cli.session import PROJECT, Session, pass_session
 from cli.stack import ProjectStatus
-from cli.status import describe_training, failure_of, open_job, waits_for_training
+from cli.status import describe_training, failure_of, is_training, unfinished_job, waits_for_training
 
 SECONDS_BETWEEN_LOOKS = 1.0
 DEFAULT_TIMEOUT = 3600.0
 
 
 def _labeling(found: ProjectStatus) -> bool:
-    return found["images"]["pending"] == 0 and open_job(found) is not None
+    job = unfinished_job(found)
+    return found["images"]["pending"] == 0 and job is not None and job["state"] == "open"
 
 
 def _labeled(found: ProjectStatus) -> bool:
@@ -24,11 +25,10 @@ def _labeled(found: ProjectStatus) -> bool:
 
 
 def _deployed(found: ProjectStatus) -> bool:
-    training = found["last_training"]
-    running = training is not None and training["status"] == "running"
-    job = open_job(found)
-    ending = job is not None and job["answered"] >= job["tasks"]
-    return found["champion"] is not None and not (running or ending or waits_for_training(found))
+    job = unfinished_job(found)
+    ending = job is not None and 0 < job["tasks"] <= job["answered"]
+    due = is_training(found) or ending or waits_for_training(found) is not None
+    return found["champion"] is not None and not due
 
 
 REACHED: dict[str, Callable[[ProjectStatus], bool]] = {
@@ -42,12 +42,16 @@ def describe(found: ProjectStatus) -> str:
     """Where the project stands, in a line."""
     images = found["images"]
     parts = [f"{images[state]} {state}" for state in ("pending", "labeling", "labeled") if images[state]]
-    job = open_job(found)
+    job = unfinished_job(found)
     if job is not None:
         parts.append(f"{job['answered']} of {job['tasks']} tasks answered")
     waiting = waits_for_training(found)
     if waiting is not None:
         parts.append(f"{waiting['job']} is finished and waits for training")
+    elif found["waiting_for"]:
+        parts.append(f"the next training waits: {found['waiting_for']}")
+    elif is_training(found):
+        parts.append("a model is in training")
     elif found["last_training"] is not None:
         parts.append(describe_training(found["last_training"]))
     return ", ".join(parts) or "no image is registered yet"
@@ -67,16 +71,25 @@ def wait_until(
     """
     give_up = session.clock() + timeout
     while True:
-        found = session.project_status(project)
-        on_look(found)
-        if reached(found):
-            return found
-        fault = failure_of(found)
-        if fault is not None:
-            raise fault
+        try:
+            found = session.project_status(project)
+        except NotRegisteredYet as fault:
+            seen = fault.message
+        else:
+            on_look(found)
+            if reached(found):
+                return found
+            _raise_what_stops(found)
+            seen = f"{describe(found)}."
         if session.clock() >= give_up:
-            raise CommandFault(f"Waited {timeout:.0f} s in vain. Last seen: {describe(found)}.")
+            raise CommandFault(f"Waited {timeout:.0f} s in vain. Last seen: {seen}")
         session.sleep(SECONDS_BETWEEN_LOOKS)
+
+
+def _raise_what_stops(found: ProjectStatus) -> None:
+    fault = failure_of(found)
+    if fault is not None:
+        raise fault
 
 
 @click.command()

@@ -32,6 +32,7 @@ class Task:
     key: str
     holder: str | None = None
     label: str | None = None
+    leased_before: bool = False
 
 
 @dataclass
@@ -169,6 +170,8 @@ class FakeStack:
             "champion": {"version": version, "score": 0.975, "endpoint": "loupe-digits", "promoted_at": NOON}
             if version and not failed
             else None,
+            "training_since": None,
+            "waiting_for": None,
             "last_training": {
                 "version": version,
                 "status": "failed" if failed else "promoted",
@@ -217,7 +220,7 @@ class FakeStack:
 
 
 class FakePortal:
-    """The portal's API as one worker sees it; leases as interfaces say: those held first, `count` in all."""
+    """The portal's API as one worker sees it. A lease has those held first, then those never leased."""
 
     def __init__(self, stack: FakeStack, worker: str) -> None:
         self._stack = stack
@@ -260,9 +263,11 @@ class FakePortal:
         answerable = [(index, task) for index, task in enumerate(project.jobs[number]) if task.label is None]
         mine = [each for each in answerable if each[1].holder == self._worker]
         free = [each for each in answerable if each[1].holder is None]
+        free.sort(key=lambda each: each[1].leased_before)
         chosen = ([*mine, *free] if held else free)[:count]
         for _, task in chosen:
             task.holder = self._worker
+            task.leased_before = True
         return [
             {
                 "task": f"{index:06d}",

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.annotate import Annotator, match_keys, read_answers
+from cli.annotate import AnnotationReport, Annotator, match_keys, read_answers
 from cli.errors import CommandFault
 from cli.stack import StoredObject
 from tests.unit.cli.conftest import Loupe
@@ -43,17 +43,19 @@ def test_answers_every_open_task(loupe: Loupe, stack: FakeStack, tmp_path: Path)
     assert labels_given(stack) == labels
 
 
+def answer(portal: FakePortal, labels: dict[str, str], parallel: int = 3) -> AnnotationReport:
+    return Annotator(portal, "digits", labels, parallel, lambda _: None).run(lambda _: None)
+
+
 @pytest.mark.parametrize("missing", ["first", "last"])
 def test_leaves_tasks_that_the_file_lacks_to_others(loupe: Loupe, stack: FakeStack, missing: str) -> None:
-    labels = fill(stack, loupe, 60)
+    labels = fill(stack, loupe, 90)
     stack.status("digits")
     keys = sorted(labels)
-    left = keys[:15] if missing == "first" else keys[-15:]
+    left = keys[:45] if missing == "first" else keys[-45:]
     portal = FakePortal(stack, "worker")
-    report = Annotator(
-        portal, "digits", {key: label for key, label in labels.items() if key not in left}, 3
-    ).run(lambda _: None)
-    assert (report.answered, report.left) == (45, 15)
+    report = answer(portal, {key: label for key, label in labels.items() if key not in left})
+    assert (report.answered, report.left) == (45, 45)
     assert portal.given_back
     assert all(task.holder is None for task in stack.projects_by_name["digits"].jobs[0] if task.label is None)
 
@@ -65,7 +67,7 @@ def test_a_task_that_somebody_else_answered_is_counted_and_passed_over(
     stack.status("digits")
     portal = FakePortal(stack, "worker")
     portal.overtaken = {"digits/0003.png", "digits/0029.png"}
-    report = Annotator(portal, "digits", labels, 4).run(lambda _: None)
+    report = answer(portal, labels)
     assert (report.answered, report.overtaken) == (28, 2)
 
 
@@ -78,10 +80,34 @@ def test_goes_on_where_it_stopped(loupe: Loupe, stack: FakeStack) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        Annotator(portal, "digits", labels, 2).run(stop)
+        Annotator(portal, "digits", labels, 2, lambda _: None).run(stop)
     assert portal.given_back == 1
-    Annotator(portal, "digits", labels, 2).run(lambda _: None)
+    answer(portal, labels)
     assert labels_given(stack) == labels
+
+
+def test_looks_again_where_the_list_of_free_tasks_lags_behind(loupe: Loupe, stack: FakeStack) -> None:
+    labels = fill(stack, loupe, 5)
+    stack.status("digits")
+    portal = FakePortal(stack, "worker")
+    job = stack.projects_by_name["digits"].jobs[0]
+    for task in job:
+        task.holder = "listed late"
+
+    def appear(seconds: float) -> None:
+        for task in job:
+            task.holder = None
+
+    report = Annotator(portal, "digits", labels, 2, appear).run(lambda _: None)
+    assert report.answered == 5
+
+
+def test_does_not_wait_for_tasks_that_other_people_hold(loupe: Loupe, stack: FakeStack) -> None:
+    labels = fill(stack, loupe, 5)
+    stack.status("digits")
+    for task in stack.projects_by_name["digits"].jobs[0][:3]:
+        task.holder = "mara"
+    assert answer(FakePortal(stack, "worker"), labels).answered == 2
 
 
 def test_without_open_tasks_nothing_is_answered(loupe: Loupe, project: str, tmp_path: Path) -> None:

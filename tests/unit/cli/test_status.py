@@ -21,7 +21,7 @@ def test_tells_where_a_project_stands(loupe: Loupe, stack: FakeStack, project: s
     drop(stack, project, "a.png", "b.png", "c.png")
     told = loupe("status", project).stdout
     assert "1 pending, 2 in labeling" in told
-    assert "job-0: 0 of 2 answered" in told
+    assert "job-0: open, 0 of 2 answered" in told
     label_all(stack, project)
     assert "version 0001, 97.5% on the test set" in loupe("status", project).stdout
 

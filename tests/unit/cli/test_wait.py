@@ -5,7 +5,7 @@ import pytest
 
 from cli.stack import ProjectStatus
 from cli.status import failure_of
-from cli.wait import REACHED
+from cli.wait import REACHED, describe
 from tests.unit.cli.conftest import Loupe
 from tests.unit.cli.fake_stack import FakeStack
 from tests.unit.cli.test_status import drop, label_all
@@ -63,6 +63,9 @@ def test_not_deployed_while_a_training_runs_or_is_due(deployed: ProjectStatus) -
     assert running["last_training"]
     running["last_training"]["status"] = "running"
     assert not reached(running)
+    begun = deepcopy(deployed)
+    begun["training_since"] = "2026-11-21T13:00:00Z"
+    assert not reached(begun)
     due = deepcopy(deployed)
     due["jobs"][0]["finished_at"] = "2026-11-21T13:00:00Z"
     assert not reached(due)
@@ -77,6 +80,19 @@ def test_a_failure_before_a_later_finished_job_is_no_failure_yet(deployed: Proje
     assert failure_of(deployed)
     deployed["jobs"][0]["finished_at"] = "2026-11-21T13:00:00Z"
     assert failure_of(deployed) is None
+
+
+def test_a_job_that_brought_too_few_labels_is_not_waited_for(deployed: ProjectStatus) -> None:
+    deployed["jobs"][0]["finished_at"] = "2026-11-21T13:00:00Z"
+    deployed["waiting_for"] = "0 of 1 new labels"
+    assert REACHED["deployed"](deployed)
+    assert "the next training waits: 0 of 1 new labels" in describe(deployed)
+
+
+def test_a_project_that_the_stack_has_not_noticed_yet_is_waited_for(loupe: Loupe, stack: FakeStack) -> None:
+    stack.objects["parts/project.yaml"] = b"task: image-classification"
+    told = loupe("wait", "parts", "labeling", "--timeout", "2", exit_code=1).stderr
+    assert "has not taken note" in told
 
 
 def test_an_unknown_state_is_wrong_use(loupe: Loupe, project: str) -> None:
