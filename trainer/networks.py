@@ -1,0 +1,186 @@
+"""The networks that can be trained: a small residual one from scratch, or a pretrained backbone.
+
+A network is rebuilt for serving from `backbone` and `options`, both plain JSON, and its state dict: no
+weights and no configuration are ever fetched at that point.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+RESNET_SMALL = "resnet-small"
+PRETRAINED_PREFIX = "hf:"
+_IMAGENET_MEAN = (0.485, 0.456, 0.406)
+_IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class BackboneError(Exception):
+    """The backbone named cannot be built; the message says why and what to do."""
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions around a shortcut; (N, inputs, H, W) to (N, outputs, H/stride, W/stride)."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+        )
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or inputs != outputs:
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
+            )
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.relu(self.body(images) + self.shortcut(images))
+
+
+class SmallResNet(nn.Module):
+    """A ten-layer residual network: (N, 3, S, S) to (N, classes) logits, for any side S from 32.
+
+    `width` is the number of channels of the first stage (doubled at each of the three further ones);
+    `stem_stride` shrinks the image before them: 2 for small images, 4 for large ones.
+    """
+
+    def __init__(self, classes: int, width: int, stem_stride: int) -> None:
+        super().__init__()
+        stem: list[nn.Module] = [
+            nn.Conv2d(3, width, 3, 2, 1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(inplace=True),
+        ]
+        if stem_stride == 4:
+            stem.append(nn.MaxPool2d(3, 2, 1))
+        self.stem = nn.Sequential(*stem)
+        self.stages = nn.Sequential(
+            ResidualBlock(width, width, 1),
+            ResidualBlock(width, 2 * width, 2),
+            ResidualBlock(2 * width, 4 * width, 2),
+            ResidualBlock(4 * width, 8 * width, 2),
+        )
+        self.head = nn.Linear(8 * width, classes)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        features = self.stages(self.stem(images))
+        return cast(torch.Tensor, self.head(features.mean(dim=(2, 3))))
+
+
+class PretrainedClassifier(nn.Module):
+    """A Hugging Face image classifier that answers with its logits, (N, 3, S, S) to (N, classes)."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return cast(torch.Tensor, self.model(pixel_values=images).logits)
+
+    def require_side(self, side: int) -> None:
+        """BackboneError if the model does not take images of this side (a transformer is made for one)."""
+        try:
+            with torch.inference_mode():
+                self.eval()(torch.zeros(1, 3, side, side))
+        except (ValueError, RuntimeError) as error:
+            raise BackboneError(
+                f"the backbone does not take images of {side}x{side} pixels: {error}"
+            ) from error
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A backbone with its weights, and how its authors prepared images; `image_size` None: they don't say."""
+
+    network: PretrainedClassifier
+    options: dict[str, Any]
+    image_size: int | None
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+def small_resnet_options(width: int, image_size: int) -> dict[str, Any]:
+    """The options of SmallResNet for images of this side."""
+    return {"width": width, "stem_stride": 2 if image_size < 128 else 4}
+
+
+def build_network(backbone: str, classes: int, options: Mapping[str, Any]) -> nn.Module:
+    """Build the network that `options` describe, with fresh weights; BackboneError if that can't be done."""
+    if backbone == RESNET_SMALL:
+        return SmallResNet(classes, int(options["width"]), int(options["stem_stride"]))
+    if backbone.startswith(PRETRAINED_PREFIX):
+        transformers = _transformers(backbone)
+        configuration = transformers.AutoConfig.for_model(**options)
+        return PretrainedClassifier(transformers.AutoModelForImageClassification.from_config(configuration))
+    raise BackboneError(f"unknown backbone {backbone!r}; known are {RESNET_SMALL} and hf:<id or path>")
+
+
+def load_pretrained(backbone: str, source: str, classes: int) -> Pretrained:
+    """Load the weights of `backbone` from `source` (a model id, or a folder) and give them a new head.
+
+    BackboneError when `transformers` is not installed, when the weights cannot be had from here, or when the
+    model is not one that classifies images.
+    """
+    transformers = _transformers(backbone)
+    try:
+        model = transformers.AutoModelForImageClassification.from_pretrained(
+            source, num_labels=classes, ignore_mismatched_sizes=True
+        )
+    except (OSError, ValueError) as error:
+        raise BackboneError(
+            f"the weights of backbone {backbone!r} cannot be loaded from {source!r}: {error}"
+        ) from error
+    preparation = _preparation(transformers, source)
+    declared = model.config.to_dict()
+    size = preparation.get("size", declared.get("image_size"))
+    return Pretrained(
+        network=PretrainedClassifier(model),
+        options=declared,
+        image_size=_side(size),
+        mean=_three(preparation.get("image_mean"), _IMAGENET_MEAN),
+        std=_three(preparation.get("image_std"), _IMAGENET_STD),
+    )
+
+
+def _transformers(backbone: str) -> Any:
+    """The package `transformers`, imported only for the backbones that need it."""
+    try:
+        import transformers
+    except ImportError as error:
+        raise BackboneError(
+            f"backbone {backbone!r} needs the package transformers, which is not installed here: "
+            "use a Hugging Face container image, or install trainer/requirements-hf.txt"
+        ) from error
+    package: Any = transformers  # its helpers have no types
+    package.utils.logging.set_verbosity_error()
+    package.utils.logging.disable_progress_bar()
+    return package
+
+
+def _preparation(transformers: Any, source: str) -> dict[str, Any]:
+    """What the model's own preprocessor_config.json says, or nothing where it has none."""
+    mixin = transformers.image_processing_base.ImageProcessingMixin
+    try:
+        settings, _ = mixin.get_image_processor_dict(source)
+    except OSError:
+        return {}
+    return cast(dict[str, Any], settings)
+
+
+def _side(size: object) -> int | None:
+    """The side in pixels, from the forms that configurations use: 224, [224, 224], {"height": 224}, ..."""
+    if isinstance(size, Mapping):
+        size = size.get("height", size.get("shortest_edge"))
+    if isinstance(size, list | tuple) and size:
+        size = size[0]
+    return size if isinstance(size, int) else None
+
+
+def _three(values: Sequence[float] | None, default: tuple[float, ...]) -> tuple[float, ...]:
+    return tuple(float(value) for value in values) if values and len(values) == 3 else default

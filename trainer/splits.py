@@ -1,0 +1,272 @@
+"""Reads a dataset version: manifests into rows, and rows into images checked against their SHA-256."""
+
+import hashlib
+import json
+import os
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from errors import TrainingError
+from pixels import UnreadableImageError, image_size, to_pixels
+
+SPLITS = ("train", "validation", "test")
+TASK = "image-classification"
+LABEL_ATTRIBUTE = "label"
+LEFT_OUT_REASONS = ("missing", "changed", "undecodable")
+MAX_LEFT_OUT = 0.10
+_SIZE_SAMPLE = 500
+_MIN_SIDE, _MAX_SIDE, _SIDE_STEP = 32, 224, 32
+_WORKERS = min(8, os.cpu_count() or 1)
+
+Batch = tuple[torch.Tensor, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class DatasetCard:
+    """What the trainer reads of dataset.json; a class's index is its label's position in `labels`."""
+
+    version: str
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One labeled image of a manifest; `line` counts from 1, `label` is an index into the card's labels."""
+
+    line: int
+    source_ref: str
+    sha256: str
+    label: int
+
+
+@dataclass(frozen=True)
+class ImageFolders:
+    """Where a training's images lie: by key, or by SHA-256 where the key cannot be a file's path."""
+
+    images: Path
+    copies: Path | None
+
+    def find(self, row: Row) -> Path | None:
+        """The row's file, or None if it is in neither folder."""
+        key = row.source_ref.removeprefix("s3://").partition("/")[2]
+        # A key is not a path: "a/../b" and "/a" would lead elsewhere, and can't have been copied by key.
+        if not {"", ".", ".."} & set(key.split("/")) and _is_file(self.images / key):
+            return self.images / key
+        if self.copies is not None and _is_file(self.copies / row.sha256):
+            return self.copies / row.sha256
+        return None
+
+
+class Split(Dataset[Batch]):
+    """The usable images of one split. `rows` and `files` go together; `left_out` counts the others by reason.
+
+    `pixels` are all images, (N, 3, side, side) uint8, or None where they don't fit in memory and are decoded
+    whenever they are asked for.
+    """
+
+    def __init__(
+        self,
+        rows: Sequence[Row],
+        files: Sequence[Path],
+        side: int,
+        pixels: torch.Tensor | None,
+        left_out: dict[str, int],
+    ) -> None:
+        self.rows = tuple(rows)
+        self.files = tuple(files)
+        self.side = side
+        self.pixels = pixels
+        self.left_out = left_out
+        self.labels = torch.tensor([row.label for row in rows], dtype=torch.int64)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Batch:
+        return self.__getitems__([index])
+
+    def __getitems__(self, indices: list[int]) -> Batch:
+        """Pixels (N, 3, side, side) uint8 and labels (N,): DataLoader asks for a whole batch at once."""
+        if self.pixels is not None:
+            return self.pixels[indices], self.labels[indices]
+        decoded = [to_pixels(self.files[index].read_bytes(), self.side) for index in indices]
+        return torch.stack(decoded), self.labels[indices]
+
+    def batches(self, indices: Iterable[list[int]]) -> Iterator[Batch]:
+        """The images of each list of indices; decoded by worker processes where they aren't in memory."""
+        workers = 0 if self.pixels is not None else _WORKERS
+        return iter(DataLoader(self, batch_sampler=indices, collate_fn=_unchanged, num_workers=workers))
+
+
+def read_card(folder: Path) -> DatasetCard:
+    """Read dataset.json; TrainingError if it is not a card of the task that this trainer knows."""
+    document = _read_json(folder / "dataset.json")
+    task, labels = document.get("task"), document.get("labels")
+    if task != TASK:
+        raise TrainingError(f"dataset.json: task is {task!r}; this trainer knows {TASK}")
+    if not isinstance(labels, list) or len(labels) < 2 or not all(isinstance(label, str) for label in labels):
+        raise TrainingError("dataset.json: labels must be a list of at least two names")
+    if len(set(labels)) != len(labels):
+        raise TrainingError("dataset.json: a label appears twice")
+    return DatasetCard(version=str(document.get("version", "")), labels=tuple(labels))
+
+
+def read_manifest(path: Path, labels: Sequence[str]) -> list[Row]:
+    """Read an augmented manifest; TrainingError names file and line of a row that is not a labeled image."""
+    if not path.is_file():
+        raise TrainingError(f"the dataset has no {path.name}")
+    indices = {label: index for index, label in enumerate(labels)}
+    with path.open(encoding="utf-8") as lines:
+        return [
+            _row(path.name, number, line, indices) for number, line in enumerate(lines, 1) if line.strip()
+        ]
+
+
+def choose_side(rows: Sequence[Row], folders: ImageFolders) -> int:
+    """The side to resize images to: the median of their sides, to a multiple of 32 between 32 and 224."""
+    sides: list[int] = []
+    for row in rows[:: max(1, len(rows) // _SIZE_SAMPLE)]:
+        file = folders.find(row)
+        try:
+            sides.extend(image_size(file.read_bytes()) if file else ())
+        except UnreadableImageError:
+            continue  # counted where the image itself is needed
+    median = statistics.median(sides) if sides else _MIN_SIDE
+    return min(_MAX_SIDE, max(_MIN_SIDE, round(median / _SIDE_STEP) * _SIDE_STEP))
+
+
+def load_split(name: str, rows: Sequence[Row], folders: ImageFolders, side: int, *, in_memory: bool) -> Split:
+    """Check every image of a split (there, unchanged, decodable) and keep the good ones.
+
+    Each image left out is told on standard output; TrainingError when they are more than a tenth.
+    """
+    pixels = torch.empty(len(rows) if in_memory else 0, 3, side, side, dtype=torch.uint8)
+    kept: list[int] = []
+    files: list[Path] = []
+    left_out = dict.fromkeys(LEFT_OUT_REASONS, 0)
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        checked = pool.map(lambda row: _check(row, folders, side), rows)
+        for position, (row, outcome) in enumerate(zip(rows, checked, strict=True)):
+            if isinstance(outcome, _LeftOut):
+                left_out[outcome.reason] += 1
+                where = json.dumps(row.source_ref, ensure_ascii=False)
+                print(
+                    f"left out: {name}.manifest line {row.line}, {where}: {outcome.reason}, {outcome.detail}",
+                    flush=True,
+                )
+                continue
+            file, image = outcome
+            if in_memory:
+                pixels[len(kept)] = image
+            kept.append(position)
+            files.append(file)
+    _refuse_many_left_out(name, len(rows), left_out)
+    return Split(
+        [rows[position] for position in kept],
+        files,
+        side,
+        pixels[: len(kept)] if in_memory else None,
+        left_out,
+    )
+
+
+def require_every_label(train: Split, labels: Sequence[str]) -> None:
+    """TrainingError when a label has no training image: the network could never answer with it."""
+    present = Counter(row.label for row in train.rows)
+    absent = [label for index, label in enumerate(labels) if not present[index]]
+    if absent:
+        raise TrainingError(
+            f"no training images for: {', '.join(absent)}; label some, or take the label out of the project"
+        )
+
+
+@dataclass(frozen=True)
+class _LeftOut:
+    reason: str
+    detail: str
+
+
+def _check(row: Row, folders: ImageFolders, side: int) -> tuple[Path, torch.Tensor] | _LeftOut:
+    file = folders.find(row)
+    if file is None:
+        return _LeftOut("missing", "no such file in the channels")
+    data = file.read_bytes()
+    if hashlib.sha256(data).hexdigest() != row.sha256:
+        return _LeftOut("changed", "its bytes are not those that were labeled")
+    try:
+        return file, to_pixels(data, side)
+    except UnreadableImageError as error:
+        return _LeftOut("undecodable", str(error))
+
+
+def _refuse_many_left_out(name: str, rows: int, left_out: dict[str, int]) -> None:
+    count = sum(left_out.values())
+    if count > MAX_LEFT_OUT * rows:
+        reasons = ", ".join(f"{number} {reason}" for reason, number in left_out.items() if number)
+        raise TrainingError(
+            f"{count} of {rows} images of {name}.manifest cannot be used ({reasons}); at most a tenth may be"
+        )
+
+
+def _row(name: str, number: int, line: str, indices: dict[str, int]) -> Row:
+    where = f"{name} line {number}"
+    try:
+        document = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise TrainingError(f"{where}: not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise TrainingError(f"{where}: not a JSON object")
+    source_ref, sha256 = document.get("source-ref"), document.get("image-sha256")
+    if not isinstance(source_ref, str) or not source_ref.startswith("s3://"):
+        raise TrainingError(f"{where}: source-ref is {source_ref!r}, not an s3:// URI")
+    if not isinstance(sha256, str) or len(sha256) != 64:
+        raise TrainingError(f"{where}: image-sha256 is {sha256!r}, not 64 hexadecimal digits")
+    return Row(number, source_ref, sha256, _label(where, document, indices))
+
+
+def _label(where: str, document: dict[str, Any], indices: dict[str, int]) -> int:
+    """The class index: by the metadata's class-name, which stays right when a label list was reordered."""
+    metadata = document.get(f"{LABEL_ATTRIBUTE}-metadata")
+    name = metadata.get("class-name") if isinstance(metadata, dict) else None
+    if name is not None:
+        if name not in indices:
+            raise TrainingError(f"{where}: label {name!r} is not one of the dataset's labels")
+        return indices[name]
+    value = document.get(LABEL_ATTRIBUTE)
+    # Ground Truth writes 3 and "3" alike.
+    if isinstance(value, str) and value.isdecimal():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < len(indices):
+        raise TrainingError(f"{where}: label is {value!r}, not the index of one of the {len(indices)} labels")
+    return value
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise TrainingError(f"the dataset has no {path.name}") from error
+    except json.JSONDecodeError as error:
+        raise TrainingError(f"{path.name}: not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise TrainingError(f"{path.name}: not a JSON object")
+    return document
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name longer than the file system's limit
+        return False
+
+
+def _unchanged(batch: Any) -> Any:
+    return batch

@@ -1,0 +1,335 @@
+"""A training from end to end: reads a dataset version, fits a classifier, evaluates and writes it.
+
+What comes in: the folders that SageMaker names in the environment (SM_CHANNEL_DATASET, SM_CHANNEL_IMAGES,
+and where there are any SM_CHANNEL_COPIES, SM_CHANNEL_CHAMPION, SM_CHANNEL_BACKBONE) and hyperparameters on
+the command line. What goes out: the model in SM_MODEL_DIR; evaluation.json and predictions.jsonl in
+SM_OUTPUT_DATA_DIR; a line an epoch on standard output; and, when it fails, the reason in the file `failure`
+and exit status 1.
+"""
+
+import json
+import math
+import os
+import platform
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import PIL
+import torch
+from torch import nn
+
+from errors import TrainingError
+from evaluation import evaluate_champion, predictions_from_logits, write_predictions
+from fitting import Plan, fit, predict_logits
+from hyperparameters import Hyperparameters, parse_hyperparameters
+from model_files import ModelCard, save_model
+from networks import (
+    PRETRAINED_PREFIX,
+    BackboneError,
+    build_network,
+    load_pretrained,
+    small_resnet_options,
+)
+from splits import (
+    SPLITS,
+    TASK,
+    DatasetCard,
+    ImageFolders,
+    Row,
+    Split,
+    choose_side,
+    load_split,
+    read_card,
+    read_manifest,
+    require_every_label,
+)
+from temperature import fit_temperature
+
+_FAILURE_CHARACTERS = 1024
+_STATISTICS_IMAGES = 256
+# (epochs at most, peak learning rate)
+_SCRATCH_DEFAULTS = (20, 2e-3)
+_PRETRAINED_DEFAULTS = (12, 1e-4)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What more training images allow: larger batches, and a wider network from scratch."""
+
+    images_at_most: float
+    batch_size: int
+    width: int
+
+
+_SCALES = (Scale(2_000, 32, 16), Scale(20_000, 64, 32), Scale(math.inf, 128, 48))
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where a training reads and writes; None for channels that were not given."""
+
+    dataset: Path
+    images: ImageFolders
+    champion: Path | None
+    backbone: Path | None
+    model: Path
+    output: Path
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """A network still to be fitted, the side of the images it takes, and what it takes to build it again.
+
+    `channels` are the mean and deviation its authors trained with; None: those of the training images.
+    """
+
+    network: nn.Module
+    options: dict[str, Any]
+    image_size: int
+    channels: tuple[tuple[float, ...], tuple[float, ...]] | None
+
+
+def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] | None = None) -> int:
+    """Train with these arguments and this environment (by default the process's own); the exit status.
+
+    A fault of the input ends as a sentence in the failure file and status 1. Any other error is written there
+    too, and then raised.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    environment = os.environ if environment is None else environment
+    try:
+        train(parse_hyperparameters(arguments), read_folders(environment))
+    except TrainingError as error:
+        report_failure(environment, str(error))
+        return 1
+    except Exception as error:
+        report_failure(environment, f"{type(error).__name__}: {error}")
+        raise
+    return 0
+
+
+def train(hyperparameters: Hyperparameters, folders: Folders) -> None:
+    """Run a whole training; TrainingError when the input does not allow it."""
+    started = time.monotonic()
+    device = _prepare_torch(hyperparameters.seed)
+    card = read_card(folders.dataset)
+    rows = {name: read_manifest(folders.dataset / f"{name}.manifest", card.labels) for name in SPLITS}
+    blueprint = _design(hyperparameters, card, folders, rows["train"])
+    splits = _load_splits(rows, folders.images, blueprint.image_size, hyperparameters.cache_mb)
+    require_every_label(splits["train"], card.labels)
+    plan = _plan(hyperparameters, blueprint, splits["train"])
+    _tell_start(hyperparameters, blueprint, splits, device)
+
+    outcome = fit(blueprint.network, splits["train"], splits["validation"], plan, device)
+    model_card = _model_card(hyperparameters, card, blueprint, plan, splits["validation"], device)
+    save_model(folders.model, model_card, blueprint.network)
+
+    evaluation = _evaluate(model_card, blueprint.network, plan, splits, folders, device)
+    evaluation["training"] = {
+        "epochs": len(outcome.history),
+        "best_epoch": outcome.best_epoch,
+        "seconds": round(time.monotonic() - started, 3),
+        "device": device.type,
+        "images": {name: len(split) for name, split in splits.items()},
+        "image_size": blueprint.image_size,
+        "hyperparameters": _as_used(hyperparameters, blueprint, plan),
+        "versions": model_card.versions,
+        "history": outcome.history_as_json(),
+    }
+    text = json.dumps(evaluation, indent=1, ensure_ascii=False, allow_nan=False)
+    (folders.output / "evaluation.json").write_text(text + "\n", encoding="utf-8")
+
+
+def read_folders(environment: Mapping[str, str]) -> Folders:
+    """The folders that the environment names; TrainingError for one that is needed and not named."""
+
+    def needed(name: str) -> Path:
+        value = environment.get(name)
+        if not value:
+            raise TrainingError(f"the environment variable {name} is not set")
+        return Path(value)
+
+    def optional(channel: str) -> Path | None:
+        value = environment.get(f"SM_CHANNEL_{channel}")
+        return Path(value) if value else None
+
+    output = needed("SM_OUTPUT_DATA_DIR")
+    output.mkdir(parents=True, exist_ok=True)
+    return Folders(
+        dataset=needed("SM_CHANNEL_DATASET"),
+        images=ImageFolders(needed("SM_CHANNEL_IMAGES"), optional("COPIES")),
+        champion=optional("CHAMPION"),
+        backbone=optional("BACKBONE"),
+        model=needed("SM_MODEL_DIR"),
+        output=output,
+    )
+
+
+def report_failure(environment: Mapping[str, str], reason: str) -> None:
+    """Write the reason where SageMaker looks for it, and to standard error."""
+    print(f"training failed: {reason}", file=sys.stderr, flush=True)
+    output, data = environment.get("SM_OUTPUT_DIR"), environment.get("SM_OUTPUT_DATA_DIR")
+    if not output and not data:
+        return
+    folder = Path(output) if output else Path(str(data)).parent
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "failure").write_text(reason[:_FAILURE_CHARACTERS], encoding="utf-8")
+
+
+def _prepare_torch(seed: int) -> torch.device:
+    """Seed torch and choose the device; on a CPU the same seed then gives the same weights."""
+    torch.manual_seed(seed)
+    if torch.cuda.is_available():
+        torch.backends.cudnn.benchmark = True
+        return torch.device("cuda")
+    torch.use_deterministic_algorithms(True)
+    return torch.device("cpu")
+
+
+def _design(
+    hyperparameters: Hyperparameters, card: DatasetCard, folders: Folders, train: Sequence[Row]
+) -> Blueprint:
+    try:
+        if hyperparameters.pretrained:
+            return _design_pretrained(hyperparameters, len(card.labels), folders, train)
+        side = hyperparameters.image_size or choose_side(train, folders.images)
+        options = small_resnet_options(hyperparameters.width or _scale(len(train)).width, side)
+        return Blueprint(
+            build_network(hyperparameters.backbone, len(card.labels), options), options, side, None
+        )
+    except BackboneError as error:
+        raise TrainingError(str(error)) from error
+
+
+def _design_pretrained(
+    hyperparameters: Hyperparameters, classes: int, folders: Folders, train: Sequence[Row]
+) -> Blueprint:
+    # Where there is no network the weights come as a channel, whatever the id is.
+    source = (
+        str(folders.backbone)
+        if folders.backbone
+        else hyperparameters.backbone.removeprefix(PRETRAINED_PREFIX)
+    )
+    pretrained = load_pretrained(hyperparameters.backbone, source, classes)
+    side = hyperparameters.image_size or pretrained.image_size or choose_side(train, folders.images)
+    pretrained.network.require_side(side)
+    return Blueprint(pretrained.network, pretrained.options, side, (pretrained.mean, pretrained.std))
+
+
+def _load_splits(
+    rows: Mapping[str, Sequence[Row]], folders: ImageFolders, side: int, cache_mb: int
+) -> dict[str, Split]:
+    in_memory = sum(map(len, rows.values())) * 3 * side * side <= cache_mb * 2**20
+    return {name: load_split(name, rows[name], folders, side, in_memory=in_memory) for name in SPLITS}
+
+
+def _plan(hyperparameters: Hyperparameters, blueprint: Blueprint, train: Split) -> Plan:
+    mean, std = blueprint.channels or _channel_statistics(train)
+    default_epochs, default_rate = _PRETRAINED_DEFAULTS if hyperparameters.pretrained else _SCRATCH_DEFAULTS
+    return Plan(
+        seed=hyperparameters.seed,
+        epochs=hyperparameters.epochs or default_epochs,
+        patience=hyperparameters.patience,
+        batch_size=hyperparameters.batch_size or _scale(len(train)).batch_size,
+        learning_rate=hyperparameters.learning_rate or default_rate,
+        weight_decay=hyperparameters.weight_decay,
+        label_smoothing=hyperparameters.label_smoothing,
+        augmentation=hyperparameters.augmentation,
+        flip=hyperparameters.flip,
+        mean=mean,
+        std=std,
+    )
+
+
+def _scale(images: int) -> Scale:
+    return next(scale for scale in _SCALES if images <= scale.images_at_most)
+
+
+def _channel_statistics(train: Split) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation of each channel over (a sample of) the training images, for pixels 0 to 1."""
+    step = max(1, len(train) // _STATISTICS_IMAGES)
+    pixels, _ = train.__getitems__(list(range(0, len(train), step)))
+    channels = pixels.float().div(255)
+    mean, std = channels.mean(dim=(0, 2, 3)), channels.std(dim=(0, 2, 3))
+    # Images of one plain colour have no deviation to divide by.
+    return tuple(mean.tolist()), tuple(std.clamp(min=0.05).tolist())
+
+
+def _model_card(
+    hyperparameters: Hyperparameters,
+    card: DatasetCard,
+    blueprint: Blueprint,
+    plan: Plan,
+    validation: Split,
+    device: torch.device,
+) -> ModelCard:
+    temperature = 1.0
+    if len(validation):
+        logits = predict_logits(blueprint.network, validation, plan, device)
+        temperature = fit_temperature(logits, validation.labels)
+    return ModelCard(
+        task=TASK,
+        labels=card.labels,
+        dataset_version=card.version,
+        backbone=hyperparameters.backbone,
+        options=blueprint.options,
+        image_size=blueprint.image_size,
+        mean=plan.mean,
+        std=plan.std,
+        temperature=temperature,
+        versions={"python": platform.python_version(), "torch": torch.__version__, "pillow": PIL.__version__},
+    )
+
+
+def _evaluate(
+    card: ModelCard,
+    network: nn.Module,
+    plan: Plan,
+    splits: Mapping[str, Split],
+    folders: Folders,
+    device: torch.device,
+) -> dict[str, Any]:
+    """evaluation.json without its training part; predictions.jsonl is written on the way."""
+    test = splits["test"]
+    logits = predict_logits(network, test, plan, device) if len(test) else torch.empty(0, len(card.labels))
+    predictions = predictions_from_logits(logits, card.temperature)
+    write_predictions(folders.output / "predictions.jsonl", test, predictions, card.labels)
+    candidate = predictions.measure(test, card.labels)
+    if candidate["accuracy"] is None:
+        print("the test set is empty: the candidate has no score", flush=True)
+    else:
+        print(
+            f"test:accuracy={candidate['accuracy']:.4f}; test:macro_f1={candidate['macro_f1']:.4f};",
+            flush=True,
+        )
+    return {
+        "task": card.task,
+        "dataset_version": card.dataset_version,
+        "test_images": len(test),
+        "left_out": {name: split.left_out for name, split in splits.items()},
+        "candidate": candidate,
+        "champion": evaluate_champion(folders.champion, test, card.labels),
+    }
+
+
+def _as_used(hyperparameters: Hyperparameters, blueprint: Blueprint, plan: Plan) -> dict[str, Any]:
+    """The hyperparameters with everything filled in that was left open."""
+    # A pretrained backbone has no width of ours.
+    used = asdict(hyperparameters) | {
+        "image_size": blueprint.image_size,
+        "width": blueprint.options.get("width"),
+    }
+    return used | {name: value for name, value in asdict(plan).items() if name in used}
+
+
+def _tell_start(
+    hyperparameters: Hyperparameters, blueprint: Blueprint, splits: Mapping[str, Split], device: torch.device
+) -> None:
+    counts = ", ".join(f"{len(split)} {name}" for name, split in splits.items())
+    size = sum(parameter.numel() for parameter in blueprint.network.parameters())
+    side, backbone = blueprint.image_size, hyperparameters.backbone
+    print(f"{counts} images at {side}x{side}; {backbone}, {size:,} parameters, on {device.type}", flush=True)
