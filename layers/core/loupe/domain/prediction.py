@@ -17,9 +17,10 @@ from loupe.domain.errors import (
     ObjectMissing,
     ProjectNotFound,
 )
-from loupe.domain.images import ImageRejected, inspect, reduce
+from loupe.domain.images import ImageRejected, inspect
 from loupe.domain.manifests import InvalidManifest, S3Uri
 from loupe.domain.projects import check_project_name, project_of_key
+from loupe.domain.reduction import reduced
 from loupe.ports import (
     Champion,
     Clock,
@@ -189,7 +190,7 @@ class Predict:
             raise _why_not(image)
         if len(image) > MAX_ENDPOINT_BYTES:
             try:
-                image, media_type = reduce(image), "image/jpeg"
+                image, media_type = reduced(image), "image/jpeg"
             except ImageRejected as error:
                 raise NotAnImage(error.detail) from error
         try:
