@@ -3,13 +3,27 @@
 import hashlib
 import io
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import BinaryIO
 from urllib.parse import quote
 
 from loupe.domain.errors import AlreadyWritten, ObjectMissing
-from loupe.ports import StoredObject
+from loupe.ports import ObjectHead, OpenedObject, StoredObject
+
+
+def _etag(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+@dataclass(frozen=True)
+class _Opened:
+    head: ObjectHead
+    content: bytes
+
+    def read(self) -> bytes:
+        return self.content
 
 
 @dataclass
@@ -28,10 +42,19 @@ class FakeObjects:
 
     def read(self, key: str, version_id: str | None = None) -> bytes:
         if version_id is not None:
-            return self._versions[key][int(version_id) - 1]
+            versions = self._versions.get(key, [])
+            if not version_id.isdecimal() or not 0 < int(version_id) <= len(versions):
+                raise ObjectMissing(f"s3://{self.bucket}/{key} has no version {version_id}")
+            return versions[int(version_id) - 1]
         if key not in self.content:
             raise ObjectMissing(f"s3://{self.bucket}/{key} is not there")
         return self.content[key]
+
+    @contextmanager
+    def opened(self, key: str) -> Iterator[OpenedObject]:
+        """Part of `loupe.ports.OpensObjects`."""
+        content = self.read(key)
+        yield _Opened(ObjectHead(key, _etag(content), len(content), str(len(self._versions[key]))), content)
 
     def open(self, key: str) -> BinaryIO:
         return io.BytesIO(self.read(key))
@@ -70,8 +93,7 @@ class FakeObjects:
         for key in sorted(self.content, key=str.encode):
             if key.startswith(prefix):
                 content = self.content[key]
-                etag = hashlib.md5(content, usedforsecurity=False).hexdigest()
-                yield StoredObject(key, etag, len(content), self._modified[key])
+                yield StoredObject(key, _etag(content), len(content), self._modified[key])
 
     def list_folders(self, prefix: str) -> Iterator[str]:
         rests = (key[len(prefix) :] for key in self.content if key.startswith(prefix))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import boto3
 from botocore.config import Config
 
+from loupe.adapters.dead_letters import DeadLetters
 from loupe.adapters.endpoints import SageMakerEndpoints
 from loupe.adapters.events import EventBridgeEvents
 from loupe.adapters.executions import StepFunctionsExecutions
@@ -31,6 +32,7 @@ from loupe.domain.labeling import StartLabeling
 from loupe.domain.prediction import Predict
 from loupe.domain.promotion import EvaluateCandidate
 from loupe.domain.reconciliation import Reconcile
+from loupe.domain.registration import RegisterImages
 from loupe.domain.release import SmokeTestEndpoint
 from loupe.domain.restoration import RestoreJob
 from loupe.domain.status import DescribeProject
@@ -46,6 +48,7 @@ from loupe.settings import (
     PlanTrainingSettings,
     PredictSettings,
     ReconcileSettings,
+    RegisterImagesSettings,
     ServePagesSettings,
     SmokeTestEndpointSettings,
     StartLabelingSettings,
@@ -101,6 +104,24 @@ def _events(bus: str) -> EventBridgeEvents:
 @cache
 def _executions() -> StepFunctionsExecutions:
     return StepFunctionsExecutions(boto3.client("stepfunctions", config=_STANDARD))
+
+
+# Ingest ---------------------------------------------------------------------------------------------
+
+
+@cache
+def register_images() -> RegisterImages:
+    """For register_images."""
+    settings = RegisterImagesSettings.from_environment()
+    table = _table(settings.index_table)
+    return RegisterImages(
+        objects=_objects(settings.raw_data_bucket),
+        projects=IndexedProjects(table),
+        images=IndexedImages(table),
+        events=_events(settings.event_bus_name),
+        unusable=DeadLetters(boto3.client("sqs", config=_STANDARD), settings.ingest_dead_letter_queue_url),
+        clock=utc_now,
+    )
 
 
 # Labeling -------------------------------------------------------------------------------------------

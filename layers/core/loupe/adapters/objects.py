@@ -2,16 +2,18 @@
 
 import io
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from loupe.domain.errors import AlreadyWritten, DomainError, ObjectMissing, StoreUnavailable
-from loupe.ports import StoredObject
+from loupe.ports import ObjectHead, OpenedObject, StoredObject
 
 if TYPE_CHECKING:
+    from botocore.response import StreamingBody
     from mypy_boto3_s3.client import S3Client
     from mypy_boto3_s3.type_defs import CompletedPartTypeDef
 
@@ -44,6 +46,17 @@ class S3Objects:
             if version_id is None:
                 return self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
             return self._client.get_object(Bucket=self._bucket, Key=key, VersionId=version_id)["Body"].read()
+
+    @contextmanager
+    def opened(self, key: str) -> Iterator[OpenedObject]:
+        """Behind `loupe.ports.OpensObjects`; what was not read when the context ends is not transferred."""
+        with self._errors(key):
+            answer = self._client.get_object(Bucket=self._bucket, Key=key)
+            head = ObjectHead(
+                key, answer["ETag"].strip('"'), answer["ContentLength"], answer.get("VersionId")
+            )
+            with closing(answer["Body"]) as body:
+                yield _Opened(head, body)
 
     def open(self, key: str) -> BinaryIO:
         with self._errors(key):
@@ -153,6 +166,17 @@ class S3Objects:
             if code in {"AccessDenied", "403"}:
                 raise AccessDenied(f"{where}: {error}") from error
             raise StoreUnavailable(f"{where}: {error}") from error
+        except BotoCoreError as error:
+            raise StoreUnavailable(f"s3://{self._bucket}/{key}: {error}") from error
+
+
+@dataclass(frozen=True)
+class _Opened:
+    head: ObjectHead
+    body: "StreamingBody"
+
+    def read(self) -> bytes:
+        return self.body.read()
 
 
 def _parts(lines: Iterable[str]) -> Iterator[bytes]:
