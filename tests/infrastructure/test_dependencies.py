@@ -32,7 +32,7 @@ def below(module: str, packages: set[str]) -> bool:
         ("layers/core/loupe/**/*.py", {"trainer", "cli", "local", "functions"}),
         (
             "functions/**/*.py",
-            {"boto3", "botocore", "loupe.adapters", "loupe.ports", "trainer", "cli", "local"},
+            {"boto3", "botocore", "loupe.adapters", "trainer", "cli", "local"},
         ),
         ("trainer/**/*.py", AWS | {"loupe", "cli", "local"}),
         ("local/**/*.py", {"loupe", "cli", "trainer"}),
