@@ -7,6 +7,7 @@ first and imports after. Written for the version pinned in requirements.txt; an 
 from __future__ import annotations
 
 import contextvars
+import copy
 import hashlib
 import importlib
 import json
@@ -21,6 +22,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from local.emulator_queries import speed_up
 from local.home import ACCOUNT_ID, HOST, REGION, Credentials, Home, endpoint_url
 from local.snapshots import Snapshots
 
@@ -135,9 +137,12 @@ class Emulator:
         self._requests_seen = 0
         self._requests_saved = 0
         self._snapshots = Snapshots(home.state, self._write_state)
+        speed_up(_module("services.dynamodb"))
         self._keep_big_values_in_files()
         self._keep_sessions()
         self._enforce_state_machine_roles()
+        self._batch_queues()
+        self._retry_events()
         # The pictures replace the emulator's own saving at shutdown.
         self._app._build_persistence_save_dict, self._saved_services = (
             dict,
@@ -337,6 +342,64 @@ class Emulator:
         with self._responses.request_scope(ACCOUNT_ID, REGION):
             yield
 
+    # -- Lambda ------------------------------------------------------------------------------------
+
+    def _batch_queues(self) -> None:
+        """Hand functions as many messages of a queue as their event source asks for, after its window.
+
+        MiniStack hands over at most ten, and at once.
+        """
+        sqs = _module("services.sqs")
+
+        def receive(queue_url: str, wanted: int) -> Any:
+            with sqs._queues_lock:
+                queue = sqs._get_q(queue_url)
+                sqs._expire_retained(queue)
+                sqs._dlq_sweep(queue)
+                if not self._window_is_over(queue, wanted):
+                    return []
+                hidden_for = int(queue["attributes"].get("VisibilityTimeout", "30"))
+                return sqs._collect_msgs(queue, wanted, hidden_for)
+
+        sqs._receive_messages_for_esm = receive
+
+    def _window_is_over(self, queue: Mapping[str, Any], wanted: int) -> bool:
+        """Whether the queue has a full batch, or its oldest message has waited for the batching window."""
+        now = time.time()
+        waiting = [
+            max(message.get("sent_at", 0.0), message.get("visible_at", 0.0))
+            for message in queue["messages"]
+            if message.get("visible_at", 0.0) <= now
+        ]
+        return len(waiting) >= wanted or (bool(waiting) and now - min(waiting) >= self._window(queue))
+
+    def _window(self, queue: Mapping[str, Any]) -> float:
+        """Seconds; 0 for a queue that is no event source."""
+        arn = queue["attributes"].get("QueueArn")
+        windows = [
+            float(source.get("MaximumBatchingWindowInSeconds") or 0)
+            for _, _, source in self._lambda._iter_all_esms()
+            if source.get("EventSourceArn") == arn
+        ]
+        return max(windows, default=0.0)
+
+    def _retry_events(self) -> None:
+        """Events are asynchronous invocations: tried again, and at last sent to the dead-letter queue.
+
+        MiniStack does so for every caller but EventBridge.
+        """
+        functions = self._lambda
+
+        def dispatch(arn: str, payload: str) -> None:
+            function, config, name = functions._get_func_record_for_ref(arn)
+            if not function or not config:
+                logger.warning("EventBridge: the function %s does not exist", name)
+                return
+            record = functions._execution_record_for_config(function, config)
+            functions.invoke_async_with_retry(record, json.loads(payload))
+
+        _module("services.eventbridge")._dispatch_to_lambda = dispatch
+
     # -- Step Functions ----------------------------------------------------------------------------
 
     def add_task(self, resource: str, run: RunsTask) -> None:
@@ -468,24 +531,21 @@ class Emulator:
         self._snapshots.take()
 
     def _write_state(self, directory: Path) -> None:
-        blobs_in_use: set[str] = set()
-        prune = self._lambda._prune_orphan_code_blobs
-        self._lambda._prune_orphan_code_blobs = blobs_in_use.update
-        try:
-            for name, get_state in self._saved_services().items():
-                state = get_state()
-                if state is None:
-                    continue
-                version = self._persistence._state_format_version(name)
-                text = json.dumps(
-                    {"__ministack_format__": version, "payload": state},
-                    default=self._persistence._json_default,
-                )
+        """Runs in a forked copy of the process, whose memory nobody else changes or needs afterwards."""
+        # Services copy their state deeply before they hand it out, which takes longer than all the rest.
+        copy.deepcopy = _the_same  # type: ignore[assignment]
+        # Code that only the picture before refers to stays until that picture is gone.
+        self._lambda._prune_orphan_code_blobs = _keep_all
+        for name, get_state in self._saved_services().items():
+            state = get_state()
+            if state is not None:
+                saved = {
+                    "__ministack_format__": self._persistence._state_format_version(name),
+                    "payload": state,
+                }
                 draft = directory / f"{name}.new"
-                draft.write_text(text, encoding="utf-8")
+                draft.write_text(json.dumps(saved, default=self._persistence._json_default), encoding="utf-8")
                 draft.replace(directory / f"{name}.json")
-        finally:
-            self._lambda._prune_orphan_code_blobs = prune
 
     def _keep_big_values_in_files(self) -> None:
         """A layer of 60 MB is written once, and not as base64 into every picture."""
@@ -539,6 +599,14 @@ def _not_authorized(principal: str, action: str, resource: str) -> str:
         f"User: {principal} is not authorized to perform: {action} on resource: {resource} "
         f"because no identity-based policy allows the {action} action"
     )
+
+
+def _the_same(value: Any, _memo: Any = None) -> Any:
+    return value
+
+
+def _keep_all(_in_use: set[str]) -> None:
+    """Remove no code of functions; what is stored is small, and addressed by its content."""
 
 
 def _operation(action: str) -> str:

@@ -22,9 +22,9 @@ logger = logging.getLogger("loupe.local")
 _LINK = "current"
 _PREFIX = "snapshot-"
 _SHORTEST_PAUSE = 2.0
-_PAUSE_PER_SECOND_OF_WORK = 4.0
+_PAUSE_PER_SECOND_OF_WORK = 5.0
 _STUCK_AFTER = 120.0
-_NICENESS = 10
+_NICENESS = 5
 
 
 class Snapshots:
@@ -48,9 +48,10 @@ class Snapshots:
         return link.resolve() if link.exists() else None
 
     def take(self) -> None:
-        """Take a picture in this process and return when it is on disk."""
+        """Take a picture and return when it is on disk."""
         self._reap(wait=True)
-        self._replace()
+        self._fork(niceness=0)
+        self._reap(wait=True)
 
     def is_due(self) -> bool:
         """Whether none is being taken and the last one is long enough ago; to be called regularly."""
@@ -59,6 +60,9 @@ class Snapshots:
 
     def take_in_background(self) -> None:
         """Start a picture of this very moment; only when one is due."""
+        self._fork(niceness=_NICENESS)
+
+    def _fork(self, *, niceness: int) -> None:
         self._started = time.monotonic()
         gc.freeze()
         try:
@@ -66,15 +70,15 @@ class Snapshots:
         finally:
             gc.unfreeze()
         if child == 0:
-            self._run_in_child()
+            self._run_in_child(niceness)
         self._child = child
 
-    def _run_in_child(self) -> None:
+    def _run_in_child(self, niceness: int) -> None:
         """Never returns: whatever happens, the copy must not go on as a second server."""
         status = 1
         try:
             gc.disable()
-            os.nice(_NICENESS)
+            os.nice(niceness)
             self._replace()
             status = 0
         except BaseException:
