@@ -4,7 +4,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
 from tests.browser.chromium import launch
 from tests.browser.portal_stub import PortalStub, StubProject
@@ -26,6 +26,16 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+@pytest.fixture(scope="module")
+def profile(browser: Browser) -> Iterator[BrowserContext]:
+    """A browser profile for a module's pages: each test has its own origin, so its own storage.
+
+    A profile for every test would be a renderer process for every test, which doubles the time.
+    """
+    with browser.new_context(reduced_motion="reduce") as context:
+        yield context
+
+
 @pytest.fixture
 def serve() -> Iterator[Serve]:
     """Starts a portal with the projects given; it ends with the test."""
@@ -38,13 +48,13 @@ def serve() -> Iterator[Serve]:
 
 
 @pytest.fixture
-def open_page(browser: Browser) -> Iterator[OpenPage]:
-    """Opens a page of a portal in a fresh browser profile, signed in unless `worker` is None.
+def open_page(browser: Browser, profile: BrowserContext) -> Iterator[OpenPage]:
+    """Opens a page of a portal, signed in unless `worker` is None; options or a clock mean an own profile.
 
     Ends the test as failed when the page threw an error or broke its Content-Security-Policy.
     """
     faults: list[str] = []
-    with ExitStack() as contexts:
+    with ExitStack() as opened:
 
         def note(message: ConsoleMessage) -> None:
             if "Content Security Policy" in message.text or "TrustedHTML" in message.text:
@@ -57,9 +67,12 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
             clock: bool = False,
             **options: Any,
         ) -> Page:
-            context = browser.new_context(**{"reduced_motion": "reduce", **options})
-            contexts.callback(context.close)
+            context = profile
+            if clock or options:
+                context = browser.new_context(**{"reduced_motion": "reduce", **options})
+                opened.callback(context.close)
             page = context.new_page()
+            opened.callback(page.close)
             page.on("pageerror", lambda error: faults.append(str(error)))
             page.on("console", note)
             if clock:
@@ -70,6 +83,7 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
             return page
 
         yield start
+    profile.set_offline(False)
     assert faults == []
 
 
