@@ -8,11 +8,12 @@ from dataclasses import asdict, dataclass
 from itertools import chain
 
 from loupe.domain.batches import batches
+from loupe.domain.datasets import latest_card
 from loupe.domain.events import TrainingRequested
 from loupe.domain.labels import accepted_jobs, concluded_images
 from loupe.domain.manifests import SHA256, read_rows
 from loupe.domain.projects import config_key, is_project_name
-from loupe.domain.turns import training_is_due
+from loupe.domain.turns import finished_jobs
 from loupe.domain.workspace import Workspace
 from loupe.ports import (
     KeepsImages,
@@ -36,6 +37,7 @@ class Mended:
     objects_to_look_at: int = 0
     objects_gone: int = 0
     jobs_restored: int = 0
+    loops_restored: int = 0
     trainings_requested: int = 0
 
 
@@ -43,8 +45,9 @@ class Mended:
 class Reconcile:
     """Compares a project's objects in S3 with the index and mends the index.
 
-    `restore_job(project, job)` brings the index's knowledge of one labeling job up to S3's, and returns
-    whether anything was amiss; `restore_loop(project)` does so for versions, champion and last training.
+    `restore_job(project, job)` brings the index's knowledge of one labeling job up to S3's;
+    `restore_loop(project)` does so for versions, champion and last training. Both return whether anything
+    was amiss.
     """
 
     projects: KeepsProjects
@@ -57,7 +60,7 @@ class Reconcile:
     executions: WatchesExecutions
     events: PublishesEvents
     restore_job: Callable[[str, str], bool]
-    restore_loop: Callable[[str], None]
+    restore_loop: Callable[[str], bool]
 
     def for_all(self) -> dict[str, Mended]:
         """Every project that has a folder in either bucket."""
@@ -70,12 +73,13 @@ class Reconcile:
         self.images.restore(project, concluded_images(project, self.workspace))
         jobs = sum(self.restore_job(project, job) for job in self._jobs_in_s3(project))
         self._take_images_of_the_open_job(project)
-        self.restore_loop(project)
+        loops = int(self.restore_loop(project))
         looked_at, gone = self._look_at_objects(project)
         return Mended(
             objects_to_look_at=looked_at,
             objects_gone=gone,
             jobs_restored=jobs,
+            loops_restored=loops,
             trainings_requested=self._request_missing_training(project),
         )
 
@@ -97,10 +101,27 @@ class Reconcile:
             self.images.take(project, job.job, batch)
 
     def _request_missing_training(self, project: str) -> int:
-        reason = training_is_due(project, self.jobs, self.loops, self.executions, self.workspace)
+        reason = self._why_training_is_due(project)
         if reason is not None:
             self.events.publish(TrainingRequested(project, reason))
         return int(reason is not None)
+
+    def _why_training_is_due(self, project: str) -> str | None:
+        """Why a training should be asked for that nobody will start by itself.
+
+        That is an execution that was lost, or finished jobs that no dataset version has and no execution
+        failed on: what fails waits for the next finished job, or for a person.
+        """
+        loop = self.loops.loop(project)
+        if loop.training and self.executions.is_running(loop.training.execution):
+            return None
+        if loop.training or (loop.last_training and loop.last_training.status == "running"):
+            return "the last training was stopped or lost"
+        if (loop.last_training and loop.last_training.status == "failed") or loop.waiting_for:
+            return None
+        card = latest_card(project, self.workspace)
+        missed = finished_jobs(project, self.jobs).difference(card.jobs if card else ())
+        return f"{len(missed)} finished jobs wait for a training" if missed else None
 
     def _look_at_objects(self, project: str) -> tuple[int, int]:
         """Ask for a look at each object that the index does not know as it is: (those, and those gone)."""
