@@ -7,12 +7,14 @@ so only images that meet in a band are compared, and one band at a time is held 
 
 import itertools
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
 
 HASH_BITS = 256
 """Length of a perceptual hash."""
 
-Band = dict[int, list[int]]
+_FEW = 16
+"""So many comparisons cost less than looking at groups to avoid some."""
 
 
 class Groups:
@@ -49,15 +51,12 @@ def join_near_duplicates(groups: Groups, hashes: Sequence[int | None], first_new
     `hashes[i]` is the perceptual hash (`HASH_BITS` bits) of image `i`, None if it has none. Images before
     `first_new` have been through this before, and are not compared with each other again.
     """
+    search = _Search(groups, [value or 0 for value in hashes], first_new, distance)
     distinct = _join_equal(groups, hashes, first_new)
     count = distance // 2 + 1
     edges = [HASH_BITS * number // count for number in range(count + 1)]
     for low, high in itertools.pairwise(edges):
-        mask = (1 << (high - low)) - 1
-        band: Band = {}
-        for member in distinct:
-            band.setdefault((hashes[member] or 0) >> low & mask, []).append(member)
-        _join_band(groups, hashes, band, high - low, first_new, distance)
+        search.band(distinct, low, high - low)
 
 
 def _join_equal(groups: Groups, hashes: Sequence[int | None], first_new: int) -> list[int]:
@@ -72,69 +71,100 @@ def _join_equal(groups: Groups, hashes: Sequence[int | None], first_new: int) ->
     return list(first.values())
 
 
-def _join_band(
-    groups: Groups, hashes: Sequence[int | None], band: Band, width: int, first_new: int, distance: int
-) -> None:
-    for members in band.values():
-        if len(members) > 1 and members[-1] >= first_new:
-            _join_bucket(groups, hashes, members, first_new, distance)
-    flips = [1 << bit for bit in range(width)]
-    for value, members in band.items():
-        if members[-1] < first_new:  # a bucket without new images is looked at from its neighbour
-            continue
-        for flip in flips:
-            neighbours = band.get(value ^ flip)
-            if neighbours is not None and (value < value ^ flip or neighbours[-1] < first_new):
-                _join_buckets(groups, hashes, members, neighbours, distance)
+class _Search:
+    """Compares the images that meet in a band.
 
+    Of images that are one group already, one that is near tells enough: a thousand frames of one scene cost
+    a few thousand comparisons, not half a million. So the images of a bucket are kept as clusters, those of
+    one group, and singles.
+    """
 
-def _join_bucket(
-    groups: Groups, hashes: Sequence[int | None], members: list[int], first_new: int, distance: int
-) -> None:
-    """Compare the new members with all others of their bucket."""
-    old = [member for member in members if member < first_new]
-    clusters = list(_by_group(groups, old))
-    for member in members[len(old) :]:
-        # One hit tells that a whole cluster is of one group: a thousand frames of one scene cost a thousand
-        # comparisons, not half a million.
-        near = [cluster for cluster in clusters if _meet(groups, hashes, [member], cluster, distance)]
-        if near:
-            near[0].append(member)
-            for cluster in near[1:]:
-                near[0] += cluster
-                clusters.remove(cluster)
-        else:
-            clusters.append([member])
+    def __init__(self, groups: Groups, hashes: list[int], first_new: int, distance: int) -> None:
+        self._groups = groups
+        self._hashes = hashes
+        self._first_new = first_new
+        self._distance = distance
 
+    def band(self, members: Iterable[int], shift: int, width: int) -> None:
+        """Join images that are near and whose hashes differ in at most one of the band's bits."""
+        mask = (1 << width) - 1
+        buckets: dict[int, list[int]] = {}
+        for member in members:
+            buckets.setdefault(self._hashes[member] >> shift & mask, []).append(member)
+        flips = [1 << bit for bit in range(width)]
+        for value, bucket in buckets.items():
+            if bucket[-1] < self._first_new:  # a bucket without new images is looked at from its neighbour
+                continue
+            if len(bucket) > 1:
+                self._within(bucket)
+            for neighbour in [near for flip in flips if (near := value ^ flip) in buckets]:
+                others = buckets[neighbour]
+                if value < neighbour or others[-1] < self._first_new:
+                    self._between(bucket, others)
 
-def _join_buckets(
-    groups: Groups, hashes: Sequence[int | None], ones: list[int], others: list[int], distance: int
-) -> None:
-    if len(ones) == len(others) == 1:
-        _meet(groups, hashes, ones, others, distance)
-        return
-    clusters = list(_by_group(groups, others))
-    for cluster in _by_group(groups, ones):
-        for other in clusters:
-            if groups.find(cluster[0]) != groups.find(other[0]):
-                _meet(groups, hashes, cluster, other, distance)
+    def _within(self, bucket: list[int]) -> None:
+        """Compare the new images of a bucket with all of its images."""
+        new = bisect_left(bucket, self._first_new)
+        singles, clusters = self._by_group(bucket[:new])
+        for member in bucket[new:]:
+            near = self._near(member, singles)
+            own = [member, *near]
+            if near:
+                singles = [single for single in singles if single not in near]
+            apart = []
+            for cluster in clusters:
+                if self._meet(own[:1], cluster):
+                    own += cluster
+                else:
+                    apart.append(cluster)
+            clusters = apart
+            if len(own) > 1:
+                clusters.append(own)
+            else:
+                singles.append(member)
 
+    def _between(self, ones: list[int], others: list[int]) -> None:
+        if len(ones) * len(others) <= _FEW:
+            for one in ones:
+                self._near(one, others)
+            return
+        singles, clusters = self._by_group(ones)
+        other_singles, other_clusters = self._by_group(others)
+        for single in singles:
+            self._near(single, other_singles)
+        for cluster in clusters:
+            for other in itertools.chain(other_clusters, ([single] for single in other_singles)):
+                self._join_apart(cluster, other)
+        for cluster in other_clusters:
+            for single in singles:
+                self._join_apart([single], cluster)
 
-def _by_group(groups: Groups, members: list[int]) -> Iterator[list[int]]:
-    clusters: dict[int, list[int]] = {}
-    for member in members:
-        clusters.setdefault(groups.find(member), []).append(member)
-    yield from clusters.values()
+    def _by_group(self, members: list[int]) -> tuple[list[int], list[list[int]]]:
+        """Singles and clusters."""
+        found: dict[int, list[int]] = {}
+        for member in members:
+            found.setdefault(self._groups.find(member), []).append(member)
+        singles = [cluster[0] for cluster in found.values() if len(cluster) == 1]
+        return singles, [cluster for cluster in found.values() if len(cluster) > 1]
 
+    def _near(self, one: int, others: list[int]) -> list[int]:
+        """Those of the others that are near, joined with `one`."""
+        value, hashes, distance = self._hashes[one], self._hashes, self._distance
+        near = [other for other in others if (value ^ hashes[other]).bit_count() <= distance]
+        for other in near:
+            self._groups.join(one, other)
+        return near
 
-def _meet(
-    groups: Groups, hashes: Sequence[int | None], ones: list[int], others: list[int], distance: int
-) -> bool:
-    """Whether an image of `ones` is near one of `others`; if so, their groups are joined."""
-    for one in ones:
-        value = hashes[one] or 0
-        for other in others:
-            if (value ^ (hashes[other] or 0)).bit_count() <= distance:
-                groups.join(one, other)
-                return True
-    return False
+    def _join_apart(self, ones: list[int], others: list[int]) -> None:
+        if self._groups.find(ones[0]) != self._groups.find(others[0]):
+            self._meet(ones, others)
+
+    def _meet(self, ones: list[int], others: list[int]) -> bool:
+        """Whether an image of `ones` is near one of `others`; if so, their groups are joined."""
+        for one in ones:
+            value = self._hashes[one]
+            for other in others:
+                if (value ^ self._hashes[other]).bit_count() <= self._distance:
+                    self._groups.join(one, other)
+                    return True
+        return False

@@ -268,20 +268,21 @@ class RestoreLoop:
     executions: WatchesExecutions
     workspace: StoresObjects
 
-    def __call__(self, project: str) -> None:
+    def __call__(self, project: str) -> bool:
         """Put back champion, last training, dataset version, and the lock of an execution that still runs.
-        What the index does know stays."""
-        loop = self.loops.loop(project)
+        What the index does know stays. Returns whether it lacked anything."""
+        before = self.loops.loop(project)
         known = list(outcomes(project, self.workspace))
         promoted = [outcome for outcome in known if outcome["outcome"] == "promoted"]
-        if promoted and loop.champion is None:
+        if promoted and before.champion is None:
             newest = max(promoted, key=lambda outcome: str(outcome["ended_at"]))
             self.loops.save_champion(project, _champion(newest))
-        if loop.last_training is None:
+        if before.last_training is None:
             self._restore_last_training(project, {outcome["version"]: outcome for outcome in known})
         card = latest_card(project, self.workspace)
-        if card and loop.dataset_version is None:
+        if card and before.dataset_version is None:
             self.loops.save_dataset_version(project, card.version)
+        return self.loops.loop(project) != before
 
     def _restore_last_training(self, project: str, known: dict[str, dict[str, Any]]) -> None:
         plans: list[TrainingPlan] = []
@@ -303,30 +304,6 @@ class RestoreLoop:
         )
         if self.executions.is_running(plan.execution):
             self.loops.lock_training(project, TrainingLock(plan.execution, started_at))
-
-
-def training_is_due(
-    project: str,
-    jobs: KeepsLabelingJobs,
-    loops: KeepsLoops,
-    executions: WatchesExecutions,
-    store: StoresObjects,
-) -> str | None:
-    """Why a training should be asked for that nobody will start by itself; None if there is no reason.
-
-    That is an execution that was lost, or finished jobs that no dataset version has and no execution
-    failed on: what fails waits for the next finished job, or for a person.
-    """
-    loop = loops.loop(project)
-    if loop.training and executions.is_running(loop.training.execution):
-        return None
-    if loop.training or (loop.last_training and loop.last_training.status == "running"):
-        return "the last training was stopped or lost"
-    if (loop.last_training and loop.last_training.status == "failed") or loop.waiting_for:
-        return None
-    card = latest_card(project, store)
-    missed = finished_jobs(project, jobs).difference(card.jobs if card else ())
-    return f"{len(missed)} finished jobs wait for a training" if missed else None
 
 
 def _record(store: StoresObjects, plan: TrainingPlan, result: Result, now: datetime) -> dict[str, Any]:

@@ -1,0 +1,80 @@
+"""What every keeper of loops does: the fake and the index alike."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from loupe.adapters.table import IndexTable
+from loupe.adapters.training_index import LoopIndex
+from loupe.ports import Champion, KeepsLoops, LastTraining, LoopRecord, TrainingLock
+from tests.fakes.loops import FakeLoops
+
+NOW = datetime(2026, 11, 21, 10, 15, 0, 123456, tzinfo=UTC)
+FIRST, SECOND, THIRD = (f"arn:aws:states:us-east-1:123456789012:execution:loupe:{name}" for name in "abc")
+
+
+@pytest.fixture(params=["fake", "moto"])
+def loops(request: pytest.FixtureRequest) -> KeepsLoops:
+    if request.param == "fake":
+        return FakeLoops()
+    return LoopIndex(request.getfixturevalue("index_table"))
+
+
+def test_a_loop_that_never_turned_is_empty(loops: KeepsLoops) -> None:
+    assert loops.loop("digits") == LoopRecord()
+
+
+def test_what_was_saved_comes_back_and_the_rest_stays(loops: KeepsLoops) -> None:
+    champion = Champion("0001", 1.0, "loupe-digits", "loupe-digits-0001", "arn:aws:sagemaker:...", NOW)
+    running = LastTraining("0002", "running", "a model is being trained", NOW, None, FIRST)
+    loops.save_dataset_version("digits", "0002")
+    loops.save_champion("digits", champion)
+    loops.save_last_training("digits", running)
+    loops.save_waiting_for("digits", "3 of 10 new labels")
+    assert loops.loop("digits") == LoopRecord(None, "0002", champion, running, "3 of 10 new labels")
+    failed = LastTraining(None, "failed", "no disk", NOW, NOW + timedelta(hours=1), FIRST)
+    loops.save_last_training("digits", failed)
+    loops.save_waiting_for("digits", None)
+    assert loops.loop("digits") == LoopRecord(None, "0002", champion, failed, None)
+    assert loops.loop("other") == LoopRecord()
+
+
+def test_one_execution_has_the_lock(loops: KeepsLoops) -> None:
+    assert loops.lock_training("digits", TrainingLock(FIRST, NOW))
+    assert not loops.lock_training("digits", TrainingLock(SECOND, NOW))
+    assert loops.lock_training("other", TrainingLock(SECOND, NOW))
+    assert loops.loop("digits").training == TrainingLock(FIRST, NOW)
+
+
+def test_the_holder_may_ask_again_and_keeps_its_time(loops: KeepsLoops) -> None:
+    loops.lock_training("digits", TrainingLock(FIRST, NOW))
+    assert loops.lock_training("digits", TrainingLock(FIRST, NOW + timedelta(minutes=1)))
+    assert loops.loop("digits").training == TrainingLock(FIRST, NOW)
+
+
+def test_the_lock_is_taken_over_from_the_holder_that_was_named_only(loops: KeepsLoops) -> None:
+    loops.lock_training("digits", TrainingLock(FIRST, NOW))
+    assert not loops.lock_training("digits", TrainingLock(THIRD, NOW), instead_of=SECOND)
+    assert loops.lock_training("digits", TrainingLock(SECOND, NOW), instead_of=FIRST)
+    assert not loops.lock_training("digits", TrainingLock(THIRD, NOW), instead_of=FIRST)
+    assert loops.loop("digits").training == TrainingLock(SECOND, NOW)
+
+
+def test_only_the_holder_gives_the_lock_back(loops: KeepsLoops) -> None:
+    loops.lock_training("digits", TrainingLock(FIRST, NOW))
+    loops.unlock_training("digits", SECOND)
+    assert loops.loop("digits").training is not None
+    loops.unlock_training("digits", FIRST)
+    loops.unlock_training("digits", FIRST)
+    assert loops.loop("digits").training is None
+    assert loops.lock_training("digits", TrainingLock(SECOND, NOW))
+
+
+def test_what_labeling_keeps_in_the_same_item_stays(index_table: IndexTable) -> None:
+    index_table.put({"pk": "PROJECT#digits", "sk": "LOOP", "open_job": "digits-1"})
+    loops = LoopIndex(index_table)
+    loops.lock_training("digits", TrainingLock(FIRST, NOW))
+    loops.unlock_training("digits", FIRST)
+    item = index_table.get("PROJECT#digits", "LOOP")
+    assert item is not None
+    assert item["open_job"] == "digits-1"

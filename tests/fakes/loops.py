@@ -1,0 +1,50 @@
+"""Where loops stand, and executions, in memory."""
+
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
+
+from loupe.ports import Champion, LastTraining, LoopRecord, TrainingLock
+
+
+@dataclass
+class FakeLoops:
+    """Implements `loupe.ports.KeepsLoops`."""
+
+    _loops: defaultdict[str, LoopRecord] = field(default_factory=lambda: defaultdict(LoopRecord))
+
+    def loop(self, project: str) -> LoopRecord:
+        return self._loops[project]
+
+    def lock_training(self, project: str, lock: TrainingLock, instead_of: str | None = None) -> bool:
+        held = self._loops[project].training
+        if held is None or held.execution == instead_of:
+            self._loops[project] = replace(self._loops[project], training=lock)
+            return True
+        return held.execution == lock.execution
+
+    def unlock_training(self, project: str, execution: str) -> None:
+        held = self._loops[project].training
+        if held and held.execution == execution:
+            self._loops[project] = replace(self._loops[project], training=None)
+
+    def save_dataset_version(self, project: str, version: str) -> None:
+        self._loops[project] = replace(self._loops[project], dataset_version=version)
+
+    def save_champion(self, project: str, champion: Champion) -> None:
+        self._loops[project] = replace(self._loops[project], champion=champion)
+
+    def save_last_training(self, project: str, training: LastTraining) -> None:
+        self._loops[project] = replace(self._loops[project], last_training=training)
+
+    def save_waiting_for(self, project: str, reason: str | None) -> None:
+        self._loops[project] = replace(self._loops[project], waiting_for=reason)
+
+
+@dataclass
+class FakeExecutions:
+    """Implements `loupe.ports.WatchesExecutions`."""
+
+    running: set[str] = field(default_factory=set)
+
+    def is_running(self, execution: str) -> bool:
+        return execution in self.running
