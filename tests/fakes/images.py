@@ -17,6 +17,7 @@ from loupe.ports import (
     RejectedPage,
     RejectedRecord,
 )
+from tests.fakes.labeling import FakeLabelingJobs
 from tests.fakes.projects import FakeProjects
 
 Position = tuple[datetime, str]
@@ -33,10 +34,11 @@ class _Project:
 
 
 class FakeImages:
-    """Images of all projects. Their counts are kept in `projects`."""
+    """Images of all projects. Their counts are kept in `projects`; `jobs` knows which jobs are over."""
 
-    def __init__(self, projects: FakeProjects) -> None:
+    def __init__(self, projects: FakeProjects, jobs: FakeLabelingJobs | None = None) -> None:
         self._counted = projects
+        self._jobs = jobs or FakeLabelingJobs()
         self._projects: defaultdict[str, _Project] = defaultdict(_Project)
 
     # Registration
@@ -55,15 +57,19 @@ class FakeImages:
         looks = [look for look in looks if look.key not in outdated]
         new = sum(self._add(project, look) for look in looks)
         for look in looks:
+            self._note(project, look)
+        for look in looks:
             if look.known and look.known.sha256 and (not look.now or look.now.sha256 != look.known.sha256):
                 self._remove(project, look.key, look.known.sha256)
-            was, is_now = _is_rejected(look.known), _is_rejected(look.now)
-            self._counted.count(project, {"rejected": is_now - was})
-            if look.now:
-                kept.objects[look.key] = look.now
-            else:
-                kept.objects.pop(look.key, None)
         return Registered(new, frozenset(outdated))
+
+    def _note(self, project: str, look: Look) -> None:
+        objects = self._projects[project].objects
+        self._counted.count(project, {"rejected": _is_rejected(look.now) - _is_rejected(look.known)})
+        if look.now:
+            objects[look.key] = look.now
+        else:
+            objects.pop(look.key, None)
 
     def _add(self, project: str, look: Look) -> bool:
         if not look.now or not look.now.sha256 or not look.image:
@@ -136,7 +142,9 @@ class FakeImages:
     # Labeling
 
     def take(self, project: str, job: str, sha256s: Iterable[str]) -> set[str]:
-        taken = set()
+        taken: set[str] = set()
+        if self._jobs.is_over(project, job):
+            return taken
         for image in self._known(project, sha256s):
             if image.state == "pending":
                 self._set(project, replace(image, state="labeling", job=job))

@@ -15,10 +15,11 @@ class FakeLabelingJobs:
     _jobs: dict[tuple[str, str], LabelingJob] = field(default_factory=dict)
     _cards: dict[tuple[str, str], JobCard] = field(default_factory=dict)
     _open: dict[str, str] = field(default_factory=dict)
+    _discarded: set[tuple[str, str]] = field(default_factory=set)
 
     def claim(self, card: JobCard) -> bool:
         at = (card.project, card.job)
-        if card.project in self._open or at in self._jobs:
+        if card.project in self._open or at in self._jobs or at in self._discarded:
             return False
         self._open[card.project] = card.job
         self._jobs[at] = LabelingJob(*at, "preparing", card.created_at, card.created_at)
@@ -55,6 +56,7 @@ class FakeLabelingJobs:
         if known is None or known.state != "consolidating" or known.tasks:
             return False
         del self._jobs[project, job], self._cards[project, job]
+        self._discarded.add((project, job))
         self._release(project, job)
         return True
 
@@ -96,6 +98,12 @@ class FakeLabelingJobs:
             known, answered=known.answered + answered, skipped=known.skipped + skipped, changed_at=at
         )
         return True
+
+    def is_over(self, project: str, job: str) -> bool:
+        """Not part of the port: whether the job takes no more images."""
+        known = self.job(project, job)
+        ended = known is not None and known.state not in {"preparing", "open"}
+        return ended or (project, job) in self._discarded
 
     def _release(self, project: str, job: str) -> None:
         if self._open.get(project) == job:

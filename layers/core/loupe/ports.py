@@ -303,7 +303,8 @@ class KeepsImages(Protocol):
 
     # Labeling
     def take(self, project: str, job: str, sha256s: Iterable[str]) -> set[str]:
-        """Hand pending images to a job; returns those that the job has then, from this call or before."""
+        """Hand pending images to a job; returns those that the job has then, from this call or before. A job
+        that is consolidating, finished or discarded gets none."""
         ...
 
     def give_back(self, project: str, job: str, sha256s: Iterable[str]) -> None:
@@ -417,7 +418,8 @@ class KeepsLabelingJobs(Protocol):
         ...
 
     def discard(self, project: str, job: str) -> bool:
-        """Forget a job without tasks that is consolidating, and release the project's open job."""
+        """Forget a job without tasks that is consolidating, and release the project's open job. Its name is
+        never used again."""
         ...
 
     def consolidate(self, project: str, job: str, at: datetime) -> bool:

@@ -18,7 +18,7 @@ from functools import partial
 from hashlib import sha256
 
 from loupe.adapters.projects_index import count
-from loupe.adapters.table import MAX_TRANSACTION, Action, Delete, IndexTable, Item, Put
+from loupe.adapters.table import MAX_TRANSACTION, Action, Check, Delete, IndexTable, Item, Put
 from loupe.domain.batches import batches, in_parallel
 from loupe.domain.errors import BadRequest, StoreUnavailable
 from loupe.ports import (
@@ -34,7 +34,8 @@ from loupe.ports import (
 
 MAX_PLACES = 20
 """Under so many keys an image is remembered to lie."""
-_IMAGES_AT_ONCE = MAX_TRANSACTION - 1
+# Beside the images stand the counts, and the job that takes them.
+_IMAGES_AT_ONCE = MAX_TRANSACTION - 2
 # A look changes its object, the image that lies there now and the one that lay there before.
 _LOOKS_AT_ONCE = (MAX_TRANSACTION - 1) // 3
 _ATTEMPTS = 10
@@ -162,9 +163,15 @@ class IndexedImages:
                 return replace(image, record=replace(image.record, state="labeling", job=job))
             return image
 
+        takes_images = Check(
+            f"PROJECT#{project}",
+            f"JOB#{job}",
+            "attribute_not_exists(#pk) OR #state IN (:preparing, :open)",
+            {"preparing": "preparing", "open": "open"},
+        )
         return {
             sha
-            for images in self._changed(project, ((sha, taken) for sha in sha256s))
+            for images in self._changed(project, ((sha, taken) for sha in sha256s), takes_images)
             for sha, image in images.items()
             if image.record.state == "labeling" and image.record.job == job
         }
@@ -224,19 +231,28 @@ class IndexedImages:
         items = self._table.batch_get((_images(project), sha) for sha in sha256s)
         return {item["sk"]: _image(item) for item in items}
 
-    def _changed(self, project: str, changes: Iterable[tuple[str, _Change]]) -> Iterator[_Images]:
-        """The images as they are after their change, a transaction's worth at a time."""
+    def _changed(
+        self, project: str, changes: Iterable[tuple[str, _Change]], only_if: Check | None = None
+    ) -> Iterator[_Images]:
+        """The images as they are after their change, a transaction's worth at a time; those are left out,
+        and stay as they were, for which `only_if` does not hold."""
         return in_parallel(
-            lambda batch: self._change(project, dict(batch)), batches(changes, _IMAGES_AT_ONCE), self._threads
+            lambda batch: self._change(project, dict(batch), only_if),
+            batches(changes, _IMAGES_AT_ONCE),
+            self._threads,
         )
 
-    def _change(self, project: str, changes: dict[str, _Change]) -> _Images:
+    def _change(self, project: str, changes: dict[str, _Change], only_if: Check | None) -> _Images:
+        conditions = [only_if] if only_if else []
         for _ in range(_ATTEMPTS):
             before = self._read(project, changes)
             decided = {sha: change(before.get(sha)) for sha, change in changes.items()}
             after = {sha: image for sha, image in decided.items() if image}
-            if not self._write(project, [], before, after, _counts(before, after)):
+            failed = self._write(project, conditions, before, after, _counts(before, after))
+            if not failed:
                 return after
+            if only_if and 0 in failed:
+                return {}
         raise _contended(project)
 
     def _write(

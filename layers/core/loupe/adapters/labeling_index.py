@@ -12,15 +12,25 @@ was never leased and what ran out, however many tasks there are. A leased one is
 """
 
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 
-from loupe.adapters.table import Action, ConditionFailed, Delete, IndexTable, Item, Put, Update
-from loupe.domain.batches import batches
+from loupe.adapters.table import (
+    MAX_TRANSACTION,
+    Action,
+    ConditionFailed,
+    Delete,
+    IndexTable,
+    Item,
+    Put,
+    Update,
+)
+from loupe.domain.batches import batches, in_parallel
 from loupe.domain.labeling import JobNotFound
 from loupe.ports import Answer, JobCard, LabelingJob, NewTask, Task
 
-_MAX_ACTIONS = 100
+_DISCARDED = "discarded"
+"""State of a job that is forgotten. Its item stays, so that a run that still works on it gets no images."""
 _NEVER_LEASED = "0000"
 """Sorts before every moment."""
 _AFTER_ALL = "~"
@@ -63,11 +73,11 @@ class LabelingJobIndex:
 
     def job(self, project: str, job: str) -> LabelingJob | None:
         item = self._table.get(_project(project), f"JOB#{job}")
-        return _read_job(item) if item else None
+        return _read_job(item) if item and item["state"] != _DISCARDED else None
 
     def jobs(self, project: str, limit: int) -> list[LabelingJob]:
         items = self._table.query(_project(project), begins_with="JOB#", descending=True, limit=limit)
-        return [_read_job(item) for item in items]
+        return [_read_job(item) for item in items if item["state"] != _DISCARDED]
 
     def card(self, project: str, job: str) -> JobCard:
         item = self._table.get(_project(project), f"CARD#{job}")
@@ -85,15 +95,14 @@ class LabelingJobIndex:
         )
 
     def discard(self, project: str, job: str) -> bool:
-        ended = {"consolidating": "consolidating", "none": 0}
-        failed = self._table.transact(
-            [
-                Delete(_project(project), f"JOB#{job}", "#state = :consolidating AND #tasks = :none", ended),
-                Delete(_project(project), f"CARD#{job}"),
-                Update(_project(project), "LOOP", _RELEASE, {"job": job}, condition=_IS_OPEN_JOB),
-            ]
+        discarded = Update(
+            _project(project),
+            f"JOB#{job}",
+            "SET #state = :discarded",
+            {"discarded": _DISCARDED, "consolidating": "consolidating", "none": 0},
+            condition="#state = :consolidating AND #tasks = :none",
         )
-        return not failed
+        return self._release_with(project, job, [discarded, Delete(_project(project), f"CARD#{job}")])
 
     def consolidate(self, project: str, job: str, at: datetime) -> bool:
         return self._change(
@@ -159,12 +168,7 @@ class TaskIndex:
         self._writers = writers
 
     def add(self, job: str, tasks: Iterable[NewTask]) -> int:
-        added = 0
-        with ThreadPoolExecutor(self._writers) as writers:
-            # A window at a time: the executor would read the whole stream ahead.
-            for window in batches(batches(tasks, _MAX_ACTIONS), self._writers):
-                added += sum(writers.map(lambda batch: self._add(job, batch), window))
-        return added
+        return sum(in_parallel(partial(self._add, job), batches(tasks, MAX_TRANSACTION), self._writers))
 
     def _add(self, job: str, tasks: list[NewTask]) -> int:
         left = [Put(_task_item(job, task), "attribute_not_exists(#pk)") for task in tasks]
@@ -239,7 +243,7 @@ class TaskIndex:
 
     def answer_many(self, project: str, job: str, answers: Iterable[tuple[str, Answer]]) -> int:
         set_answers = 0
-        for batch in batches(answers, _MAX_ACTIONS - 1):
+        for batch in batches(answers, MAX_TRANSACTION - 1):
             left = batch
             while left:
                 updates = [_answer(job, task, answer, _UNANSWERED) for task, answer in left]

@@ -2,12 +2,12 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 
 from loupe.domain.annotation import annotation_content, read_annotation
-from loupe.domain.batches import batches
+from loupe.domain.batches import batches, in_parallel
 from loupe.domain.errors import ObjectMissing
 from loupe.domain.labeling import read_card
 from loupe.domain.manifests import read_rows
@@ -104,13 +104,9 @@ class RestoreJob:
 
     def _restore_answers(self, card: JobCard) -> int:
         known = {task.sha256: self._known(card, task) for task in self._tasks.tasks(card.job)}
-        restored = 0
-        with ThreadPoolExecutor(_READERS) as readers:
-            for tasks in batches(self._unknown_annotations(card, known), _AT_ONCE):
-                newest = readers.map(lambda each: self._newest(card, each[1]), tasks)
-                said = [(task, answer) for (task, _), answer in zip(tasks, newest, strict=True) if answer]
-                restored += self._put_back(card, said)
-        return restored
+        unknown = self._unknown_annotations(card, known)
+        said = in_parallel(partial(self._newest, card), unknown, _READERS)
+        return sum(self._put_back(card, some) for some in batches(said, _AT_ONCE))
 
     def _known(self, card: JobCard, task: Task) -> Known:
         if task.answer is None:
@@ -130,15 +126,17 @@ class RestoreJob:
             if task is not None and keys:
                 yield task, keys
 
-    def _newest(self, card: JobCard, keys: list[str]) -> Answer | None:
+    def _newest(self, card: JobCard, found: tuple[Known, list[str]]) -> tuple[Known, Answer | None]:
+        task, keys = found
         read = (read_annotation(self._workspace.read(key)) for key in keys)
         usable = [each for each in read if each and (each.label is None or each.label in card.labels)]
-        return max(usable, key=lambda each: each.answered_at, default=None)
+        return task, max(usable, key=lambda each: each.answered_at, default=None)
 
-    def _put_back(self, card: JobCard, said: list[tuple[Known, Answer]]) -> int:
-        first = [(known.task, answer) for known, answer in said if known.etag is None]
-        corrections = (self._correct(card, known.task, answer) for known, answer in said if known.etag)
-        return self._tasks.answer_many(card.project, card.job, first) + sum(corrections)
+    def _put_back(self, card: JobCard, said: list[tuple[Known, Answer | None]]) -> int:
+        first = [(known.task, answer) for known, answer in said if answer and known.etag is None]
+        later = [(known.task, answer) for known, answer in said if answer and known.etag is not None]
+        corrected = sum(self._correct(card, task, answer) for task, answer in later)
+        return corrected + self._tasks.answer_many(card.project, card.job, first)
 
     def _correct(self, card: JobCard, task: str, answer: Answer) -> bool:
         """Put back a correction. Somebody else's older answer is none: it was refused when it came."""

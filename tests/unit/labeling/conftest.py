@@ -1,0 +1,158 @@
+"""A project whose images are labeled through the portal, in memory."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from itertools import count
+from typing import Any
+
+import pytest
+
+from loupe.adapters.portal_provider import PortalProvider
+from loupe.domain.annotation import LabelingPortal, Work, Worker
+from loupe.domain.consolidation import ConsolidateAnnotations
+from loupe.domain.labeling import StartLabeling
+from loupe.domain.manifests import Row, read_rows
+from loupe.domain.projects import ProjectConfig
+from loupe.domain.restoration import RestoreJob
+from loupe.domain.workspace import Workspace
+from loupe.ports import ImageRecord, LabelingJob
+from tests.fakes.clock import FakeClock
+from tests.fakes.events import FakeEvents
+from tests.fakes.images import FakeImages
+from tests.fakes.labeling import FakeLabelingJobs, FakeTasks
+from tests.fakes.objects import FakeObjects
+from tests.fakes.projects import FakeProjects
+
+PROJECT = "digits"
+ADA, BEN = Worker("1111", "ada"), Worker("2222", "ben")
+
+
+@dataclass
+class Loop:
+    """Everything between registered images and a finished job."""
+
+    clock: FakeClock = field(default_factory=FakeClock)
+    projects: FakeProjects = field(default_factory=FakeProjects)
+    jobs: FakeLabelingJobs = field(default_factory=FakeLabelingJobs)
+    events: FakeEvents = field(default_factory=FakeEvents)
+    raw_data: FakeObjects = field(default_factory=lambda: FakeObjects("raw-data"))
+    workspace: FakeObjects = field(default_factory=lambda: FakeObjects("workspace"))
+
+    def __post_init__(self) -> None:
+        self.images = FakeImages(self.projects, self.jobs)
+        self.tasks = FakeTasks(self.jobs)
+        self._suffixes = count()
+        self._image_numbers = count()
+        self.start = self.start_labeling()
+        self.portal = LabelingPortal(
+            projects=self.projects,
+            jobs=self.jobs,
+            tasks=self.tasks,
+            raw_data=self.raw_data,
+            workspace=self.workspace,
+            events=self.events,
+            clock=self.clock,
+        )
+        self.consolidate = ConsolidateAnnotations(
+            jobs=self.jobs,
+            tasks=self.tasks,
+            images=self.images,
+            workspace=self.workspace,
+            events=self.events,
+            clock=self.clock,
+        )
+        self.restore = RestoreJob(
+            jobs=self.jobs,
+            tasks=self.tasks,
+            workspace=self.workspace,
+            raw_data_bucket=self.raw_data.bucket,
+            providers={"portal": PortalProvider(self.workspace, self.tasks)},
+            clock=self.clock,
+        )
+
+    def start_labeling(self, **instead: Any) -> StartLabeling:
+        """The use case, with some of its ports replaced."""
+        workspace, tasks = instead.get("workspace", self.workspace), instead.pop("tasks", self.tasks)
+        ports: dict[str, Any] = {
+            "projects": self.projects,
+            "images": self.images,
+            "jobs": self.jobs,
+            "workspace": self.workspace,
+            "events": self.events,
+            "clock": self.clock,
+        }
+        return StartLabeling(
+            **ports | instead,
+            raw_data_bucket=self.raw_data.bucket,
+            providers={"portal": PortalProvider(workspace, tasks)},
+            suffix=lambda: f"{next(self._suffixes):04x}",
+        )
+
+    def configure(self, project: str = PROJECT, **labeling: Any) -> None:
+        settings = {"batch_size": 3, "max_wait_minutes": 60} | labeling
+        config = ProjectConfig.model_validate(
+            {
+                "task": "image-classification",
+                "labels": ["ok", "scratch", "dent"],
+                "instructions": "Mark the worst defect.",
+                "labeling": settings,
+            }
+        )
+        self.projects.save_config(project, config, None, "etag")
+
+    def register(self, images: int, project: str = PROJECT) -> None:
+        """So many new images become pending."""
+        for number in (next(self._image_numbers) for _ in range(images)):
+            image = ImageRecord(
+                sha256=f"{number:064x}",
+                key=f"{project}/im age {number}.png",
+                version_id=f"v{number}",
+                etag="e",
+                bytes=100,
+                width=64,
+                height=48,
+                format="PNG",
+                phash="0" * 16,
+                registered_at=self.clock() + timedelta(microseconds=number),
+            )
+            self.images.restore(project, [image])
+
+    def open_job(self, project: str = PROJECT) -> LabelingJob:
+        job = self.jobs.open_job(project)
+        assert job is not None
+        return job
+
+    def answer_all(self, worker: Worker = ADA, label: str = "ok") -> Work:
+        """The worker answers what is open."""
+        work = self.portal.lease(PROJECT, worker, 1)
+        while work.tasks:
+            [leased] = work.tasks
+            task = leased.task
+            work = self.portal.annotate(PROJECT, task.job, task.task, worker, label=label, lease=1)
+        return work
+
+    def input_rows(self, job: str, project: str = PROJECT) -> list[Row]:
+        return list(read_rows(self.workspace.lines(Workspace(project).input_manifest(job))))
+
+    def output_rows(self, job: str, project: str = PROJECT) -> list[Row]:
+        return list(read_rows(self.workspace.lines(Workspace(project).output_manifest(job))))
+
+    def lose_index(self) -> None:
+        """The table is gone; the buckets are not."""
+        self.__dict__.update(vars(Loop(self.clock, workspace=self.workspace, raw_data=self.raw_data)))
+
+
+@pytest.fixture
+def loop() -> Loop:
+    loop = Loop()
+    loop.configure()
+    return loop
+
+
+@pytest.fixture
+def open_loop(loop: Loop) -> Loop:
+    """A job of three tasks is open."""
+    loop.register(3)
+    loop.start(PROJECT)
+    loop.events.published.clear()
+    return loop
