@@ -143,6 +143,7 @@ class Emulator:
         self._enforce_state_machine_roles()
         self._batch_queues()
         self._retry_events()
+        self._configure_functions()
         # The pictures replace the emulator's own saving at shutdown.
         self._app._build_persistence_save_dict, self._saved_services = (
             dict,
@@ -184,6 +185,8 @@ class Emulator:
                 await send({"type": "http.response.body", "body": b""})
                 return
             self._requests_seen += 1
+            # Buckets refuse plain HTTP (aws:SecureTransport). What stays on the loopback counts as encrypted.
+            scope = {**scope, "scheme": "https"}
         await self._app.app(scope, receive, send)
 
     def add(self, service: AddedService) -> None:
@@ -399,6 +402,29 @@ class Emulator:
             functions.invoke_async_with_retry(record, json.loads(payload))
 
         _module("services.eventbridge")._dispatch_to_lambda = dispatch
+
+    def _configure_functions(self) -> None:
+        """CloudFormation forgets the dead-letter queue and the reserved concurrency of a function."""
+        handlers = _module("services.cloudformation.provisioners")._RESOURCE_HANDLERS["AWS::Lambda::Function"]
+        create, update = handlers["create"], handlers["update"]
+
+        def configure(name: str, properties: Mapping[str, Any]) -> None:
+            function = self._lambda._functions[name]
+            reserved = properties.get("ReservedConcurrentExecutions")
+            function["concurrency"] = None if reserved is None else int(reserved)
+            function["config"]["DeadLetterConfig"] = properties.get("DeadLetterConfig", {})
+
+        def create_function(logical_id: str, properties: Mapping[str, Any], stack: str) -> Any:
+            created = create(logical_id, properties, stack)
+            configure(created[0], properties)
+            return created
+
+        def update_function(name: str, old: Any, new: Mapping[str, Any], *rest: Any, **named: Any) -> Any:
+            updated = update(name, old, new, *rest, **named)
+            configure(updated[0], new)
+            return updated
+
+        handlers.update(create=create_function, update=update_function)
 
     # -- Step Functions ----------------------------------------------------------------------------
 
