@@ -12,17 +12,17 @@ from loupe.ports import Answer, JobCard, LabelingJob, NewTask, Task
 class FakeLabelingJobs:
     """Implements `loupe.ports.KeepsLabelingJobs`."""
 
-    _jobs: dict[tuple[str, str], LabelingJob] = field(default_factory=dict)
+    records: dict[tuple[str, str], LabelingJob] = field(default_factory=dict)
     _cards: dict[tuple[str, str], JobCard] = field(default_factory=dict)
-    _open: dict[str, str] = field(default_factory=dict)
+    open_names: dict[str, str] = field(default_factory=dict)
     _discarded: set[tuple[str, str]] = field(default_factory=set)
 
     def claim(self, card: JobCard) -> bool:
         at = (card.project, card.job)
-        if card.project in self._open or at in self._jobs or at in self._discarded:
+        if card.project in self.open_names or at in self.records or at in self._discarded:
             return False
-        self._open[card.project] = card.job
-        self._jobs[at] = LabelingJob(*at, "preparing", card.created_at, card.created_at)
+        self.open_names[card.project] = card.job
+        self.records[at] = LabelingJob(*at, "preparing", card.created_at, card.created_at)
         self._cards[at] = card
         return True
 
@@ -30,13 +30,15 @@ class FakeLabelingJobs:
         return self.open_jobs([project]).get(project)
 
     def open_jobs(self, projects: Iterable[str]) -> dict[str, LabelingJob]:
-        return {each: self._jobs[each, self._open[each]] for each in projects if each in self._open}
+        return {
+            each: self.records[each, self.open_names[each]] for each in projects if each in self.open_names
+        }
 
     def job(self, project: str, job: str) -> LabelingJob | None:
-        return self._jobs.get((project, job))
+        return self.records.get((project, job))
 
     def jobs(self, project: str, limit: int) -> list[LabelingJob]:
-        found = [job for job in self._jobs.values() if job.project == project]
+        found = [job for job in self.records.values() if job.project == project]
         return sorted(found, key=lambda job: job.job, reverse=True)[:limit]
 
     def card(self, project: str, job: str) -> JobCard:
@@ -48,14 +50,14 @@ class FakeLabelingJobs:
         known = self.job(project, job)
         if known is None or known.state != "preparing":
             return False
-        self._jobs[project, job] = replace(known, state="open", tasks=tasks, changed_at=at)
+        self.records[project, job] = replace(known, state="open", tasks=tasks, changed_at=at)
         return True
 
     def discard(self, project: str, job: str) -> bool:
         known = self.job(project, job)
         if known is None or known.state != "consolidating" or known.tasks:
             return False
-        del self._jobs[project, job], self._cards[project, job]
+        del self.records[project, job], self._cards[project, job]
         self._discarded.add((project, job))
         self._release(project, job)
         return True
@@ -64,27 +66,27 @@ class FakeLabelingJobs:
         known = self.job(project, job)
         if known is None or known.state != "open" or known.answered < known.tasks:
             return False
-        self._jobs[project, job] = replace(known, state="consolidating", changed_at=at)
+        self.records[project, job] = replace(known, state="consolidating", changed_at=at)
         return True
 
     def finish(self, project: str, job: str, at: datetime) -> bool:
         known = self.job(project, job)
         if known is None or known.state != "consolidating":
             return False
-        self._jobs[project, job] = replace(known, state="finished", finished_at=at, changed_at=at)
+        self.records[project, job] = replace(known, state="finished", finished_at=at, changed_at=at)
         self._release(project, job)
         return True
 
     def announce(self, project: str, job: str) -> None:
         if known := self.job(project, job):
-            self._jobs[project, job] = replace(known, announced=True)
+            self.records[project, job] = replace(known, announced=True)
 
     def restore_finished(self, card: JobCard, tasks: int, skipped: int, at: datetime) -> None:
         key = (card.project, card.job)
         known = self.job(*key)
         if known is None or known.state != "finished":
             self._cards[key] = card
-            self._jobs[key] = LabelingJob(
+            self.records[key] = LabelingJob(
                 *key, "finished", card.created_at, at, tasks, tasks, skipped, finished_at=at
             )
             self._release(*key)
@@ -94,7 +96,7 @@ class FakeLabelingJobs:
         known = self.job(project, job)
         if known is None or known.state != "open":
             return False
-        self._jobs[project, job] = replace(
+        self.records[project, job] = replace(
             known, answered=known.answered + answered, skipped=known.skipped + skipped, changed_at=at
         )
         return True
@@ -106,8 +108,8 @@ class FakeLabelingJobs:
         return ended or (project, job) in self._discarded
 
     def _release(self, project: str, job: str) -> None:
-        if self._open.get(project) == job:
-            del self._open[project]
+        if self.open_names.get(project) == job:
+            del self.open_names[project]
 
 
 @dataclass
@@ -115,10 +117,10 @@ class FakeTasks:
     """Implements `loupe.ports.KeepsTasks`."""
 
     jobs: FakeLabelingJobs
-    _tasks: dict[str, dict[str, Task]] = field(default_factory=dict)
+    by_job: dict[str, dict[str, Task]] = field(default_factory=dict)
 
     def add(self, job: str, tasks: Iterable[NewTask]) -> int:
-        known = self._tasks.setdefault(job, {})
+        known = self.by_job.setdefault(job, {})
         added = 0
         for new in tasks:
             known.setdefault(new.task, Task(**vars(new), job=job))
@@ -126,16 +128,16 @@ class FakeTasks:
         return added
 
     def task(self, project: str, job: str, task: str) -> tuple[LabelingJob | None, Task | None]:
-        return self.jobs.job(project, job), self._tasks.get(job, {}).get(task)
+        return self.jobs.job(project, job), self.by_job.get(job, {}).get(task)
 
     def tasks(self, job: str) -> Iterator[Task]:
-        known = self._tasks.get(job, {})
+        known = self.by_job.get(job, {})
         return (known[task] for task in sorted(known))
 
     def free(self, job: str, now: datetime, limit: int) -> list[str]:
         free = [
             (task.lease_until.isoformat() if task.lease_until else "", task.task)
-            for task in self._tasks.get(job, {}).values()
+            for task in self.by_job.get(job, {}).values()
             if task.answer is None and (task.lease_until is None or task.lease_until <= now)
         ]
         return [task for _, task in sorted(free)[:limit]]
@@ -161,7 +163,7 @@ class FakeTasks:
             self._set(replace(known, holder=None, lease_until=None))
 
     def answer(self, project: str, job: str, task: Task, answer: Answer) -> bool:
-        known = self._tasks.get(job, {}).get(task.task)
+        known = self.by_job.get(job, {}).get(task.task)
         before = task.answer
         if known is None or known.answer != before:
             return False
@@ -184,9 +186,9 @@ class FakeTasks:
         return answered
 
     def _unanswered(self, job: str, task: str) -> Task | None:
-        known = self._tasks.get(job, {}).get(task)
+        known = self.by_job.get(job, {}).get(task)
         return known if known is not None and known.answer is None else None
 
     def _set(self, task: Task) -> Task:
-        self._tasks[task.job][task.task] = task
+        self.by_job[task.job][task.task] = task
         return task

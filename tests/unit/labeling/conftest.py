@@ -15,7 +15,7 @@ from loupe.domain.manifests import Row, read_rows
 from loupe.domain.projects import ProjectConfig
 from loupe.domain.restoration import RestoreJob
 from loupe.domain.workspace import Workspace
-from loupe.ports import ImageRecord, LabelingJob
+from loupe.ports import ImageRecord, KeepsTasks, LabelingJob
 from tests.fakes.clock import FakeClock
 from tests.fakes.events import FakeEvents
 from tests.fakes.images import FakeImages
@@ -44,15 +44,7 @@ class Loop:
         self._suffixes = count()
         self._image_numbers = count()
         self.start = self.start_labeling()
-        self.portal = LabelingPortal(
-            projects=self.projects,
-            jobs=self.jobs,
-            tasks=self.tasks,
-            raw_data=self.raw_data,
-            workspace=self.workspace,
-            events=self.events,
-            clock=self.clock,
-        )
+        self.portal = self.labeling_portal(self.tasks)
         self.consolidate = ConsolidateAnnotations(
             jobs=self.jobs,
             tasks=self.tasks,
@@ -86,6 +78,17 @@ class Loop:
             raw_data_bucket=self.raw_data.bucket,
             providers={"portal": PortalProvider(workspace, tasks)},
             suffix=lambda: f"{next(self._suffixes):04x}",
+        )
+
+    def labeling_portal(self, tasks: KeepsTasks) -> LabelingPortal:
+        return LabelingPortal(
+            projects=self.projects,
+            jobs=self.jobs,
+            tasks=tasks,
+            raw_data=self.raw_data,
+            workspace=self.workspace,
+            events=self.events,
+            clock=self.clock,
         )
 
     def configure(self, project: str = PROJECT, **labeling: Any) -> None:
