@@ -6,8 +6,8 @@ from datetime import datetime
 import click
 from rich.table import Table
 
-from cli.console import json_option, out, print_json
-from cli.errors import CommandFault
+from cli.console import err, json_option, out, print_json
+from cli.errors import CommandFault, NotRegisteredYet
 from cli.session import PROJECT, Session, pass_session
 from cli.stack import JobStatus, ProjectStatus, Training
 
@@ -113,11 +113,17 @@ def status(session: Session, name: str | None, rejected: bool, as_json: bool) ->
 
 
 def _overview(session: Session, as_json: bool) -> None:
-    found = [session.project_status(name) for name in session.stack.projects()]
+    names = session.stack.projects()
+    found = []
+    for name in names:
+        try:
+            found.append(session.project_status(name))
+        except NotRegisteredYet as fault:
+            err().print(f"{fault.message} {fault.hint}", style="yellow")
     if as_json:
         print_json({"projects": found})
         return
-    if not found:
+    if not names:
         out().print("No projects yet. `loupe project create` makes one.")
         return
     table = Table("project", box=None, pad_edge=False)
