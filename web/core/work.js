@@ -12,8 +12,13 @@ const MOST_LEASED = 20;
 const HISTORY = 20;
 const RENEW_BEFORE_END_MS = 3 * 60_000;
 const IDLE_AFTER_MS = 8 * 60_000;
-const POLL_MS = { waiting: 10_000, done: 15_000, unreachable: 4_000 };
-const SLOWEST_POLL_MS = 60_000;
+const SOONEST_RENEWAL_MS = 10_000;
+/** How soon to look for work again, and how slowly at last: each time half as long again. */
+const POLLS = {
+  waiting: { first: 2_000, slowest: 15_000 },
+  done: { first: 5_000, slowest: 60_000 },
+  unreachable: { first: 4_000, slowest: 30_000 },
+};
 
 /**
  * @typedef {{task: string, job: string, lease_expires_at: string,
@@ -283,9 +288,10 @@ export class Work extends EventTarget {
       this.#pollMs = 0;
       const ends = this.queue.map((task) => Date.parse(task.lease_expires_at));
       const wait = Math.min(...ends) - this.#api.now() - RENEW_BEFORE_END_MS;
-      if (ends.length) this.#timer = setTimeout(() => this.#renew(), Math.max(wait, POLL_MS.waiting));
-    } else if (phase in POLL_MS) {
-      this.#pollMs = this.#pollMs ? Math.min(this.#pollMs * 1.5, SLOWEST_POLL_MS) : POLL_MS[phase];
+      if (ends.length) this.#timer = setTimeout(() => this.#renew(), Math.max(wait, SOONEST_RENEWAL_MS));
+    } else if (phase in POLLS) {
+      const { first, slowest } = POLLS[phase];
+      this.#pollMs = this.#pollMs ? Math.min(this.#pollMs * 1.5, slowest) : first;
       this.#timer = setTimeout(() => this.#renew(), this.#pollMs);
     }
   }
