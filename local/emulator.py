@@ -142,6 +142,7 @@ class Emulator:
         self._keep_sessions()
         self._enforce_state_machine_roles()
         self._batch_queues()
+        self._authorize_batches()
         self._retry_events()
         self._configure_functions()
         # The pictures replace the emulator's own saving at shutdown.
@@ -240,6 +241,16 @@ class Emulator:
             return found
 
         self._app.detect_service = detect_service
+
+    def _authorize_batches(self) -> None:
+        """SQS asks a batch for the permission of the single action: SendMessageBatch for sqs:SendMessage."""
+        extract = self._actions.extract_iam_action
+
+        def extract_iam_action(service: str, *request: Any) -> str | None:
+            action: str | None = extract(service, *request)
+            return action.removesuffix("Batch") if action and service == "sqs" else action
+
+        self._actions.extract_iam_action = extract_iam_action
 
     def _authorize_resources(self, service: AddedService, names: list[str]) -> None:
         extract = self._actions.extract_resource_arn
