@@ -55,5 +55,7 @@ def test_an_image_without_a_hash_is_in_a_group_of_its_own() -> None:
 
 
 def test_hundreds_of_frames_of_one_scene_are_one_group() -> None:
-    frames: list[int | None] = [(1 << position % HASH_BITS) | (3 << position % 250) for position in range(600)]
+    frames: list[int | None] = [
+        (1 << position % HASH_BITS) | (3 << position % 250) for position in range(600)
+    ]
     assert set(grouped(frames, 24)) == {0}

@@ -1,0 +1,272 @@
+"""The state machine, run by the local cloud's engine; what its tasks call answers from this file."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ministack.services import stepfunctions
+from samcli.yamlhelper import yaml_parse
+
+DEFINITION = Path(__file__).parents[3] / "statemachine/train_and_deploy.asl.yaml"
+EXECUTION = "arn:aws:states:us-east-1:000000000000:execution:loop:one"
+MISSING = 'Could not find endpoint "arn:aws:sagemaker:us-east-1:000000000000:endpoint/loupe-digits".'
+PLAN = {
+    "project": "digits",
+    "version": "0001",
+    "dataset_version": "0001",
+    "execution": EXECUTION,
+    "started_at": "2026-11-21T10:15:00+00:00",
+    "training_job": {"TrainingJobName": "loupe-digits-0001-abcd", "Tags": []},
+    "model_package_group": "loupe-digits",
+    "model_name": "loupe-digits-0001-abcd",
+    "model_data_url": "s3://workspace/model.tar.gz",
+    "evaluation_uri": "s3://workspace/evaluation.json",
+    "endpoint": "loupe-digits",
+    "role_arn": "arn:aws:iam::000000000000:role/sagemaker",
+    "inference_image": "image",
+    "memory_mb": 4096,
+    "max_concurrency": 5,
+}
+Answer = dict[str, Any] | Exception | Callable[[], Any]
+
+
+def failure(error: str, cause: str) -> Exception:
+    return stepfunctions._ExecutionError(error, cause)
+
+
+class Run:
+    """One execution; `answers` are the results of calls by name, an exception is raised, a list is used up."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, **answers: Any) -> None:
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+        self.answers: dict[str, Any] = {
+            "BuildDatasetFunctionArn": {"outcome": "built", "version": "0001", "reason": ""},
+            "PlanTrainingFunctionArn": PLAN,
+            "createTrainingJob.sync": {"ModelArtifacts": {"S3ModelArtifacts": "s3://workspace/model.tar.gz"}},
+            "EvaluateCandidateFunctionArn": {
+                "promote": True,
+                "reason": "good",
+                "score": 0.9,
+                "champion_score": None,
+            },
+            "createModelPackageGroup": {"ModelPackageGroupArn": "arn:group"},
+            "createModelPackage": {"ModelPackageArn": "arn:package"},
+            "createModel": {},
+            "createEndpointConfig": {},
+            "describeEndpoint": [*self.missing(), self.endpoint()],
+            "createEndpoint": {},
+            "updateEndpoint": {},
+            "deleteEndpoint": {},
+            "SmokeTestEndpointFunctionArn": {"images": 3},
+            "ConcludeTrainingFunctionArn": {"reason": "said in words"},
+            **answers,
+        }
+        monkeypatch.setattr(stepfunctions, "_SFN_WAIT_SCALE", 0)
+        monkeypatch.setattr(stepfunctions, "_invoke_resource", self._answer)
+        machine = {"name": "loop", "definition": json.dumps(dict(yaml_parse(DEFINITION.read_text())))}
+        monkeypatch.setitem(stepfunctions._state_machines, "arn:machine", machine)
+        self.execution: dict[str, Any] = {
+            "stateMachineArn": "arn:machine",
+            "executionArn": EXECUTION,
+            "name": "one",
+            "input": json.dumps({"project": "digits", "job": "digits-1"}),
+            "startDate": "2026-11-21T10:15:00Z",
+            "status": "RUNNING",
+            "events": [],
+        }
+        monkeypatch.setitem(stepfunctions._executions, EXECUTION, self.execution)
+        stepfunctions._run_execution(EXECUTION)
+
+    @staticmethod
+    def missing() -> list[Exception]:
+        """SageMaker's answer, and to the two retries, too: by its code it may be a passing trouble."""
+        return [failure("SageMaker.SageMakerException", MISSING)] * 3
+
+    @staticmethod
+    def endpoint(status: str = "InService", config: str = "loupe-digits-0001-abcd") -> dict[str, Any]:
+        return {"EndpointStatus": status, "EndpointConfigName": config}
+
+    def _answer(self, resource: str, arguments: dict[str, Any]) -> Any:
+        is_function = resource.endswith("lambda:invoke")
+        name = arguments["FunctionName"].strip("${}") if is_function else resource.rpartition(":")[2]
+        self.calls.append((name, arguments["Payload"] if is_function else arguments))
+        answer = self.answers[name]
+        if isinstance(answer, list):
+            answer = answer.pop(0) if len(answer) > 1 else answer[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return {"Payload": answer} if is_function else answer
+
+    @property
+    def names(self) -> list[str]:
+        return [name for name, _ in self.calls]
+
+    def last(self, name: str) -> dict[str, Any]:
+        return [arguments for called, arguments in self.calls if called == name][-1]
+
+    @property
+    def conclusion(self) -> dict[str, Any]:
+        return self.last("ConcludeTrainingFunctionArn")
+
+
+def test_a_first_model_gets_an_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run(monkeypatch)
+    assert run.execution["status"] == "SUCCEEDED"
+    assert run.names == [
+        "BuildDatasetFunctionArn",
+        "PlanTrainingFunctionArn",
+        "createTrainingJob.sync",
+        "EvaluateCandidateFunctionArn",
+        "createModelPackageGroup",
+        "createModelPackage",
+        "createModel",
+        "createEndpointConfig",
+        "describeEndpoint",
+        "describeEndpoint",
+        "describeEndpoint",
+        "createEndpoint",
+        "describeEndpoint",
+        "SmokeTestEndpointFunctionArn",
+        "ConcludeTrainingFunctionArn",
+    ]
+    assert run.conclusion == {
+        "project": "digits",
+        "execution": EXECUTION,
+        "outcome": "promoted",
+        "version": "0001",
+        "reason": "good",
+        "score": 0.9,
+        "champion_score": None,
+        "model_package_arn": "arn:package",
+    }
+
+
+def test_a_better_model_updates_the_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    polls = [Run.endpoint(config="old"), Run.endpoint("Updating", "old"), Run.endpoint()]
+    run = Run(monkeypatch, describeEndpoint=polls)
+    assert run.execution["status"] == "SUCCEEDED"
+    assert "createEndpoint" not in run.names
+    assert run.last("updateEndpoint") == {
+        "EndpointName": "loupe-digits",
+        "EndpointConfigName": "loupe-digits-0001-abcd",
+    }
+
+
+def test_when_another_execution_covers_the_project_it_succeeds_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    covered = {"outcome": "covered", "version": None, "reason": ""}
+    run = Run(monkeypatch, BuildDatasetFunctionArn=covered)
+    assert run.execution["status"] == "SUCCEEDED"
+    assert json.loads(run.execution["output"]) == covered
+    assert run.names == ["BuildDatasetFunctionArn"]
+
+
+def test_a_candidate_that_is_not_better_is_registered_as_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
+    worse = {"promote": False, "reason": "worse", "score": 0.8, "champion_score": 0.9}
+    run = Run(monkeypatch, EvaluateCandidateFunctionArn=worse)
+    assert run.execution["status"] == "SUCCEEDED"
+    assert run.last("createModelPackage")["ModelApprovalStatus"] == "Rejected"
+    assert "createModel" not in run.names
+    assert run.conclusion["outcome"] == "rejected"
+
+
+@pytest.mark.parametrize(
+    ("step", "version"),
+    [
+        ("BuildDatasetFunctionArn", None),
+        ("PlanTrainingFunctionArn", None),
+        ("createTrainingJob.sync", "0001"),
+        ("EvaluateCandidateFunctionArn", "0001"),
+        ("createModelPackage", "0001"),
+        ("createModel", "0001"),
+        ("createEndpointConfig", "0001"),
+        ("createEndpoint", "0001"),
+    ],
+)
+def test_whatever_fails_before_the_release_ends_as_failed_with_its_cause(
+    monkeypatch: pytest.MonkeyPatch, step: str, version: str | None
+) -> None:
+    run = Run(monkeypatch, **{step: failure("States.TaskFailed", "it broke")})
+    assert run.execution["status"] == "FAILED"
+    assert (run.execution["error"], run.execution["cause"]) == ("States.TaskFailed", "said in words")
+    assert run.conclusion == {
+        "project": "digits",
+        "execution": EXECUTION,
+        "outcome": "failed",
+        "version": version,
+        "failure": {"Error": "States.TaskFailed", "Cause": "it broke"},
+    }
+    assert not {"deleteEndpoint", "SmokeTestEndpointFunctionArn"} & set(run.names)
+
+
+def test_a_first_endpoint_that_does_not_come_up_is_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
+    polls = [*Run.missing(), Run.endpoint("Failed")]
+    run = Run(monkeypatch, describeEndpoint=polls)
+    assert run.execution["status"] == "FAILED"
+    assert run.names[-2:] == ["deleteEndpoint", "ConcludeTrainingFunctionArn"]
+    assert "is Failed: no reason given" in run.conclusion["failure"]["Cause"]
+
+
+def test_when_the_smoke_test_fails_the_champions_configuration_is_restored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    polls = [
+        Run.endpoint(config="old"),
+        Run.endpoint(),
+        Run.endpoint("Updating"),
+        Run.endpoint(config="old"),
+    ]
+    broken = failure("SmokeTestFailed", '{"errorMessage": "wrong labels"}')
+    run = Run(monkeypatch, describeEndpoint=polls, SmokeTestEndpointFunctionArn=broken)
+    assert run.execution["status"] == "FAILED"
+    assert run.last("updateEndpoint")["EndpointConfigName"] == "old"
+    assert run.names[-4:] == [
+        "updateEndpoint",
+        "describeEndpoint",
+        "describeEndpoint",
+        "ConcludeTrainingFunctionArn",
+    ]
+    assert run.conclusion["failure"]["Error"] == "SmokeTestFailed"
+
+
+def test_an_update_that_sagemaker_rolled_back_needs_no_undoing(monkeypatch: pytest.MonkeyPatch) -> None:
+    polls = [Run.endpoint(config="old"), Run.endpoint("Updating", "old"), Run.endpoint(config="old")]
+    run = Run(monkeypatch, describeEndpoint=polls)
+    assert run.execution["status"] == "FAILED"
+    assert run.names.count("updateEndpoint") == 1
+    assert run.conclusion["failure"]["Error"] == "EndpointRolledBack"
+
+
+def test_an_endpoint_whose_creation_failed_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    polls = [Run.endpoint("Failed", "old"), Run.endpoint("Creating"), Run.endpoint()]
+    run = Run(monkeypatch, describeEndpoint=polls)
+    assert run.execution["status"] == "SUCCEEDED"
+    assert run.names[8:11] == ["describeEndpoint", "deleteEndpoint", "createEndpoint"]
+
+
+def test_an_endpoint_that_never_comes_up_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    polls = [*Run.missing(), Run.endpoint("Creating")]
+    run = Run(monkeypatch, describeEndpoint=polls)
+    assert run.execution["status"] == "FAILED"
+    assert run.names.count("describeEndpoint") < 400
+    assert run.names[-2:] == ["deleteEndpoint", "ConcludeTrainingFunctionArn"]
+
+
+def test_a_failure_to_conclude_still_tells_the_first_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run(
+        monkeypatch,
+        **{
+            "createTrainingJob.sync": failure("States.TaskFailed", "it broke"),
+            "ConcludeTrainingFunctionArn": failure("Lambda.Unknown", "gone"),
+        },
+    )
+    assert (run.execution["error"], run.execution["cause"]) == ("States.TaskFailed", "it broke")
+
+
+def test_an_existing_package_group_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    exists = failure("SageMaker.SageMakerException", "Model Package Group already exists")
+    run = Run(monkeypatch, createModelPackageGroup=exists)
+    assert run.execution["status"] == "SUCCEEDED"

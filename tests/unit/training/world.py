@@ -1,0 +1,204 @@
+"""A project with images, finished jobs and buckets in memory."""
+
+import io
+import json
+import tarfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from typing import Any
+
+from loupe.domain.datasets import DatasetCard
+from loupe.domain.projects import ProjectConfig
+from loupe.domain.training import PlanTraining, TrainingPlan, TrainingSetup
+from loupe.domain.turns import BuildDataset, ConcludeTraining, Result, TurnBegun
+from loupe.domain.workspace import Workspace
+from loupe.ports import ImageRecord, JobCard, Look, ObjectRecord
+from tests.fakes.clock import FakeClock
+from tests.fakes.events import FakeEvents
+from tests.fakes.images import FakeImages
+from tests.fakes.labeling import FakeLabelingJobs
+from tests.fakes.loops import FakeExecutions, FakeLoops
+from tests.fakes.objects import FakeObjects
+from tests.fakes.projects import FakeProjects
+
+PROJECT = "digits"
+NAMES = Workspace(PROJECT)
+DISTANCE = 4
+SETUP = TrainingSetup(
+    stack="loupe",
+    role_arn="arn:aws:iam::123456789012:role/loupe-sagemaker",
+    training_image="763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-training:2.8.0-gpu-py312",
+    inference_image="763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-inference:2.6.0-cpu-py312",
+)
+
+
+def execution(name: str) -> str:
+    return f"arn:aws:states:us-east-1:123456789012:execution:loupe-train-and-deploy:{name}"
+
+
+FIRST = execution("first")
+
+
+@dataclass
+class World:
+    """Everything that a turn of the loop touches. An image is known by its key; its perceptual hash is that
+    of nothing else unless it is given."""
+
+    clock: FakeClock = field(default_factory=FakeClock)
+    projects: FakeProjects = field(default_factory=FakeProjects)
+    jobs: FakeLabelingJobs = field(default_factory=FakeLabelingJobs)
+    loops: FakeLoops = field(default_factory=FakeLoops)
+    executions: FakeExecutions = field(default_factory=FakeExecutions)
+    events: FakeEvents = field(default_factory=FakeEvents)
+    raw: FakeObjects = field(default_factory=lambda: FakeObjects("raw"))
+
+    def __post_init__(self) -> None:
+        self.images = FakeImages(self.projects)
+        self.workspace = FakeObjects("workspace", others={"raw": self.raw})
+        self.configure(labels=("a", "b"))
+
+    # What users and workers do
+
+    def configure(self, **fields: Any) -> None:
+        config = ProjectConfig.model_validate(
+            {"task": "image-classification", "labels": ("a", "b"), **fields}
+        )
+        self.projects.save_config(PROJECT, config, None, "etag")
+
+    def upload(self, name: str, phash: int | None = None) -> str:
+        """Put an image under `digits/<name>`, registered; returns its SHA-256."""
+        content = b"\x89PNG" + name.encode()
+        digest = sha256(content)
+        key = f"{PROJECT}/{name}"
+        self.raw.write(key, content)
+        etag = next(stored.etag for stored in self.raw.list(key) if stored.key == key)
+        looks = int.from_bytes(digest.digest(), "big") if phash is None else phash
+        record = ImageRecord(
+            sha256=digest.hexdigest(),
+            key=key,
+            version_id=None,
+            etag=etag,
+            bytes=len(content),
+            width=64,
+            height=64,
+            format="png",
+            phash=f"{looks:064x}",
+            registered_at=self.clock(),
+        )
+        self._look(key, None, record)
+        return record.sha256
+
+    def move(self, digest: str, name: str) -> None:
+        """Give an image another name, as a copy and a deletion do; ingest takes note of it."""
+        record = self.images.image(PROJECT, digest)
+        assert record is not None
+        key = f"{PROJECT}/{name}"
+        self.raw.write(key, self.raw.read(record.key))
+        self.raw.delete(record.key)
+        self._look(key, None, replace(record, key=key))
+        known = self.images.objects(PROJECT, [record.key])[record.key]
+        self.images.register(PROJECT, [Look(record.key, known, None)])
+
+    def _look(self, key: str, known: ObjectRecord | None, record: ImageRecord) -> None:
+        now = ObjectRecord(key, record.etag, None, self.clock(), record.sha256)
+        self.images.register(PROJECT, [Look(key, known, now, record)])
+
+    def finish(self, job: str, answers: Mapping[str, str | None]) -> None:
+        """A labeling job comes to its end: by the image's SHA-256 its label, or None for a skipped one."""
+        self.clock.advance(minutes=1)
+        labels = sorted({label for label in answers.values() if label})
+        card = JobCard(PROJECT, job, "portal", "image-classification", tuple(labels), "", 100, self.clock())
+        self.images.take(PROJECT, job, answers)
+        self.jobs.restore_finished(card, len(answers), 0, self.clock())
+        categories = {"labels": [{"label": label} for label in labels]}
+        self.workspace.write(NAMES.label_categories(job), json.dumps(categories).encode())
+        rows = [self._row(job, digest, label, labels) for digest, label in answers.items()]
+        self.workspace.write_lines(NAMES.output_manifest(job), (json.dumps(row) + "\n" for row in rows))
+
+    def _row(self, job: str, digest: str, label: str | None, labels: list[str]) -> dict[str, Any]:
+        record = self.images.image(PROJECT, digest)
+        row: dict[str, Any] = {
+            "source-ref": f"s3://raw/{record.key if record else f'{PROJECT}/lost'}",
+            "image-sha256": digest,
+        }
+        metadata: dict[str, Any] = {
+            "type": "groundtruth/image-classification",
+            "job-name": f"labeling-job/{job}",
+            "human-annotated": "yes",
+            "creation-date": self.clock().strftime("%Y-%m-%dT%H:%M:%S.%f"),
+        }
+        if label is None:
+            return {**row, "label-metadata": {**metadata, "failure-reason": "skipped by ann: blurred"}}
+        metadata |= {"class-name": label, "confidence": 0.0}
+        return {**row, "label": labels.index(label), "label-metadata": metadata}
+
+    def label(self, job: str, label: str, names: list[str]) -> list[str]:
+        """Upload images and have them all labeled alike; returns their SHA-256s."""
+        digests = [self.upload(name) for name in names]
+        self.finish(job, dict.fromkeys(digests, label))
+        return digests
+
+    # Use cases
+
+    def build(self, by: str = FIRST, distance: int = DISTANCE) -> TurnBegun:
+        build = BuildDataset(
+            self.projects,
+            self.images,
+            self.jobs,
+            self.loops,
+            self.executions,
+            self.raw,
+            self.workspace,
+            self.clock,
+            distance,
+        )
+        return build(PROJECT, by)
+
+    def plan(self, dataset_version: str, by: str = FIRST) -> TrainingPlan:
+        plan = PlanTraining(
+            self.projects, self.loops, self.raw, self.workspace, SETUP, lambda: b"source", self.clock
+        )
+        return plan(PROJECT, dataset_version, by)
+
+    def conclude(self, result: Result) -> str:
+        conclude = ConcludeTraining(self.jobs, self.loops, self.workspace, self.events, self.clock)
+        return conclude(result)
+
+    def turn(self, by: str = FIRST, score: float = 0.9) -> str | None:
+        """A whole turn that ends in a promotion; returns the model's version, None if there was nothing."""
+        begun = self.build(by)
+        if begun.version is None:
+            return None
+        plan = self.plan(begun.version, by)
+        self.conclude(Result(PROJECT, by, "promoted", plan.version, "good", score, None, "arn:package"))
+        return plan.version
+
+    # What is there then
+
+    def rows(self, version: str, split: str) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.workspace.lines(NAMES.split(version, split))]
+
+    def split(self, version: str) -> dict[str, str]:
+        """Split of each image of a dataset version, by SHA-256."""
+        return {
+            row["image-sha256"]: split
+            for split in ("train", "validation", "test")
+            for row in self.rows(version, split)
+        }
+
+    def card(self, version: str) -> DatasetCard:
+        return DatasetCard.from_json(self.workspace.read(NAMES.dataset_card(version)))
+
+    def versions(self) -> Iterator[str]:
+        return self.workspace.list_folders(NAMES.datasets)
+
+    def write_output(self, plan: TrainingPlan, files: Mapping[str, bytes]) -> None:
+        """What the trainer left beside the model."""
+        archive = io.BytesIO()
+        with tarfile.open(fileobj=archive, mode="w:gz") as tar:
+            for name, content in files.items():
+                info = tarfile.TarInfo(name)
+                info.size = len(content)
+                tar.addfile(info, io.BytesIO(content))
+        self.workspace.write(plan.output, archive.getvalue())
