@@ -5,7 +5,7 @@ import math
 import torch
 
 _COLDEST, _HOTTEST = 0.05, 20.0
-_STEPS = 60
+_STEPS = 30
 _GOLDEN = (math.sqrt(5) - 1) / 2
 
 

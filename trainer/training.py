@@ -186,7 +186,7 @@ def _prepare_torch(seed: int) -> torch.device:
     if torch.cuda.is_available():
         torch.backends.cudnn.benchmark = True
         return torch.device("cuda")
-    torch.use_deterministic_algorithms(True)
+    torch.use_deterministic_algorithms(True, warn_only=True)
     return torch.device("cpu")
 
 
