@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ministack.services import stepfunctions
-from samcli.yamlhelper import yaml_parse
+from ministack.services import stepfunctions  # type: ignore[import-untyped]
+from samcli.yamlhelper import yaml_parse  # type: ignore[import-untyped]
 
 DEFINITION = Path(__file__).parents[3] / "statemachine/train_and_deploy.asl.yaml"
 EXECUTION = "arn:aws:states:us-east-1:000000000000:execution:loop:one"
@@ -33,11 +33,12 @@ Answer = dict[str, Any] | Exception | Callable[[], Any]
 
 
 def failure(error: str, cause: str) -> Exception:
-    return stepfunctions._ExecutionError(error, cause)
+    raised: Exception = stepfunctions._ExecutionError(error, cause)
+    return raised
 
 
 class Run:
-    """One execution; `answers` are the results of calls by name, an exception is raised, a list is used up."""
+    """One execution; `answers` are results by call: an exception is raised, a list is used up."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, **answers: Any) -> None:
         self.calls: list[tuple[str, dict[str, Any]]] = []

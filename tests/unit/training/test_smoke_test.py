@@ -1,0 +1,106 @@
+"""The new endpoint answers test images as agreed."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from loupe.domain.errors import ModelError
+from loupe.domain.release import SmokeTestEndpoint, SmokeTestFailed
+from tests.unit.training.world import NAMES, PROJECT, World
+
+Predictions = list[dict[str, Any]]
+
+
+def answer(best: str = "a", confidence: float = 0.9) -> Predictions:
+    other = "b" if best == "a" else "a"
+    return [{"label": best, "confidence": confidence}, {"label": other, "confidence": 1 - confidence}]
+
+
+@dataclass
+class FakeEndpoint:
+    """Implements `loupe.ports.InvokesEndpoints`."""
+
+    respond: Callable[[bytes], Predictions]
+    asked: list[tuple[str, bytes, str]] = field(default_factory=list)
+
+    def invoke(self, endpoint: str, image: bytes, content_type: str) -> Predictions:
+        self.asked.append((endpoint, image, content_type))
+        return self.respond(image)
+
+
+@pytest.fixture
+def planned(world: World) -> World:
+    digests = {world.upload(f"{number}"): "ab"[number % 2] for number in range(40)}
+    world.finish("digits-1", digests)
+    world.plan(world.build().version or "")
+    return world
+
+
+def smoke_test(world: World, respond: Callable[[bytes], Predictions]) -> FakeEndpoint:
+    endpoint = FakeEndpoint(respond)
+    images = SmokeTestEndpoint(endpoint, world.raw, world.workspace)(PROJECT, "0001")
+    assert images == len(endpoint.asked)
+    return endpoint
+
+
+def predict(world: World, label: str) -> None:
+    """What the trainer predicted for the test images."""
+    lines = [
+        json.dumps({"image-sha256": row["image-sha256"], "predicted": label}) + "\n"
+        for row in world.rows("0001", "test")
+    ]
+    world.workspace.write_lines(NAMES.predictions("0001"), lines)
+
+
+def test_three_test_images_are_asked_about(planned: World) -> None:
+    endpoint = smoke_test(planned, lambda image: answer())
+    assert len(endpoint.asked) == 3
+    assert {(name, kind) for name, _, kind in endpoint.asked} == {("loupe-digits", "image/png")}
+
+
+def test_test_images_that_are_gone_or_replaced_are_passed_over(planned: World) -> None:
+    keys = [row["source-ref"].removeprefix("s3://raw/") for row in planned.rows("0001", "test")]
+    for key in keys[:-1]:
+        planned.raw.delete(key)
+    planned.raw.write(keys[0], b"something else")
+    assert len(smoke_test(planned, lambda image: answer()).asked) == 1
+    planned.raw.delete(keys[-1])
+    with pytest.raises(SmokeTestFailed, match="no test image"):
+        smoke_test(planned, lambda image: answer())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ([{"label": "a", "confidence": 1.0}], "has the labels"),
+        ([{"label": "a", "confidence": 1.5}, {"label": "b", "confidence": 0.1}], "between 0 and 1"),
+        ([{"label": "a", "confidence": float("nan")}, {"label": "b", "confidence": 0.1}], "between 0 and 1"),
+        ([{"label": "a", "confidence": 0.1}, {"label": "b", "confidence": 0.9}], "not sorted"),
+    ],
+)
+def test_an_answer_of_another_shape_fails(planned: World, wrong: Predictions, words: str) -> None:
+    with pytest.raises(SmokeTestFailed, match=words):
+        smoke_test(planned, lambda image: wrong)
+
+
+def test_a_model_that_breaks_down_fails(planned: World) -> None:
+    def respond(image: bytes) -> Predictions:
+        raise ModelError("no weights")
+
+    with pytest.raises(SmokeTestFailed, match="no weights"):
+        smoke_test(planned, respond)
+
+
+def test_the_endpoint_must_see_what_the_trainer_saw(planned: World) -> None:
+    predict(planned, "a")
+    smoke_test(planned, lambda image: answer("a"))
+    with pytest.raises(SmokeTestFailed, match="the trained model said 'a'"):
+        smoke_test(planned, lambda image: answer("b"))
+
+
+def test_images_that_the_model_wavers_about_may_come_out_differently(planned: World) -> None:
+    predict(planned, "a")
+    smoke_test(planned, lambda image: answer("b", 0.51))
