@@ -3,9 +3,10 @@
 from typing import Annotated, Any
 
 from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel, Field, ValidationError
 
-from loupe import bootstrap
+from loupe.bootstrap import register_images
 from loupe.ports import UnusableRecord
 
 logger = Logger()
@@ -25,18 +26,10 @@ class ObjectEvent(BaseModel):
     detail: _Detail
 
 
-def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Returns the messages that SQS shall deliver again."""
-    messages: dict[str, list[str]] = {}
-    unusable: list[UnusableRecord] = []
-    for record in event["Records"]:
-        try:
-            key = ObjectEvent.model_validate_json(record["body"]).detail.object.key
-        except ValidationError as invalid:
-            unusable.append(UnusableRecord(record["body"], _explain(invalid)))
-        else:
-            messages.setdefault(key, []).append(record["messageId"])
-    outcome = bootstrap.register_images()(messages, unusable)
+    messages, unusable = parse(event["Records"])
+    outcome = register_images()(messages, unusable)
     for key, error in outcome.failed.items():
         logger.error("not registered, will be tried again", key=key, reason=str(error), exc_info=error)
     logger.info(
@@ -51,6 +44,20 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     )
     again = [message for key in outcome.failed for message in messages[key]]
     return {"batchItemFailures": [{"itemIdentifier": message} for message in again]}
+
+
+def parse(records: list[dict[str, Any]]) -> tuple[dict[str, list[str]], list[UnusableRecord]]:
+    """The keys to look at, each with the ids of its messages; and the messages that name none."""
+    messages: dict[str, list[str]] = {}
+    unusable: list[UnusableRecord] = []
+    for record in records:
+        try:
+            key = ObjectEvent.model_validate_json(record["body"]).detail.object.key
+        except ValidationError as invalid:
+            unusable.append(UnusableRecord(record["body"], _explain(invalid)))
+        else:
+            messages.setdefault(key, []).append(record["messageId"])
+    return messages, unusable
 
 
 def _explain(error: ValidationError) -> str:

@@ -1,0 +1,16 @@
+"""A dead-letter queue that remembers."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from loupe.ports import UnusableRecord
+
+
+@dataclass
+class FakeDeadLetters:
+    """Implements `loupe.ports.SetsAside`."""
+
+    records: list[UnusableRecord] = field(default_factory=list)
+
+    def set_aside(self, records: Iterable[UnusableRecord]) -> None:
+        self.records.extend(records)
