@@ -22,6 +22,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
 
+import yaml
+
 from local.emulator_queries import speed_up
 from local.home import ACCOUNT_ID, HOST, REGION, Credentials, Home, endpoint_url
 from local.snapshots import Snapshots
@@ -145,6 +147,8 @@ class Emulator:
         self._authorize_batches()
         self._retry_events()
         self._configure_functions()
+        self._read_yaml_definitions()
+        self._import_gateway_responses()
         # The pictures replace the emulator's own saving at shutdown.
         self._app._build_persistence_save_dict, self._saved_services = (
             dict,
@@ -413,6 +417,32 @@ class Emulator:
             functions.invoke_async_with_retry(record, json.loads(payload))
 
         _module("services.eventbridge")._dispatch_to_lambda = dispatch
+
+    def _read_yaml_definitions(self) -> None:
+        """A state machine's definition in S3 may be YAML, as CloudFormation has it; MiniStack reads JSON."""
+        provisioners = _module("services.cloudformation.provisioners")
+        read = provisioners._sfn_definition
+
+        def definition(properties: Mapping[str, Any]) -> str:
+            return json.dumps(yaml.safe_load(read(properties)))
+
+        provisioners._sfn_definition = definition
+
+    def _import_gateway_responses(self) -> None:
+        """An API's OpenAPI body may bring the answers that API Gateway itself gives; MiniStack knows them
+        from its own calls only."""
+        api_gateway = _module("services.apigateway_v1")
+        import_api = api_gateway._import_rest_api
+
+        def import_with_responses(spec: Mapping[str, Any], base_data: Any = None) -> str:
+            api: str = import_api(spec, base_data)
+            for kind, response in (spec.get("x-amazon-apigateway-gateway-responses") or {}).items():
+                status, _, body = api_gateway._put_gateway_response(api, kind, dict(response))
+                if status >= 300:
+                    raise ValueError(f"gateway response {kind}: {body!r}")
+            return api
+
+        api_gateway._import_rest_api = import_with_responses
 
     def _configure_functions(self) -> None:
         """CloudFormation forgets the dead-letter queue and the reserved concurrency of a function."""
