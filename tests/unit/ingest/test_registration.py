@@ -272,6 +272,7 @@ def test_an_object_that_never_rests_is_tried_again_later(world: World) -> None:
     def replace_and_register() -> None:
         world.put("digits/a.png", png(seed=next(seeds)))
         other(["digits/a.png"])
+        world.put("digits/a.png", png(seed=next(seeds)))
         world.images.before_registering = replace_and_register
 
     world.images.before_registering = replace_and_register
