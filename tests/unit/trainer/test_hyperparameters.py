@@ -1,3 +1,7 @@
+import re
+from dataclasses import fields
+from pathlib import Path
+
 import pytest
 
 from errors import TrainingError
@@ -38,3 +42,10 @@ def test_unknown_name_is_answered_with_the_known_ones() -> None:
 def test_wrong_value_is_answered_with_what_it_must_be(arguments: list[str], words: str) -> None:
     with pytest.raises(TrainingError, match=words):
         parse_hyperparameters(arguments)
+
+
+def test_the_guide_names_every_hyperparameter() -> None:
+    guide = Path(__file__).parents[3] / "docs" / "training.md"
+    section = guide.read_text(encoding="utf-8").partition("## Hyperparameters")[2].partition("\n## ")[0]
+    named = re.findall(r"^\| `([a-z-]+)` \|", section, re.MULTILINE)
+    assert sorted(named) == sorted(field.name.replace("_", "-") for field in fields(Hyperparameters))

@@ -1,9 +1,13 @@
 import json
+import runpy
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
 
+import inference
 from inference import Model, RefusedRequestError, input_fn, model_fn, output_fn, predict_fn
 from model_files import ModelCard, ModelFilesError, load_card, save_model
 from networks import build_network, small_resnet_options
@@ -84,3 +88,20 @@ def test_model_of_another_format_is_refused(folder: Path) -> None:
 def test_serving_code_lies_beside_the_weights_and_is_all_it_needs(folder: Path) -> None:
     modules = {path.name for path in (folder / "code").iterdir()}
     assert modules == {"inference.py", "model_files.py", "networks.py", "pixels.py"}
+
+
+def test_in_sagemakers_container_a_refusal_is_the_toolkits_own_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    class BaseInferenceToolkitError(Exception):
+        def __init__(self, status_code: int, message: str, phrase: str) -> None:
+            self.status_code, self.message, self.phrase = status_code, message, phrase
+            super().__init__(status_code, message, phrase)
+
+    errors = ModuleType("sagemaker_inference.errors")
+    vars(errors)["BaseInferenceToolkitError"] = BaseInferenceToolkitError
+    monkeypatch.setitem(sys.modules, "sagemaker_inference", ModuleType("sagemaker_inference"))
+    monkeypatch.setitem(sys.modules, "sagemaker_inference.errors", errors)
+    serving = runpy.run_path(inference.__file__)
+    with pytest.raises(BaseInferenceToolkitError) as refused:
+        serving["input_fn"](b"{}", "application/json")
+    assert refused.value.status_code == 415
+    assert "application/json" in refused.value.message
