@@ -102,6 +102,7 @@ class Deployer:
             *("--parameter-overrides", f"ApiGatewayEndpoint={self.cloud.endpoint_url}"),
             f"CognitoEndpoint={self.cloud.endpoint_url}/",
             "EncryptedTransport=optional",
+            "IngestConcurrency=2",
         )
         note.write_text(json.dumps({"fingerprint": made_from}))
         return True
