@@ -14,7 +14,7 @@ help:  ## List the targets
 setup: $(STAMP)  ## Virtual environment with pinned dependencies, and the browser that the tests need
 	@scripts/install-browser
 
-$(STAMP): requirements.txt layers/core/requirements.txt trainer/requirements.txt pyproject.toml
+$(STAMP): requirements.txt layers/core/requirements.txt trainer/requirements.txt trainer/requirements-hf.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
