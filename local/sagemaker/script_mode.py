@@ -17,6 +17,7 @@ from typing import Any
 
 _HOST = "algo-1"
 _TOOLKIT = "sagemaker_"
+_CONTAINER_ROOT = "/opt/ml/"
 
 
 class ScriptError(Exception):
@@ -56,6 +57,10 @@ class Folders:
     def channel(self, name: str) -> Path:
         return self.root / "input" / "data" / name
 
+    def in_container(self, path: str) -> Path | None:
+        """The file that a container knows as `path`, if it is one below /opt/ml."""
+        return self.root / path.removeprefix(_CONTAINER_ROOT) if path.startswith(_CONTAINER_ROOT) else None
+
     def create(self) -> None:
         for folder in (self.code, self.config, self.model, self.output_data):
             folder.mkdir(parents=True)
@@ -65,7 +70,7 @@ class Folders:
 class Script:
     program: str
     source: str
-    """S3 URI of the tar.gz with the program."""
+    """The tar.gz with the program: an S3 URI or, for a job without a network, a file of a channel."""
     hyperparameters: dict[str, Any]
     """The user's own, decoded: a value that is JSON becomes what it says, any other stays a string."""
 
@@ -77,7 +82,7 @@ def parse(hyperparameters: Mapping[str, str]) -> Script:
     if not isinstance(program, str) or not isinstance(source, str):
         raise ScriptError(
             "the local cloud runs training scripts: the hyperparameters sagemaker_program and "
-            "sagemaker_submit_directory must name the script and its archive on S3"
+            "sagemaker_submit_directory must name the script and its archive, on S3 or in a channel"
         )
     own = {name: value for name, value in decoded.items() if not name.startswith(_TOOLKIT)}
     return Script(program, source, own)

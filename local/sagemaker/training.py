@@ -253,11 +253,13 @@ class _Run(threading.Thread):
         shutil.rmtree(self._folders.root, ignore_errors=True)
         self._folders.create()
         script = script_mode.parse(request.get("HyperParameters", {}))
-        archive = self._folders.root / "sourcedir.tar.gz"
-        storage.download(script.source, archive)
-        script_mode.unpack(archive, self._folders.code)
         for channel in request.get("InputDataConfig", []):
             channels.fill(channel, self._folders.channel(channel["ChannelName"]), storage)
+        archive = self._folders.in_container(script.source)
+        if archive is None:
+            archive = self._folders.root / "sourcedir.tar.gz"
+            storage.download(script.source, archive)
+        script_mode.unpack(archive, self._folders.code)
         script_mode.write_configuration(self._folders, request)
         jobs.move(name, "Training", TrainingStartTime=time.time())
         ending = self._run_script(script, storage)

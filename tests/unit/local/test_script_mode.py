@@ -101,3 +101,10 @@ def test_what_is_no_archive_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "source.tar.gz").write_bytes(b"not a tar")
     with pytest.raises(ScriptError, match="cannot unpack"):
         unpack(tmp_path / "source.tar.gz", tmp_path / "code")
+
+
+def test_a_job_without_a_network_finds_its_source_in_a_channel(tmp_path: Path) -> None:
+    folders = Folders(tmp_path)
+    expected = folders.channel("code") / "sourcedir.tar.gz"
+    assert folders.in_container("/opt/ml/input/data/code/sourcedir.tar.gz") == expected
+    assert folders.in_container("s3://b/source.tar.gz") is None

@@ -91,16 +91,19 @@ class _Search:
         buckets: dict[int, list[int]] = {}
         for member in members:
             buckets.setdefault(self._hashes[member] >> shift & mask, []).append(member)
+        known = {value for value, bucket in buckets.items() if bucket[-1] < self._first_new}
         flips = [1 << bit for bit in range(width)]
         for value, bucket in buckets.items():
-            if bucket[-1] < self._first_new:  # a bucket without new images is looked at from its neighbour
+            if value in known:
                 continue
             if len(bucket) > 1:
                 self._within(bucket)
-            for neighbour in [near for flip in flips if (near := value ^ flip) in buckets]:
-                others = buckets[neighbour]
-                if value < neighbour or others[-1] < self._first_new:
-                    self._between(bucket, others)
+            # Of two buckets the one with the greater value looks at the other, if both have new images.
+            near = [other for flip in flips if value & flip and (other := value ^ flip) in buckets]
+            if known:
+                near += [other for flip in flips if not value & flip and (other := value ^ flip) in known]
+            for other in near:
+                self._between(bucket, buckets[other])
 
     def _within(self, bucket: list[int]) -> None:
         """Compare the new images of a bucket with all of its images."""

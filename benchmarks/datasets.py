@@ -1,0 +1,129 @@
+"""build_dataset on generated storage: processor seconds and peak memory at 10,000 and 100,000.
+
+Each size runs in a process of its own, and its storage is made as it is read, so that the peak is that of
+Loupe's own code and not of a fake bucket. Hashes are random; one image in 100 has a near-duplicate.
+"""
+
+import json
+import random
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from hashlib import sha256
+
+from loupe.domain.datasets import DatasetCard, DatasetDraft, latest_card, next_version
+from loupe.domain.images import NEAR_DUPLICATE_DISTANCE
+from loupe.domain.projects import ProjectConfig
+from loupe.ports import StoredObject
+from tests.fakes.images import FakeImages
+from tests.fakes.objects import FakeObjects
+from tests.fakes.projects import FakeProjects
+
+_SIZES = (10_000, 100_000)
+_JOB_SIZE = 10_000
+_NOW = datetime(2026, 11, 21, tzinfo=UTC)
+_LABELS = tuple(str(digit) for digit in range(10))
+_PROJECT = "digits"
+
+
+class GeneratedRawData(FakeObjects):
+    """A bucket with so many images; only their names exist."""
+
+    def __init__(self, images: int) -> None:
+        super().__init__("raw")
+        self._images = images
+
+    def list(self, prefix: str) -> Iterator[StoredObject]:
+        for number in range(self._images):
+            yield StoredObject(f"{prefix}{number}.png", f"{number:032x}", 4000, _NOW)
+
+
+class GeneratedWorkspace(FakeObjects):
+    """A bucket whose label files are made as they are read, and which counts what is written."""
+
+    def __init__(self, images: int) -> None:
+        super().__init__("workspace")
+        self._images = images
+        self.written: dict[str, int] = {}
+
+    def lines(self, key: str) -> Iterator[str]:
+        if not key.endswith(".jsonl") or "/labels/" not in key:
+            yield from super().lines(key)
+            return
+        first = int(key.rpartition("-")[2].removesuffix(".jsonl"))
+        for number in range(first, min(first + _JOB_SIZE, self._images)):
+            yield json.dumps(_label_line(number))
+
+    def write_lines_once(self, key: str, lines: Iterable[str]) -> None:
+        self.written[key] = sum(len(line.encode()) for line in lines)
+
+
+def _label_line(number: int) -> dict[str, object]:
+    original = number - 1 if number % 100 == 1 else number
+    looks = random.Random(original).getrandbits(256) ^ (number - original)  # noqa: S311 - not a secret
+    return {
+        "sha256": sha256(b"%d" % number).hexdigest(),
+        "key": f"{_PROJECT}/{number}.png",
+        "version_id": "3sL4kqtJlcpXroDTDmJ+rmSpXd3dIbrHY",
+        "etag": f"{number:032x}",
+        "bytes": 4000,
+        "width": 64,
+        "height": 64,
+        "format": "png",
+        "phash": f"{looks:064x}",
+        "registered_at": "2026-11-21T10:15:00.000000+00:00",
+        "job": f"{_PROJECT}-20261121t101500-1a2b",
+        "label": _LABELS[number % 10],
+        "labeled_at": "2026-11-21T10:15:00.123456+00:00",
+        "confidence": 0.0,
+        "human": True,
+    }
+
+
+def _build(images: int) -> DatasetCard:
+    config = ProjectConfig(task="image-classification", labels=_LABELS)
+    jobs = tuple(f"{_PROJECT}-{first:06d}" for first in range(0, images, _JOB_SIZE))
+    workspace = GeneratedWorkspace(images)
+    draft = DatasetDraft(_PROJECT, config, latest_card(_PROJECT, workspace), jobs, workspace)
+    draft.compare_with(GeneratedRawData(images), FakeImages(FakeProjects()))
+    draft.split(NEAR_DUPLICATE_DISTANCE)
+    return draft.write(next_version(_PROJECT, workspace), "raw", _NOW)
+
+
+def _measure(images: int) -> None:
+    begin = time.process_time()
+    generated = sum(len(json.dumps(_label_line(number))) for number in range(images))
+    generating = time.process_time() - begin
+    begin = time.process_time()
+    card = _build(images)
+    seconds = time.process_time() - begin
+    assert generated
+    assert sum(sum(labels.values()) for labels in card.counts.values()) == images
+    # The label files are read once to merge and once for each split.
+    print(
+        json.dumps(
+            {
+                "seconds": seconds - 4 * generating,
+                "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            }
+        )
+    )
+
+
+def run() -> Iterator[tuple[str, str, str]]:
+    """Rows of the table: what, measured, to reach."""
+    for images in _SIZES:
+        command = [sys.executable, "-m", "benchmarks.datasets", str(images)]
+        found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        yield (
+            f"build_dataset, {images:,} images, all new",
+            f"{found['seconds']:.1f} s, peak {found['megabytes']:.0f} MB",
+            "20 s, 300 MB at 100,000" if images == _SIZES[-1] else "",
+        )
+
+
+if __name__ == "__main__":
+    _measure(int(sys.argv[1]))
