@@ -22,7 +22,7 @@ logger = logging.getLogger("loupe.local")
 _LINK = "current"
 _PREFIX = "snapshot-"
 _SHORTEST_PAUSE = 2.0
-_PAUSE_PER_SECOND_OF_WORK = 5.0
+_PAUSE_PER_SECOND_OF_WORK = 3.0
 _STUCK_AFTER = 120.0
 _NICENESS = 5
 
