@@ -66,9 +66,9 @@ class World:
         )
         self.projects.save_config(PROJECT, config, None, "etag")
 
-    def upload(self, name: str, phash: int | None = None) -> str:
+    def upload(self, name: str, phash: int | None = None, content: bytes | None = None) -> str:
         """Put an image under `digits/<name>`, registered; returns its SHA-256."""
-        content = b"\x89PNG" + name.encode()
+        content = content or b"\x89PNG" + name.encode()
         digest = sha256(content)
         key = f"{PROJECT}/{name}"
         self.raw.write(key, content)

@@ -1,0 +1,76 @@
+"""What build_dataset and plan_training write is what the trainer reads: through the channels of a job."""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from local.sagemaker import channels
+from local.sagemaker.platform import split_uri
+from splits import ImageFolders, load_split, read_card, read_manifest
+from tests.fakes.objects import FakeObjects
+from tests.unit.training.world import World
+
+ODD = ["new\nline", "a//b", "../up", "./here", "é" * 128, "file", "file/below", "folder/"]
+ORDINARY = ["a b+%.png", "'quoted\".png", "🙂.png", "deep/er/still.png"]
+
+
+@dataclass
+class Storage:
+    """The buckets as a training job sees them."""
+
+    buckets: dict[str, FakeObjects]
+
+    def read(self, uri: str) -> bytes:
+        bucket, key = split_uri(uri)
+        return self.buckets[bucket].read(key)
+
+    def download(self, uri: str, target: Path) -> None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(self.read(uri))
+
+    def keys_under(self, uri: str) -> list[str]:
+        bucket, prefix = split_uri(uri)
+        return [stored.key for stored in self.buckets[bucket].list(prefix)]
+
+
+def png(number: int) -> bytes:
+    file = io.BytesIO()
+    Image.new("L", (40, 30), number).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Path:
+    """The channels of a training job on a dataset of images with ordinary and with odd keys."""
+    world = World()
+    world.configure(labels=("b", "a"))
+    names = [f"{label} {number}/{name}" for label in "ab" for number in range(2) for name in ORDINARY + ODD]
+    answers = {world.upload(name, content=png(at)): name[0] for at, name in enumerate(names)}
+    world.finish("digits-1", answers)
+    plan = world.plan(world.build().version or "")
+    storage = Storage({"raw": world.raw, "workspace": world.workspace})
+    for channel in plan.training_job["InputDataConfig"]:
+        channels.fill(channel, tmp_path / channel["ChannelName"], storage)
+    return tmp_path
+
+
+def test_the_trainer_finds_every_image_with_its_label(job: Path) -> None:
+    card = read_card(job / "dataset")
+    assert card.labels == ("b", "a")
+    assert card.version == "0001"
+    folders = ImageFolders(job / "images", job / "copies")
+    found = 0
+    for name in ("train", "validation", "test"):
+        rows = read_manifest(job / "dataset" / f"{name}.manifest", card.labels)
+        split = load_split(name, rows, folders, 32, in_memory=True)
+        assert not any(split.left_out.values())
+        assert all(card.labels[row.label] == row.source_ref.split("/")[4][0] for row in split.rows)
+        found += len(split)
+    assert found == 48
+
+
+def test_the_trainers_source_comes_along(job: Path) -> None:
+    assert (job / "code" / "sourcedir.tar.gz").read_bytes() == b"source"
