@@ -39,11 +39,11 @@ def print_json(value: Any) -> None:
 def progress_bar(console: Console) -> Progress:
     """A bar with counts, the time that has passed and a remark (`task.fields["remark"]`)."""
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=None),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[remark]}", style="dim"),
+        TextColumn("{task.fields[remark]}", style="dim", markup=False),
         console=console,
         refresh_per_second=PROGRESS_PER_SECOND,
         transient=True,

@@ -82,11 +82,11 @@ class Stages:
         self.seconds: dict[str, float] = {}
         self._progress = Progress(
             SpinnerColumn(finished_text="[green]✓"),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[remark]}", style="dim"),
+            TextColumn("{task.fields[remark]}", style="dim", markup=False),
             console=console,
             refresh_per_second=PROGRESS_PER_SECOND,
             disable=not console.is_terminal,

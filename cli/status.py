@@ -202,6 +202,6 @@ def failure_of(found: ProjectStatus) -> CommandFault | None:
     if training is not None and training["status"] == "failed" and not goes_on:
         return CommandFault(
             f"The last training of {found['project']} failed: {training['reason']}",
-            "The next finished job tries again; so does `loupe reconcile`.",
+            "The next finished job tries again.",
         )
     return None

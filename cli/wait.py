@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import click
+from rich.text import Text
 
 from cli.console import err, json_option, out, print_json
 from cli.errors import CommandFault, NotRegisteredYet
@@ -121,9 +122,12 @@ def wait(session: Session, name: str, state: str, timeout: float, as_json: bool)
       loupe wait parts deployed
     """
     with err().status("Looking ...") as display:
-        found = wait_until(
-            session, name, REACHED[state], timeout, lambda seen: display.update(f"{name}: {describe(seen)}")
-        )
+
+        def show(seen: ProjectStatus) -> None:
+            # A Text, since what went wrong may hold what reads as markup.
+            display.update(Text(f"{name}: {describe(seen)}"))
+
+        found = wait_until(session, name, REACHED[state], timeout, show)
     if as_json:
         print_json(found)
     else:

@@ -47,7 +47,7 @@ def test_a_project_without_images_is_not_labeled(loupe: Loupe, project: str) -> 
 def test_a_failed_training_ends_the_wait_with_its_cause(
     loupe: Loupe, stack: FakeStack, deployed: ProjectStatus
 ) -> None:
-    stack.projects_by_name["parts"].failure = "the training ran out of memory"
+    stack.projects_by_name["parts"].failure = "the training [/:] ran out of memory"
     assert "ran out of memory" in loupe("wait", "parts", "deployed", exit_code=1).stderr
 
 
