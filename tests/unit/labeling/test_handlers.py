@@ -1,0 +1,215 @@
+"""The three functions on AWS in process: events in, what API Gateway sends on out."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import boto3
+import pytest
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from moto import mock_aws
+
+from consolidate_annotations.handler import handler as consolidate_annotations
+from labeling_api.handler import handler as labeling_api
+from loupe import bootstrap
+from loupe.adapters.images_index import IndexedImages
+from loupe.adapters.projects_index import IndexedProjects
+from loupe.adapters.table import IndexTable
+from loupe.domain.projects import ProjectConfig
+from loupe.ports import ImageRecord
+from start_labeling.handler import handler as start_labeling
+from tests.contract.conftest import create_index_table
+
+PROJECT = "digits"
+BASE = "/portal/api/projects"
+Call = Callable[..., tuple[int, Any]]
+
+
+@pytest.fixture
+def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[IndexTable]:
+    """Table, buckets and environment of a deployed stack."""
+    environment = {
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "INDEX_TABLE": "index",
+        "RAW_DATA_BUCKET": "raw-data",
+        "WORKSPACE_BUCKET": "workspace",
+        "EVENT_BUS_NAME": "default",
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with mock_aws():
+        _forget_use_cases()
+        client = boto3.client("dynamodb")
+        create_index_table(client, "index")
+        for bucket in ("raw-data", "workspace"):
+            boto3.client("s3").create_bucket(Bucket=bucket)
+        yield IndexTable(client, "index")
+    _forget_use_cases()
+
+
+def _forget_use_cases() -> None:
+    for built in vars(bootstrap).values():
+        if hasattr(built, "cache_clear"):
+            built.cache_clear()
+
+
+@pytest.fixture
+def project(stack: IndexTable) -> IndexTable:
+    """A project with two pending images, which are a batch."""
+    config = {"task": "image-classification", "labels": ["0", "ü"], "labeling": {"batch_size": 2}}
+    IndexedProjects(stack).save_config(PROJECT, ProjectConfig.model_validate(config), None, "etag")
+    images = IndexedImages(stack, threads=1)
+    for number in range(2):
+        image = ImageRecord(
+            sha256=f"{number:064x}",
+            key=f"{PROJECT}/a b+{number}.png",
+            version_id=None,
+            etag="e",
+            bytes=100,
+            width=64,
+            height=48,
+            format="PNG",
+            phash="0" * 16,
+            registered_at=bootstrap.utc_now(),
+        )
+        images.restore(PROJECT, [image])
+    return stack
+
+
+@pytest.fixture
+def job(project: IndexTable) -> str:
+    """An open job of two tasks."""
+    start_labeling({"detail-type": "ImagesRegistered", "detail": {"project": PROJECT}}, LambdaContext())
+    shown: str = call("GET", BASE)[1]["projects"][0]["job"]["job"]
+    return shown
+
+
+def call(method: str, path: str, body: Any = None, worker: str = "ada") -> tuple[int, Any]:
+    """Status and content of the API's answer."""
+    event = {
+        "httpMethod": method,
+        "path": path,
+        "headers": {},
+        "multiValueHeaders": {},
+        "queryStringParameters": None,
+        "multiValueQueryStringParameters": None,
+        "body": json.dumps(body) if body is not None else None,
+        "isBase64Encoded": False,
+        "requestContext": {"authorizer": {"claims": {"sub": f"id-{worker}", "cognito:username": worker}}},
+    }
+    answer = labeling_api(event, LambdaContext())
+    return answer["statusCode"], json.loads(answer["body"]) if answer["body"] else None
+
+
+def test_a_job_from_first_lease_to_output_manifest(job: str) -> None:
+    status, content = call("GET", BASE)
+    assert status == 200
+    assert content["projects"] == [
+        {
+            "project": PROJECT,
+            "task": "image-classification",
+            "labels": ["0", "ü"],
+            "instructions": "",
+            "job": {"job": job, "tasks": 2, "answered": 0, "skipped": 0},
+        }
+    ]
+
+    status, content = call("POST", f"{BASE}/{PROJECT}/leases", {"count": 1})
+    assert status == 200
+    [task] = content["tasks"]
+    assert (task["task"], task["job"]) == ("000000", job)
+    assert task["image"]["name"] == "digits/a b+0.png"
+    assert (task["image"]["width"], task["image"]["height"]) == (64, 48)
+    assert "/digits/a%20b%2B0.png?" in task["image"]["url"]
+    assert task["lease_expires_at"].endswith("Z")
+
+    path = f"{BASE}/{PROJECT}/jobs/{job}/tasks"
+    status, content = call("PUT", f"{path}/000000/annotation", {"label": "ü", "lease": 2})
+    assert status == 200
+    assert content["job"] == {"job": job, "tasks": 2, "answered": 1, "skipped": 0}
+    assert [task["task"] for task in content["tasks"]] == ["000001"]
+    status, content = call("PUT", f"{path}/000001/annotation", {"skip": " blurred "})
+    assert content == {"job": {"job": job, "tasks": 2, "answered": 2, "skipped": 1}, "tasks": []}
+
+    completed = {"detail-type": "AnnotationsCompleted", "detail": {"project": PROJECT, "job": job}}
+    for _ in range(2):
+        consolidate_annotations(completed, LambdaContext())
+    key = f"projects/{PROJECT}/labeling-jobs/{job}/manifests/output/output.manifest"
+    body = boto3.client("s3").get_object(Bucket="workspace", Key=key)["Body"].read()
+    labeled, skipped = (json.loads(line) for line in body.splitlines())
+    assert (labeled["source-ref"], labeled["label"]) == ("s3://raw-data/digits/a b+0.png", 1)
+    assert skipped["label-metadata"]["failure-reason"] == "skipped by ada: blurred"
+    assert call("GET", BASE)[1]["projects"][0]["job"] is None
+
+
+def test_leases_are_given_back(job: str) -> None:
+    assert len(call("POST", f"{BASE}/{PROJECT}/leases", {"count": 20})[1]["tasks"]) == 2
+    assert call("POST", f"{BASE}/{PROJECT}/leases", {"count": 20}, "ben")[1]["tasks"] == []
+    assert call("DELETE", f"{BASE}/{PROJECT}/leases") == (204, None)
+    assert len(call("POST", f"{BASE}/{PROJECT}/leases", {"count": 20}, "ben")[1]["tasks"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "slug"),
+    [
+        ("jobs/{job}/tasks/000000/annotation", {"label": "7"}, 422, "unknown-label"),
+        ("jobs/{job}/tasks/000009/annotation", {"label": "0"}, 404, "not-found"),
+        ("jobs/digits-x/tasks/000000/annotation", {"label": "0"}, 404, "not-found"),
+        ("jobs/{job}/tasks/000001/annotation", {"label": "0"}, 409, "lease-lost"),
+        ("jobs/{job}/tasks/000000/annotation", {}, 400, "bad-request"),
+        ("jobs/{job}/tasks/000000/annotation", {"label": "0", "skip": "x"}, 400, "bad-request"),
+        ("jobs/{job}/tasks/000000/annotation", {"skip": "  "}, 400, "bad-request"),
+        ("jobs/{job}/tasks/000000/annotation", {"skip": "x" * 501}, 400, "bad-request"),
+        ("jobs/{job}/tasks/000000/annotation", {"label": "0", "lease": 21}, 400, "bad-request"),
+        ("jobs/{job}/tasks/000000/annotation", {"label": 0}, 400, "bad-request"),
+        ("elsewhere", {"label": "0"}, 404, "not-found"),
+    ],
+)
+def test_what_can_not_be_taken_is_said(job: str, path: str, body: Any, status: int, slug: str) -> None:
+    call("POST", f"{BASE}/{PROJECT}/leases", {"count": 1})
+    call("POST", f"{BASE}/{PROJECT}/leases", {"count": 1}, "ben")
+    answered, problem = call("PUT", f"{BASE}/{PROJECT}/{path.format(job=job)}", body)
+    assert (answered, problem["type"]) == (status, f"urn:loupe:problem:{slug}")
+
+
+def test_a_finished_job_says_so(job: str) -> None:
+    path = f"{BASE}/{PROJECT}/jobs/{job}/tasks"
+    for number in ("000000", "000001"):
+        call("PUT", f"{path}/{number}/annotation", {"label": "0"})
+    consolidate_annotations({"detail": {"project": PROJECT, "job": job}}, LambdaContext())
+    status, problem = call("PUT", f"{path}/000000/annotation", {"label": "ü"})
+    assert (status, problem["type"]) == (409, "urn:loupe:problem:job-finished")
+
+
+@pytest.mark.parametrize("count", [0, 21, None, "many"])
+def test_leases_are_asked_for_in_numbers(job: str, count: Any) -> None:
+    assert call("POST", f"{BASE}/{PROJECT}/leases", {"count": count})[0] == 400
+
+
+def test_a_project_that_is_not_there(stack: IndexTable) -> None:
+    status, problem = call("POST", f"{BASE}/nuts/leases", {"count": 1})
+    assert (status, problem["type"]) == (404, "urn:loupe:problem:project-not-found")
+
+
+def test_the_schedule_looks_at_every_project(project: IndexTable) -> None:
+    start_labeling({"detail-type": "Scheduled Event", "source": "aws.events", "detail": {}}, LambdaContext())
+    assert call("GET", BASE)[1]["projects"][0]["job"]["tasks"] == 2
+
+
+def test_a_job_that_is_over_takes_no_images(job: str, project: IndexTable) -> None:
+    """Not even for a run of start_labeling that began before."""
+    path = f"{BASE}/{PROJECT}/jobs/{job}/tasks"
+    for number in ("000000", "000001"):
+        call("PUT", f"{path}/{number}/annotation", {"label": "0"})
+    images = IndexedImages(project, threads=1)
+    late = ImageRecord(
+        "f" * 64, f"{PROJECT}/late.png", None, "e", 1, 1, 1, "PNG", "0" * 16, bootstrap.utc_now()
+    )
+    images.restore(PROJECT, [late])
+    assert images.take(PROJECT, job, [late.sha256]) == {late.sha256}
+    consolidate_annotations({"detail": {"project": PROJECT, "job": job}}, LambdaContext())
+    assert [image.sha256 for image in images.pending(PROJECT, 9)] == [late.sha256]
+    assert images.take(PROJECT, job, [late.sha256]) == set()
+    assert images.take(PROJECT, "digits-next", [late.sha256]) == {late.sha256}
