@@ -140,6 +140,7 @@ class Emulator:
         self._requests_saved = 0
         self._snapshots = Snapshots(home.state, self._write_state)
         speed_up(_module("services.dynamodb"))
+        self._remove_unused_files()
         self._keep_big_values_in_files()
         self._keep_sessions()
         self._enforce_state_machine_roles()
@@ -636,6 +637,17 @@ class Emulator:
         self._persistence._json_default = json_default
         self._persistence._json_object_hook = json_object_hook
 
+    def _remove_unused_files(self) -> None:
+        """Code and layers of earlier deployments, which the newest picture does not name any more."""
+        picture = self._snapshots.current
+        if picture is None:
+            return
+        named = "".join(path.read_text(encoding="utf-8") for path in picture.glob("*.json"))
+        for folder in ("blobs", "lambda-blobs"):
+            for path in (self._home.state / folder).glob("*"):
+                if path.stem not in named:
+                    path.unlink()
+
     def _keep_sessions(self) -> None:
         """Temporary keys stay good over a restart, as on AWS: a page's presigned image URLs go on working."""
 
@@ -673,7 +685,7 @@ def _the_same(value: Any, _memo: Any = None) -> Any:
 
 
 def _keep_all(_in_use: set[str]) -> None:
-    """Remove no code of functions; what is stored is small, and addressed by its content."""
+    """Remove no code of functions now; `_remove_unused_files` does so at the next start."""
 
 
 def _operation(action: str) -> str:

@@ -112,11 +112,11 @@ def status(home: Path) -> LocalCloudStatus:
     """What is known of the local cloud of `home`; never raises for one that was never started."""
     place = Home.at(home)
     log = place.logs / _LOG
-    if not _is_locked(place):
+    written = _lock_content(place)
+    if written is None:
         return LocalCloudStatus(
             place.root, running=False, port=None, pid=None, endpoint_url=None, log=log, environment={}
         )
-    written = _lock_content(place)
     port = written["port"]
     return LocalCloudStatus(
         place.root,
@@ -129,15 +129,26 @@ def status(home: Path) -> LocalCloudStatus:
     )
 
 
-def _lock_content(place: Home) -> dict[str, int]:
-    """What the server wrote into its lock file, right after it had locked it."""
-    for _ in range(50):
+def _lock_content(place: Home) -> dict[str, int] | None:
+    """What the server wrote into its lock file once it had locked it; None if no server holds the lock.
+
+    The last snapshot of a killed server holds its lock a little longer than the server lived.
+    """
+    while _is_locked(place):
         text = place.lock_file.read_text(encoding="utf-8")
         if text:
             content: dict[str, int] = json.loads(text)
-            return content
+            return content if _is_alive(content["pid"]) else None
         time.sleep(0.02)
-    raise LocalCloudError(f"{place.lock_file} is locked but says nothing of who did it")
+    return None
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _is_locked(place: Home) -> bool:
@@ -157,7 +168,8 @@ def _wait_until_ready(place: Home, port: int, server: subprocess.Popen[bytes], l
     while time.monotonic() < deadline:
         if server.poll() is not None:
             raise LocalCloudError(_why_ended(place, port, log_start))
-        if _answers(port):
+        # Another program may answer at this port: ours does once its lock names it.
+        if status(place.root).pid == server.pid and _answers(port):
             return
         time.sleep(0.1)
     server.terminate()

@@ -39,8 +39,8 @@ def run(home: Home, port: int, *, tied: bool) -> None:
     home.create()
     with home.lock_file.open("a+", encoding="utf-8") as lock:
         _lock(lock)
-        _check_port(port)
         lock.truncate(0)
+        _check_port(port)
         lock.write(json.dumps({"pid": os.getpid(), "port": port, "started_at": time.time()}))
         lock.flush()
         _empty(home.temporary)
