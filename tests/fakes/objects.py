@@ -13,10 +13,6 @@ from loupe.domain.errors import AlreadyWritten, ObjectMissing
 from loupe.ports import ObjectHead, OpenedObject, StoredObject
 
 
-def _etag(content: bytes) -> str:
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()
-
-
 @dataclass(frozen=True)
 class _Opened:
     head: ObjectHead
@@ -39,6 +35,7 @@ class FakeObjects:
     content: dict[str, bytes] = field(default_factory=dict)
     _versions: dict[str, list[bytes]] = field(default_factory=dict)
     _modified: dict[str, datetime] = field(default_factory=dict)
+    _etags: dict[str, str] = field(default_factory=dict)
 
     def read(self, key: str, version_id: str | None = None) -> bytes:
         if version_id is not None:
@@ -54,7 +51,7 @@ class FakeObjects:
     def opened(self, key: str) -> Iterator[OpenedObject]:
         """Part of `loupe.ports.OpensObjects`."""
         content = self.read(key)
-        yield _Opened(ObjectHead(key, _etag(content), len(content), str(len(self._versions[key]))), content)
+        yield _Opened(ObjectHead(key, self._etags[key], len(content), str(len(self._versions[key]))), content)
 
     def open(self, key: str) -> BinaryIO:
         return io.BytesIO(self.read(key))
@@ -69,6 +66,7 @@ class FakeObjects:
         self.content[key] = content
         self._versions.setdefault(key, []).append(content)
         self._modified[key] = self.clock()
+        self._etags[key] = hashlib.md5(content, usedforsecurity=False).hexdigest()
 
     def write_lines(self, key: str, lines: Iterable[str]) -> None:
         self.write(key, "".join(lines).encode(), "application/x-ndjson")
@@ -93,7 +91,7 @@ class FakeObjects:
         for key in sorted(self.content, key=str.encode):
             if key.startswith(prefix):
                 content = self.content[key]
-                yield StoredObject(key, _etag(content), len(content), self._modified[key])
+                yield StoredObject(key, self._etags[key], len(content), self._modified[key])
 
     def list_folders(self, prefix: str) -> Iterator[str]:
         rests = (key[len(prefix) :] for key in self.content if key.startswith(prefix))

@@ -13,12 +13,14 @@ _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4),
 
 
 def photo(width: int = 320, height: int = 240, seed: int = 0) -> Image.Image:
-    """Smooth patches of colour with a little noise; another seed is another picture."""
+    """Shapes of all sizes, the larger the stronger, as in photos; another seed is another picture."""
     random = np.random.default_rng(seed)
-    patches = random.integers(0, 256, (8, 8, 3), dtype=np.uint8)
-    smooth = np.asarray(Image.fromarray(patches).resize((width, height), Image.Resampling.BICUBIC))
-    noisy = smooth + random.normal(0, 4, smooth.shape)
-    return Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8))
+    picture = np.full((height, width, 3), 128.0)
+    for cells, contrast in ((3, 40), (6, 24), (12, 14), (24, 8), (48, 5)):
+        shapes = random.normal(128, contrast, (cells, cells, 3)).clip(0, 255).astype(np.uint8)
+        picture += np.asarray(Image.fromarray(shapes).resize((width, height), Image.Resampling.BICUBIC))
+        picture -= 128
+    return Image.fromarray(picture.clip(0, 255).astype(np.uint8))
 
 
 def encoded(image: Image.Image, file_format: str, **options: Any) -> bytes:

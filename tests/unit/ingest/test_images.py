@@ -103,10 +103,11 @@ def test_100_megapixels_are_accepted_in_little_memory(is_interlaced: bool) -> No
     assert facts[0].width == 10_000
 
 
-def test_a_large_interlaced_png_looks_like_the_plain_one() -> None:
+def test_a_large_interlaced_png_is_hashed_by_what_it_shows() -> None:
+    """From one pixel in 64, so less exactly than others; two different pictures are about 128 bits apart."""
     image = photo(2400, 2000)
     plain, woven = encoded(image, "PNG", compress_level=1), interlaced(np.asarray(image))
-    assert distance(inspect(plain).phash, inspect(woven).phash) <= NEAR_DUPLICATE_DISTANCE
+    assert distance(inspect(plain).phash, inspect(woven).phash) <= 2 * NEAR_DUPLICATE_DISTANCE
 
 
 def test_a_large_interlaced_png_that_holds_less_or_more_than_it_says_is_rejected() -> None:

@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import lru_cache
 from operator import add, mul, sub
 from typing import Any, TypeVar
 
@@ -123,24 +124,24 @@ _turns = threading.Lock()
 def _inspect_jpeg(data: bytes) -> ImageFacts:
     header = _decoded(lambda: pyvips.Image.jpegload_buffer(data, access="sequential"))
     width, height = _checked_dimensions(header.width, header.height)
-    shrink = next((by for by in (8, 4, 2) if min(width, height) >= by * _SHRUNK), 1)
+    shrink = next((by for by in (8, 4, 2) if min(width, height) >= by * 2 * _LEAST_SIDE), 1)
     progressive = header.get_typeof("interlaced") != 0
     turn: AbstractContextManager[Any] = nullcontext()
     if progressive and width * height > _LARGE_PROGRESSIVE:
         turn = _turns
     with turn:
         try:
-            thumbnail = _thumbnail_of_jpeg(data, shrink, "warning")
+            phash = _hash_of_jpeg(data, shrink, "warning")
         except ImageRejected as rejected:
             if not any(words in rejected.detail for words in _HARMLESS):
                 raise
-            thumbnail = _thumbnail_of_jpeg(data, shrink, "error")
-    return ImageFacts(width, height, "jpeg", _perceptual_hash(thumbnail))
+            phash = _hash_of_jpeg(data, shrink, "error")
+    return ImageFacts(width, height, "jpeg", phash)
 
 
-def _thumbnail_of_jpeg(data: bytes, shrink: int, fail_on: str) -> bytes:
-    image = pyvips.Image.jpegload_buffer
-    return _decoded(lambda: _thumbnail(image(data, shrink=shrink, access="sequential", fail_on=fail_on)))
+def _hash_of_jpeg(data: bytes, shrink: int, fail_on: str) -> str:
+    load = pyvips.Image.jpegload_buffer
+    return _decoded(lambda: perceptual_hash(load(data, shrink=shrink, access="sequential", fail_on=fail_on)))
 
 
 # PNG ------------------------------------------------------------------------------------------------
@@ -158,10 +159,9 @@ def _inspect_png(data: bytes) -> ImageFacts:
     chunks = list(_png_chunks(data))
     if header.interlaced and width * height > _LARGE_INTERLACED:
         data = _first_pass(header, chunks)
-    thumbnail = _decoded(
-        lambda: _thumbnail(pyvips.Image.pngload_buffer(data, access="sequential", fail_on="error"))
-    )
-    return ImageFacts(width, height, "png", _perceptual_hash(thumbnail))
+    load = pyvips.Image.pngload_buffer
+    phash = _decoded(lambda: perceptual_hash(load(data, access="sequential", fail_on="error")))
+    return ImageFacts(width, height, "png", phash)
 
 
 @dataclass(frozen=True)
@@ -251,10 +251,10 @@ def _png_chunk(kind: bytes, content: bytes | memoryview) -> bytes:
     return struct.pack(">I", len(content)) + kind + bytes(content) + struct.pack(">I", checksum)
 
 
-# Both -----------------------------------------------------------------------------------------------
+# Dimensions and likeness ----------------------------------------------------------------------------
 
-_SHRUNK = 64
-_SIDE = 32
+_LEAST_SIDE = 32
+_FREQUENCIES = 16
 
 
 def _checked_dimensions(width: int, height: int) -> tuple[int, int]:
@@ -278,33 +278,26 @@ def _decoded(decode: Callable[[], T]) -> T:
         raise ImageRejected("truncated" if _CUT_SHORT in detail else "corrupt", detail) from error
 
 
-def _thumbnail(image: Any) -> bytes:
-    """32 × 32 pixels of gray, the sides pulled to a square. Reads every line of the image."""  # noqa: RUF002
-    across, down = max(1, image.width // _SHRUNK), max(1, image.height // _SHRUNK)
-    small = image.shrink(across, down, ceil=True) if max(across, down) > 1 else image
-    small = small.copy_memory()
+def perceptual_hash(image: Any) -> str:
+    """256 bits of a pyvips image: which of its 16 x 16 lowest frequencies (cosine transform along both sides)
+    are above their median. Reads every line of the image."""
+    across, down = max(1, image.width // _LEAST_SIDE), max(1, image.height // _LEAST_SIDE)
+    small = image.shrink(across, down, ceil=True)
     if small.hasalpha():
         small = small.flatten()
-    gray = small.colourspace("b-w")
-    square = gray.resize(_SIDE / gray.width, vscale=_SIDE / gray.height, kernel="linear")
-    pixels: bytes = square.extract_band(0).cast("uchar").write_to_memory()
-    return pixels
-
-
-# Perceptual hash ------------------------------------------------------------------------------------
-
-_FREQUENCIES = 16
-# Cosines are even or odd about the middle of a line, so that half of each is enough.
-_COSINES = [
-    [math.cos(math.pi * frequency * (2 * at + 1) / (2 * _SIDE)) for at in range(_SIDE // 2)]
-    for frequency in range(_FREQUENCIES)
-]
-
-
-def _perceptual_hash(gray: bytes) -> str:
-    """256 bits: which of the 16 × 16 lowest frequencies of the picture are above their median."""  # noqa: RUF002
-    across = [_frequencies(gray[at : at + _SIDE]) for at in range(0, _SIDE * _SIDE, _SIDE)]
-    both = [round(value) for column in zip(*across, strict=True) for value in _frequencies(column)]
+    if small.interpretation not in ("srgb", "b-w"):  # CMYK or 16 bits
+        small = small.colourspace("srgb")
+    if min(small.width, small.height) < _LEAST_SIDE:
+        enlarged = max(_LEAST_SIDE / small.width, 1), max(_LEAST_SIDE / small.height, 1)
+        small = small.resize(enlarged[0], vscale=enlarged[1], kernel="linear")
+    # From here on in Python: with so few pixels, setting up further operations of libvips takes longer.
+    pixels: Sequence[int] = bytes(small.write_to_memory())
+    if small.bands == 3:
+        pixels = list(map(add, map(add, pixels[::3], pixels[1::3]), pixels[2::3]))
+    width = small.width
+    lines = (pixels[at : at + width] for at in range(0, len(pixels), width))
+    columns = zip(*(_frequencies(line) for line in lines), strict=True)
+    both = [round(value) for column in columns for value in _frequencies(column)]
     median = sorted(both)[len(both) // 2]
     bits = 0
     for value in both:
@@ -313,10 +306,26 @@ def _perceptual_hash(gray: bytes) -> str:
 
 
 def _frequencies(line: Sequence[float]) -> list[float]:
-    """The lowest frequencies of a line (its discrete cosine transform, type II, not scaled)."""
-    mirrored = line[: _SIDE // 2 - 1 : -1]
-    even, odd = list(map(add, line, mirrored)), list(map(sub, line, mirrored))
-    return [sum(map(mul, cosines, odd if at % 2 else even)) for at, cosines in enumerate(_COSINES)]
+    """The lowest frequencies of a line of any length (its discrete cosine transform, not scaled).
+
+    A cosine is even or odd about the middle of the line, so half of the line is enough for each.
+    """
+    half = len(line) // 2
+    mirrored = line[::-1]
+    even = [*map(add, line[:half], mirrored), *line[half : len(line) - half]]
+    odd = list(map(sub, line[:half], mirrored))
+    return [
+        sum(map(mul, cosines, odd if step % 2 else even)) for step, cosines in enumerate(_cosines(len(line)))
+    ]
+
+
+@lru_cache(maxsize=256)
+def _cosines(length: int) -> list[list[float]]:
+    """The first half of each cosine, with the middle."""
+    return [
+        [math.cos(math.pi * step * (2 * at + 1) / (2 * length)) for at in range((length + 1) // 2)]
+        for step in range(_FREQUENCIES)
+    ]
 
 
 def distance(a: str, b: str) -> int:

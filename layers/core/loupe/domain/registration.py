@@ -6,7 +6,7 @@ other: the index refuses the one that began before the other was written, and th
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -15,7 +15,7 @@ from threading import Condition
 from loupe.domain.batches import in_parallel
 from loupe.domain.errors import Conflict, DomainError, InvalidProject, ObjectMissing
 from loupe.domain.events import ImagesRegistered, ProjectConfigured
-from loupe.domain.images import MAX_IMAGE_BYTES, ImageRejected, check_size, inspect
+from loupe.domain.images import MAX_IMAGE_BYTES, ImageFacts, ImageRejected, check_size, inspect
 from loupe.domain.projects import (
     CONFIG_FILE,
     MAX_CONFIG_BYTES,
@@ -70,6 +70,7 @@ class RegisterImages:
         unusable: SetsAside,
         clock: Clock,
         *,
+        inspect: Callable[[bytes], ImageFacts] = inspect,
         threads: int = 8,
         memory: int = 3 * MAX_IMAGE_BYTES,
     ) -> None:
@@ -79,6 +80,7 @@ class RegisterImages:
         self._events = events
         self._unusable = unusable
         self._clock = clock
+        self._inspect = inspect
         self._threads = threads
         self._memory = _Budget(memory)
 
@@ -157,7 +159,7 @@ class RegisterImages:
             check_size(head.size)
             with self._memory.held(head.size):
                 data = opened.read()
-                facts = inspect(data)
+                facts = self._inspect(data)
                 digest = sha256(data).hexdigest()
         except ImageRejected as rejected:
             found = ObjectRecord(
