@@ -148,6 +148,7 @@ class Emulator:
         self._authorize_batches()
         self._retry_events()
         self._configure_functions()
+        self._cast_event_source_numbers()
         self._read_yaml_definitions()
         self._import_gateway_responses()
         # The pictures replace the emulator's own saving at shutdown.
@@ -467,6 +468,26 @@ class Emulator:
             return updated
 
         handlers.update(create=create_function, update=update_function)
+
+    def _cast_event_source_numbers(self) -> None:
+        """Parameters of a template are text; CloudFormation makes the numbers of it that a resource wants."""
+        provisioners = _module("services.cloudformation.provisioners")
+        handlers = provisioners._RESOURCE_HANDLERS["AWS::Lambda::EventSourceMapping"]
+        create, update = handlers["create"], handlers["update"]
+
+        def cast(properties: Mapping[str, Any]) -> dict[str, Any]:
+            scaling = properties.get("ScalingConfig") or {}
+            if "MaximumConcurrency" not in scaling:
+                return dict(properties)
+            return {**properties, "ScalingConfig": {"MaximumConcurrency": int(scaling["MaximumConcurrency"])}}
+
+        def create_mapping(logical_id: str, properties: Mapping[str, Any], stack: str) -> Any:
+            return create(logical_id, cast(properties), stack)
+
+        def update_mapping(name: str, old: Any, new: Mapping[str, Any], *rest: Any, **named: Any) -> Any:
+            return update(name, old, cast(new), *rest, **named)
+
+        handlers.update(create=create_mapping, update=update_mapping)
 
     # -- Step Functions ----------------------------------------------------------------------------
 
