@@ -3,6 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
+from botocore.loaders import Loader
+from botocore.model import ListShape, ServiceModel, Shape, StructureShape
+
 State = dict[str, Any]
 
 
@@ -56,3 +59,32 @@ def test_every_state_can_be_reached(state_machine: State) -> None:
         following |= {catch["Next"] for catch in state.get("Catch", [])}
         frontier |= {name for name in following if name} - reached
     assert reached == set(state_machine["States"])
+
+
+def unknown_members(given: Any, shape: Shape | None, path: str) -> Iterator[str]:
+    """Names in a task's arguments that the AWS API does not know; expressions are not looked into."""
+    if isinstance(given, dict) and isinstance(shape, StructureShape):
+        for name, value in given.items():
+            if name not in shape.members:
+                yield f"{path}.{name}"
+            else:
+                yield from unknown_members(value, shape.members[name], f"{path}.{name}")
+    elif isinstance(given, list) and isinstance(shape, ListShape):
+        for value in given:
+            yield from unknown_members(value, shape.member, path)
+
+
+def test_sagemaker_is_asked_for_what_its_api_knows(state_machine: State) -> None:
+    sagemaker = ServiceModel(Loader().load_service_model("sagemaker", "service-2"), "sagemaker")
+    checked = 0
+    for name, state in tasks(state_machine):
+        service, _, operation = state["Resource"].removeprefix("arn:aws:states:::").rpartition(":")
+        if service not in {"sagemaker", "aws-sdk:sagemaker"}:
+            continue
+        api = operation.removesuffix(".sync")
+        shape = sagemaker.operation_model(api[0].upper() + api[1:]).input_shape
+        assert list(unknown_members(state["Arguments"], shape, name)) == []
+        if isinstance(state["Arguments"], dict) and isinstance(shape, StructureShape):
+            assert set(shape.required_members) <= set(state["Arguments"]), name
+            checked += 1
+    assert checked >= 5
