@@ -14,6 +14,7 @@ import pytest
 
 from local import launcher
 from local.home import REGION
+from tests.local.deployment import Deployment
 
 
 class LocalCloud:
@@ -70,3 +71,9 @@ def local_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud
     cloud = LocalCloud(tmp_path_factory.mktemp("loupe-home"), free_port())
     yield cloud
     cloud.stop()
+
+
+@pytest.fixture(scope="session")
+def deployment(local_cloud: LocalCloud) -> Iterator[Deployment]:
+    """The repository's stack in the session's local cloud. Each test uses projects of its own."""
+    yield Deployment.of(local_cloud)

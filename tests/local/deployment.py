@@ -1,0 +1,95 @@
+"""The repository's stack in a local cloud, and what the tests of whole flows do with it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import httpx
+
+from cli.localcloud import Deployer, seed_worker
+from cli.stack import PortalSession, ProjectStatus, Stack
+from cli.target import connect_locally
+from local import launcher
+
+if TYPE_CHECKING:
+    from tests.local.conftest import LocalCloud
+
+QUICK_TRAINING = {"epochs": "2", "image-size": "32"}
+"""Hyperparameters for tests that need a model, not a good one."""
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """One deployed stack. `stack` is what the command talks through; clients are an administrator's."""
+
+    cloud: LocalCloud
+
+    @classmethod
+    def of(cls, cloud: LocalCloud) -> Deployment:
+        """Deploy into the cloud, as `loupe local up` does, unless these sources are in it already."""
+        status = launcher.status(cloud.home)
+        Deployer(status).deploy(stack_exists=connect_locally(status).stack.exists())
+        seed_worker(connect_locally(status), cloud.home)
+        return cls(cloud)
+
+    @cached_property
+    def stack(self) -> Stack:
+        return connect_locally(launcher.status(self.cloud.home)).stack
+
+    @cached_property
+    def outputs(self) -> dict[str, str]:
+        """The stack's outputs by name."""
+        [described] = self.client("cloudformation").describe_stacks(StackName="loupe")["Stacks"]
+        return {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
+
+    def client(self, service: str) -> Any:
+        session: boto3.Session = self.cloud.session()
+        return session.client(service, endpoint_url=self.cloud.endpoint_url)  # type: ignore[call-overload]
+
+    def configure(self, project: str, labels: list[str], **sections: Mapping[str, Any]) -> None:
+        """Write project.yaml; JSON is YAML."""
+        config = {"task": "image-classification", "labels": labels, **sections}
+        self.stack.write_configuration(project, json.dumps(config))
+
+    def drop(self, key: str, content: bytes) -> None:
+        """Put an object into the raw-data bucket."""
+        bucket = self.outputs["RawDataBucket"]
+        self.client("s3").put_object(Bucket=bucket, Key=key, Body=content)
+
+    def worker(self) -> PortalSession:
+        """The seeded worker, signed in."""
+        seeded = connect_locally(launcher.status(self.cloud.home)).seeded_worker
+        assert seeded is not None
+        return self.stack.sign_in(seeded.name, seeded.password)
+
+    def label_all(self, project: str, label_of: Callable[[str], str]) -> int:
+        """Answer every open task; `label_of` gets the object's key. Returns how many were answered."""
+        worker, answered = self.worker(), 0
+        while tasks := worker.lease(project, 20)["tasks"]:
+            for task in tasks:
+                worker.annotate(project, task["job"], task["task"], label_of(task["image"]["name"]), 0)
+                answered += 1
+        return answered
+
+    def request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+        """A request to the inference API with its key, unless `headers` say otherwise."""
+        headers = {"x-api-key": self.stack.api_key(), **arguments.pop("headers", {})}
+        return httpx.request(method, self.outputs["ApiUrl"] + path, headers=headers, timeout=60, **arguments)
+
+    def wait_for(
+        self, project: str, condition: Callable[[ProjectStatus], bool], seconds: float = 120
+    ) -> ProjectStatus:
+        """The project's status once `condition` holds for it; fails with what was seen last."""
+        deadline = time.monotonic() + seconds
+        while True:
+            status = self.stack.status(project)
+            if condition(status):
+                return status
+            assert time.monotonic() < deadline, f"waited {seconds} s in vain; last seen: {status}"
+            time.sleep(0.3)
