@@ -74,6 +74,6 @@ def local_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud
 
 
 @pytest.fixture(scope="session")
-def deployment(local_cloud: LocalCloud) -> Iterator[Deployment]:
+def deployment(local_cloud: LocalCloud) -> Deployment:
     """The repository's stack in the session's local cloud. Each test uses projects of its own."""
-    yield Deployment.of(local_cloud)
+    return Deployment.of(local_cloud)
