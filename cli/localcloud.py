@@ -25,6 +25,8 @@ from local.launcher import LocalCloudError, LocalCloudStatus
 
 REPOSITORY = Path(__file__).parents[1]
 SOURCES = ("template.yaml", "samconfig.toml", "functions", "layers", "statemachine", "web", "trainer")
+PARAMETERS = ("EncryptedTransport=optional", "IngestConcurrency=2")
+"""Of the stack, for one machine: the loopback needs no TLS, and a few cores are soon busy."""
 DEPLOYED_FILE = "deployed.json"
 SEEDED_WORKER = "worker"
 LOG_LINES_SHOWN = 25
@@ -44,8 +46,8 @@ def run_command(command: Sequence[str], environment: Mapping[str, str], log: Pat
 
 
 def fingerprint(port: int, root: Path = REPOSITORY) -> str:
-    """A hash of all that a deployment is made from: the sources, and the port in its outputs."""
-    digest = hashlib.sha256(str(port).encode())
+    """A hash of all that a deployment is made from: the sources, and what the stack is told."""
+    digest = hashlib.sha256(repr((port, PARAMETERS)).encode())
     for file in _source_files(root):
         digest.update(b"\0" + file.relative_to(root).as_posix().encode() + b"\0")
         digest.update(hashlib.sha256(file.read_bytes()).digest())
@@ -101,6 +103,7 @@ class Deployer:
             ),
             *("--parameter-overrides", f"ApiGatewayEndpoint={self.cloud.endpoint_url}"),
             f"CognitoEndpoint={self.cloud.endpoint_url}/",
+            *PARAMETERS,
             "EncryptedTransport=optional",
             "IngestConcurrency=2",
         )
