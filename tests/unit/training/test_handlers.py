@@ -43,7 +43,7 @@ def test_an_execution_runs_until_it_was_stopped() -> None:
         client = boto3.client("stepfunctions", region_name="us-east-1")
         machine = client.create_state_machine(
             name="loop",
-            definition='{"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 60, "End": true}}}',
+            definition='{"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 60, "End": true}}}',
             roleArn="arn:aws:iam::123456789012:role/loop",
         )
         execution = client.start_execution(stateMachineArn=machine["stateMachineArn"])["executionArn"]

@@ -2,16 +2,13 @@
 
 import json
 import re
-from typing import Any
 
-import botocore.session
 import pytest
-from botocore.model import Shape
-from botocore.validate import ParamValidator
 from hypothesis import given
 from hypothesis import strategies as st
 
 from loupe.domain.training import MAX_NAME, TrainingPlan, is_file_path, legal_name, model_versions
+from tests.unit.training.requests import assert_sagemaker_takes
 from tests.unit.training.world import FIRST, NAMES, PROJECT, World, execution
 
 SECOND = execution("second")
@@ -35,44 +32,10 @@ def channels(plan: TrainingPlan) -> dict[str, tuple[str, str]]:
     return {name: (source["S3DataType"], source["S3Uri"]) for name, source in sources.items()}
 
 
-def check(shape: Shape, value: Any, where: str) -> None:
-    """Hold a value to the patterns and enumerations of botocore's model, which its validator passes over."""
-    match shape.type_name:
-        case "structure":
-            for name, member in value.items():
-                check(shape.members[name], member, f"{where}.{name}")  # type: ignore[attr-defined]
-        case "list":
-            assert len(value) <= shape.metadata.get("max", len(value)), where
-            for member in value:
-                check(shape.member, member, where)  # type: ignore[attr-defined]
-        case "map":
-            assert len(value) <= shape.metadata.get("max", len(value)), where
-            for name, member in value.items():
-                check(shape.key, name, where)  # type: ignore[attr-defined]
-                check(shape.value, member, f"{where}.{name}")  # type: ignore[attr-defined]
-        case "string":
-            assert len(value) <= shape.metadata.get("max", len(value)), where
-            pattern = shape.metadata.get("pattern")
-            if pattern and "\\p{" not in pattern:
-                assert re.fullmatch(pattern, value), where
-            assert value in (shape.enum or [value]), where  # type: ignore[attr-defined]
-        case "integer":
-            assert shape.metadata.get("min", value) <= value <= shape.metadata.get("max", value), where
-
-
-def assert_aws_takes(operation: str, request: dict[str, Any]) -> None:
-    model = botocore.session.get_session().get_service_model("sagemaker")
-    shape = model.operation_model(operation).input_shape
-    assert shape is not None
-    report = ParamValidator().validate(request, shape)
-    assert not report.has_errors(), report.generate_report()
-    check(shape, request, operation)
-
-
 def test_sagemaker_takes_the_request(labeled: World) -> None:
     labeled.configure(training={"hyperparameters": {"epochs": "5"}, "instance_type": "ml.m5.large"})
     plan = labeled.plan("0001")
-    assert_aws_takes("CreateTrainingJob", plan.training_job)
+    assert_sagemaker_takes("CreateTrainingJob", plan.training_job)
     assert plan.training_job["EnableNetworkIsolation"] is True
     assert plan.training_job["HyperParameters"]["epochs"] == "5"
     assert plan.training_job["ResourceConfig"]["InstanceType"] == "ml.m5.large"

@@ -1,13 +1,14 @@
 """The state machine, run by the local cloud's engine; what its tasks call answers from this file."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ministack.services import stepfunctions  # type: ignore[import-untyped]
 from samcli.yamlhelper import yaml_parse  # type: ignore[import-untyped]
+
+from tests.unit.training.requests import assert_sagemaker_takes
 
 DEFINITION = Path(__file__).parents[3] / "statemachine/train_and_deploy.asl.yaml"
 EXECUTION = "arn:aws:states:us-east-1:000000000000:execution:loop:one"
@@ -29,7 +30,6 @@ PLAN = {
     "memory_mb": 4096,
     "max_concurrency": 5,
 }
-Answer = dict[str, Any] | Exception | Callable[[], Any]
 
 
 def failure(error: str, cause: str) -> Exception:
@@ -92,7 +92,11 @@ class Run:
     def _answer(self, resource: str, arguments: dict[str, Any]) -> Any:
         is_function = resource.endswith("lambda:invoke")
         name = arguments["FunctionName"].strip("${}") if is_function else resource.rpartition(":")[2]
-        self.calls.append((name, arguments["Payload"] if is_function else arguments))
+        if is_function:
+            arguments = arguments["Payload"]
+        elif name != "createTrainingJob.sync":  # that request is the plan's, and tested there
+            assert_sagemaker_takes(name[0].upper() + name[1:], arguments)
+        self.calls.append((name, arguments))
         answer = self.answers[name]
         if isinstance(answer, list):
             answer = answer.pop(0) if len(answer) > 1 else answer[0]
