@@ -7,11 +7,11 @@ service checks (pattern, longest, largest, enum) are checked here, over any shap
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import botocore.session
+import regex
 from botocore.model import (
     ListShape,
     MapShape,
@@ -24,16 +24,6 @@ from botocore.model import (
 from botocore.validate import ParamValidator
 
 from local.sagemaker.errors import NotAvailableError, ValidationError
-
-# The models' patterns are Java's; Python's `re` lacks the classes of Unicode properties.
-_UNICODE_CLASSES = {
-    r"\p{L}": "a-zA-Z\u00aa-\uffff",
-    r"\p{Z}": r"\s",
-    r"\p{N}": "0-9",
-    r"\p{M}": "\u0300-\u036f",
-    r"\p{S}": r"$+<=>^`|~",
-    r"\p{P}": r"!-#%-*,-/:;?@\[-\]_{}",
-}
 
 
 @functools.cache
@@ -109,10 +99,9 @@ def _lower(name: str) -> str:
 
 
 @functools.cache
-def _compiled(pattern: str) -> re.Pattern[str]:
-    for name, characters in _UNICODE_CLASSES.items():
-        pattern = pattern.replace(name, characters)
-    return re.compile(pattern)
+def _compiled(pattern: str) -> regex.Pattern[str]:
+    """The models' patterns are Java's, with classes of Unicode properties that `re` does not have."""
+    return regex.compile(pattern)
 
 
 def only_members(operation: str, document: Mapping[str, Any]) -> dict[str, Any]:
