@@ -313,6 +313,7 @@ def reconcile() -> Reconcile:
         ),
         executions=_executions(),
         events=_events(settings.event_bus_name),
+        clock=utc_now,
         restore_job=RestoreJob(
             jobs=jobs,
             tasks=tasks,

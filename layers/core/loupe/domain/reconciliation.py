@@ -13,13 +13,16 @@ from loupe.domain.events import TrainingRequested
 from loupe.domain.labels import accepted_jobs, concluded_images
 from loupe.domain.manifests import SHA256, read_rows
 from loupe.domain.projects import config_key, is_project_name
-from loupe.domain.turns import finished_jobs
+from loupe.domain.training import model_versions
+from loupe.domain.turns import abandon, finished_jobs
 from loupe.domain.workspace import Workspace
 from loupe.ports import (
+    Clock,
     KeepsImages,
     KeepsLabelingJobs,
     KeepsLoops,
     KeepsProjects,
+    LoopRecord,
     PublishesEvents,
     RequestsLooks,
     StoredObject,
@@ -28,6 +31,8 @@ from loupe.ports import (
 )
 
 LISTED_AT_ONCE = 1000
+MAX_ATTEMPTS = 3
+"""Trainings of one dataset version that reconciliation starts or finds started, before it gives up."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,7 @@ class Reconcile:
     queue: RequestsLooks
     executions: WatchesExecutions
     events: PublishesEvents
+    clock: Clock
     restore_job: Callable[[str, str], bool]
     restore_loop: Callable[[str], bool]
 
@@ -116,12 +122,26 @@ class Reconcile:
         if loop.training and self.executions.is_running(loop.training.execution):
             return None
         if loop.training or (loop.last_training and loop.last_training.status == "running"):
-            return "the last training was stopped or lost"
+            if self._attempts(project, loop.dataset_version) < MAX_ATTEMPTS:
+                return "the last training was stopped or lost"
+            self._give_up(project, loop)
+            return None
         if (loop.last_training and loop.last_training.status == "failed") or loop.waiting_for:
             return None
         card = latest_card(project, self.workspace)
         missed = finished_jobs(project, self.jobs).difference(card.jobs if card else ())
         return f"{len(missed)} finished jobs wait for a training" if missed else None
+
+    def _attempts(self, project: str, dataset_version: str | None) -> int:
+        versions = model_versions(project, self.workspace) if dataset_version else []
+        return sum(version.partition("-")[0] == dataset_version for version in versions)
+
+    def _give_up(self, project: str, loop: LoopRecord) -> None:
+        """Executions that end without a word again and again are not started for ever, since each costs."""
+        if loop.last_training:
+            abandon(project, loop.last_training, self.loops, self.workspace, self.clock())
+        if loop.training:
+            self.loops.unlock_training(project, loop.training.execution)
 
     def _look_at_objects(self, project: str) -> tuple[int, int]:
         """Ask for a look at each object that the index does not know as it is: (those, and those gone)."""
