@@ -1,0 +1,187 @@
+"""Requests of the inference API, from the body to the champion's answer."""
+
+import base64
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from loupe.domain.errors import BadRequest, DomainError, ModelError, ProjectNotFound
+from loupe.domain.manifests import S3Uri
+from loupe.domain.prediction import (
+    MAX_BODY_BYTES,
+    ForeignObject,
+    ImageTooLarge,
+    NoModelYet,
+    NotAnImage,
+    Predict,
+    UnsupportedType,
+    image_in_request,
+)
+from loupe.domain.projects import ProjectConfig
+from loupe.ports import Champion, LastTraining
+from tests.fakes.clock import FakeClock
+from tests.fakes.loops import FakeLoops
+from tests.fakes.objects import FakeObjects
+from tests.fakes.projects import FakeProjects
+from tests.unit.ingest.pictures import jpeg, png
+
+CONFIG = ProjectConfig.model_validate({"task": "image-classification", "labels": ["a", "b"]})
+
+
+@dataclass
+class FakeEndpoints:
+    """Implements `loupe.ports.InvokesEndpoints`; `fails` makes the model fail."""
+
+    asked: list[tuple[str, int, str]] = field(default_factory=list)
+    fails: bool = False
+
+    def invoke(self, endpoint: str, image: bytes, content_type: str) -> list[dict[str, Any]]:
+        self.asked.append((endpoint, len(image), content_type))
+        if self.fails:
+            raise ModelError(f"endpoint {endpoint}: the model failed")
+        return [{"label": "a", "confidence": 0.9}, {"label": "b", "confidence": 0.1}]
+
+
+class World:
+    """A project `parts` with a champion, asked by an app."""
+
+    def __init__(self) -> None:
+        self.projects, self.loops, self.endpoints = FakeProjects(), FakeLoops(), FakeEndpoints()
+        self.raw_data, self.clock = FakeObjects("raw"), FakeClock()
+        self.projects.save_config("parts", CONFIG, None, "etag")
+        self.promote("0001")
+        self.predict = Predict(
+            self.projects, self.loops, self.endpoints, self.raw_data, self.clock, cache_seconds=2
+        )
+
+    def promote(self, version: str) -> None:
+        at = datetime(2026, 11, 21, tzinfo=UTC)
+        self.loops.save_champion("parts", Champion(version, 0.9, "loupe-parts", f"c-{version}", "arn:p", at))
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def as_json(**members: Any) -> tuple[str, bytes]:
+    return "application/json; charset=utf-8", json.dumps(members).encode()
+
+
+@pytest.mark.parametrize(("content_type", "make"), [("image/jpeg", jpeg), ("IMAGE/PNG", png)])
+def test_the_champion_answers_to_an_image(world: World, content_type: str, make: Callable[[], bytes]) -> None:
+    answer = world.predict("parts", content_type, make())
+    assert (answer.project, answer.model_version, answer.task) == ("parts", "0001", CONFIG.task)
+    assert answer.predictions[0] == {"label": "a", "confidence": 0.9}
+    assert answer.prediction_id.startswith("20261121t101500-")
+
+
+def test_an_image_in_base64_is_an_image(world: World) -> None:
+    content_type, body = as_json(image=base64.b64encode(png()).decode())
+    assert world.predict("parts", content_type, body).predictions
+    assert world.endpoints.asked[0][2] == "image/png"
+
+
+def test_an_object_of_the_project_is_read_from_the_bucket(world: World) -> None:
+    world.raw_data.write("parts/a b+c%.jpg", jpeg())
+    assert world.predict("parts", *as_json(s3_uri="s3://raw/parts/a b+c%.jpg")).predictions
+
+
+@pytest.mark.parametrize(
+    "uri", ["s3://raw/other/a.jpg", "s3://elsewhere/parts/a.jpg", "s3://raw/parts2/a.jpg"]
+)
+def test_objects_of_others_are_not_read(world: World, uri: str) -> None:
+    with pytest.raises(ForeignObject, match="s3://raw/parts/"):
+        world.predict("parts", *as_json(s3_uri=uri))
+
+
+def test_a_missing_object_is_named(world: World) -> None:
+    with pytest.raises(NotAnImage, match=r"parts/gone\.jpg is not there"):
+        world.predict("parts", *as_json(s3_uri="s3://raw/parts/gone.jpg"))
+
+
+def test_an_image_that_the_endpoint_can_not_take_is_reduced(world: World) -> None:
+    world.raw_data.write("parts/large.png", png(1500, 1200, compress_level=0))
+    world.predict("parts", *as_json(s3_uri="s3://raw/parts/large.png"))
+    [(_, size, content_type)] = world.endpoints.asked
+    assert size < 4_000_000
+    assert content_type == "image/jpeg"
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "error"),
+    [
+        ("", b"", UnsupportedType),
+        ("image/gif", b"GIF89a", UnsupportedType),
+        ("text/plain", b"hello", UnsupportedType),
+        ("image/jpeg", b"hello", NotAnImage),
+        ("image/jpeg", b"", NotAnImage),
+        ("image/png", b"\xff\xd8\xff" + bytes(MAX_BODY_BYTES), ImageTooLarge),
+        ("application/json", b"{", BadRequest),
+        ("application/json", b"[]", BadRequest),
+        ("application/json", b"{}", BadRequest),
+        ("application/json", b'{"image": "a!"}', BadRequest),
+        ("application/json", b'{"s3_uri": "http://x"}', BadRequest),
+        ("application/json", b'{"s3_uri": "s3://raw/parts/a", "image": ""}', BadRequest),
+    ],
+)
+def test_other_requests_are_refused_by_name(
+    world: World, content_type: str, body: bytes, error: type[DomainError]
+) -> None:
+    with pytest.raises(error):
+        world.predict("parts", content_type, body)
+    assert world.endpoints.asked == []
+
+
+def test_the_way_for_large_images_is_named() -> None:
+    with pytest.raises(ImageTooLarge, match="s3_uri"):
+        image_in_request("image/jpeg", bytes(MAX_BODY_BYTES + 1))
+    assert image_in_request(*as_json(s3_uri="s3://b/k")) == S3Uri("b", "k")
+
+
+def test_a_broken_image_is_told_from_a_broken_model(world: World) -> None:
+    world.endpoints.fails = True
+    with pytest.raises(NotAnImage, match="premature end"):
+        world.predict("parts", "image/jpeg", jpeg()[:2000])
+    with pytest.raises(ModelError):
+        world.predict("parts", "image/jpeg", jpeg())
+
+
+def test_an_unknown_project_is_said_to_be_unknown(world: World) -> None:
+    with pytest.raises(ProjectNotFound, match="loupe project create"):
+        world.predict("nobody", "image/jpeg", jpeg())
+    with pytest.raises(BadRequest, match="lower-case"):
+        world.predict("No Body", "image/jpeg", jpeg())
+
+
+def test_without_a_model_it_says_what_is_missing(world: World) -> None:
+    world.projects.save_config("new", CONFIG, None, "etag")
+    with pytest.raises(NoModelYet, match="no labeling job of it has finished"):
+        world.predict("new", "image/jpeg", jpeg())
+    at = datetime(2026, 11, 21, tzinfo=UTC)
+    world.loops.save_last_training("new", LastTraining("0001", "failed", "out of memory", at, at, "arn:e"))
+    with pytest.raises(NoModelYet, match="out of memory"):
+        world.predict("new", "image/jpeg", jpeg())
+    world.projects.save_config("new", None, "labels: is missing", "etag")
+    with pytest.raises(NoModelYet, match="labels: is missing"):
+        world.predict("new", "image/jpeg", jpeg())
+
+
+def test_a_new_champion_answers_after_the_time_of_the_cache(world: World) -> None:
+    assert world.predict("parts", "image/jpeg", jpeg()).model_version == "0001"
+    world.promote("0002")
+    assert world.predict("parts", "image/jpeg", jpeg()).model_version == "0001"
+    world.clock.advance(seconds=2)
+    assert world.predict("parts", "image/jpeg", jpeg()).model_version == "0002"
+
+
+def test_the_first_model_answers_at_once(world: World) -> None:
+    world.projects.save_config("new", CONFIG, None, "etag")
+    with pytest.raises(NoModelYet):
+        world.predict("new", "image/jpeg", jpeg())
+    world.loops.save_champion("new", world.loops.loop("parts").champion or pytest.fail("no champion"))
+    assert world.predict("new", "image/jpeg", jpeg()).predictions

@@ -1,0 +1,146 @@
+"""Reconciliation brings the index back to what S3 says."""
+
+from collections.abc import Iterable
+
+import pytest
+
+from loupe.domain.events import TrainingRequested
+from loupe.domain.projects import ProjectConfig
+from loupe.domain.reconciliation import MAX_ATTEMPTS, Mended, Reconcile
+from loupe.domain.workspace import Workspace
+from loupe.ports import LastTraining, Look, ObjectRecord, TrainingLock
+from tests.fakes.clock import FakeClock
+from tests.fakes.events import FakeEvents
+from tests.fakes.images import FakeImages
+from tests.fakes.labeling import FakeLabelingJobs
+from tests.fakes.loops import FakeExecutions, FakeLoops
+from tests.fakes.objects import FakeObjects
+from tests.fakes.projects import FakeProjects
+
+CONFIG = ProjectConfig.model_validate({"task": "image-classification", "labels": ["a", "b"]})
+
+
+class FakeQueue:
+    """Implements `loupe.ports.RequestsLooks`."""
+
+    def __init__(self) -> None:
+        self.keys: list[str] = []
+
+    def request(self, keys: Iterable[str]) -> int:
+        asked = list(keys)
+        self.keys += asked
+        return len(asked)
+
+
+class World:
+    """Two buckets, and an index that may have lost anything."""
+
+    def __init__(self) -> None:
+        self.clock, self.events, self.queue = FakeClock(), FakeEvents(), FakeQueue()
+        self.projects, self.jobs, self.loops = FakeProjects(), FakeLabelingJobs(), FakeLoops()
+        self.images, self.executions = FakeImages(self.projects, self.jobs), FakeExecutions()
+        self.raw_data, self.workspace = FakeObjects("raw"), FakeObjects("workspace")
+        self.restored: list[str] = []
+        self.reconcile = Reconcile(
+            projects=self.projects,
+            images=self.images,
+            jobs=self.jobs,
+            loops=self.loops,
+            raw_data=self.raw_data,
+            workspace=self.workspace,
+            queue=self.queue,
+            executions=self.executions,
+            events=self.events,
+            clock=self.clock,
+            restore_job=self._restore_job,
+            restore_loop=lambda _: False,
+        )
+
+    def _restore_job(self, project: str, job: str) -> bool:
+        self.restored.append(job)
+        return True
+
+    def know(self, key: str) -> None:
+        """Let the index know the object under the key as it is now."""
+        [stored] = self.raw_data.list(key)
+        found = ObjectRecord(key, stored.etag, None, self.clock(), reason="not-an-image", detail="")
+        self.images.register("parts", [Look(key, None, found)])
+
+    def lose_a_training(self, attempts: int) -> None:
+        """An execution that is gone, after so many models of one dataset version."""
+        self.loops.save_dataset_version("parts", "0001")
+        for attempt in range(1, attempts + 1):
+            version = "0001" if attempt == 1 else f"0001-{attempt}"
+            self.workspace.write(f"{Workspace('parts').model(version)}plan.txt", b"")
+        self.loops.lock_training("parts", TrainingLock("arn:lost", self.clock()))
+        self.loops.save_last_training(
+            "parts", LastTraining("0001", "running", "", self.clock(), None, "arn:lost")
+        )
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def test_nothing_amiss_is_said_to_be_nothing(world: World) -> None:
+    assert world.reconcile("parts") == Mended()
+    assert world.reconcile.for_all() == {}
+
+
+def test_objects_that_the_index_does_not_know_are_looked_at(world: World) -> None:
+    world.raw_data.write("parts/project.yaml", b"task: image-classification")
+    world.raw_data.write("parts/new 1.jpg", b"new")
+    world.raw_data.write("parts/known.jpg", b"known")
+    world.know("parts/known.jpg")
+    found = world.reconcile.for_all()
+    assert found["parts"].objects_to_look_at == 2
+    assert sorted(world.queue.keys) == ["parts/new 1.jpg", "parts/project.yaml"]
+
+
+def test_a_replaced_object_is_looked_at_again_and_a_known_configuration_is_not(world: World) -> None:
+    world.raw_data.write("parts/project.yaml", b"task")
+    [stored] = world.raw_data.list("parts/project.yaml")
+    world.projects.save_config("parts", CONFIG, None, stored.etag)
+    world.raw_data.write("parts/a.jpg", b"before")
+    world.know("parts/a.jpg")
+    world.raw_data.write("parts/a.jpg", b"after")
+    world.reconcile("parts")
+    assert world.queue.keys == ["parts/a.jpg"]
+
+
+def test_an_object_that_went_unheard_is_looked_at(world: World) -> None:
+    world.raw_data.write("parts/a.jpg", b"a")
+    world.know("parts/a.jpg")
+    del world.raw_data.content["parts/a.jpg"]
+    assert world.reconcile("parts").objects_gone == 1
+    assert world.queue.keys == ["parts/a.jpg"]
+
+
+def test_jobs_that_only_s3_knows_are_restored(world: World) -> None:
+    world.workspace.write(f"{Workspace('parts').job('parts-1')}/job.json", b"{}")
+    assert world.reconcile.for_all()["parts"].jobs_restored == 1
+    assert world.restored == ["parts-1"]
+
+
+def test_a_lost_training_is_asked_for_again(world: World) -> None:
+    world.lose_a_training(attempts=1)
+    assert world.reconcile("parts").trainings_requested == 1
+    [event] = world.events.published
+    assert isinstance(event, TrainingRequested)
+
+
+def test_a_running_training_is_left_alone(world: World) -> None:
+    world.lose_a_training(attempts=1)
+    world.executions.running.add("arn:lost")
+    assert world.reconcile("parts") == Mended()
+
+
+def test_a_training_that_is_lost_again_and_again_is_given_up(world: World) -> None:
+    world.lose_a_training(attempts=MAX_ATTEMPTS)
+    assert world.reconcile("parts").trainings_requested == 0
+    loop = world.loops.loop("parts")
+    assert loop.training is None
+    assert loop.last_training is not None
+    assert loop.last_training.status == "failed"
+    assert world.events.published == []
