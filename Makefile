@@ -34,7 +34,8 @@ lint: setup  ## ruff, mypy, the template's and the state machine's checks, depen
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/sam validate --lint
+	AWS_DEFAULT_REGION=us-east-1 SAM_CLI_TELEMETRY=0 $(BIN)/sam validate --lint
+	$(BIN)/cfn-lint --regions us-east-1 eu-central-1 -- template.yaml
 	$(BIN)/pytest -q tests/infrastructure
 
 format: setup  ## Let ruff format the code
