@@ -31,7 +31,7 @@ class Digit:
 def load_digits() -> list[Digit]:
     """All 1,797 digits, shuffled with a fixed seed: any slice is a fair sample."""
     # scikit-learn takes seconds to import, and only the demo needs it.
-    from sklearn import datasets  # type: ignore[import-untyped]
+    from sklearn import datasets
 
     scans = datasets.load_digits()
     order = numpy.random.default_rng(SEED).permutation(len(scans.target))

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ministack.services import stepfunctions  # type: ignore[import-untyped]
-from samcli.yamlhelper import yaml_parse  # type: ignore[import-untyped]
+from ministack.services import stepfunctions
+from samcli.yamlhelper import yaml_parse
 
 from tests.unit.training.requests import assert_sagemaker_takes
 
