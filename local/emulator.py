@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import contextvars
 import copy
+import functools
 import hashlib
 import importlib
 import json
 import logging
 import os
+import re
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -146,6 +148,7 @@ class Emulator:
         self._enforce_state_machine_roles()
         self._batch_queues()
         self._authorize_batches()
+        self._match_newlines()
         self._retry_events()
         self._configure_functions()
         self._cast_event_source_numbers()
@@ -257,6 +260,16 @@ class Emulator:
             return action.removesuffix("Batch") if action and service == "sqs" else action
 
         self._actions.extract_iam_action = extract_iam_action
+
+    def _match_newlines(self) -> None:
+        """A policy's `*` and `?` stand for any character; in MiniStack for any but a newline."""
+        compile_pattern = self._evaluator._fnmatch_compile
+
+        def match_any(pattern: str, ignore_case: bool) -> re.Pattern[str]:
+            compiled: re.Pattern[str] = compile_pattern(pattern, ignore_case)
+            return re.compile(compiled.pattern, compiled.flags | re.DOTALL)
+
+        self._evaluator._fnmatch_compile = functools.lru_cache(maxsize=4096)(match_any)
 
     def _authorize_resources(self, service: AddedService, names: list[str]) -> None:
         extract = self._actions.extract_resource_arn

@@ -13,7 +13,11 @@ import zipfile
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import boto3
 import pytest
+from botocore.exceptions import ClientError
+
+from local.home import REGION
 
 if TYPE_CHECKING:
     from tests.local.conftest import LocalCloud
@@ -166,6 +170,29 @@ def test_changes_are_seen_by_the_next_query(local_cloud: LocalCloud, table: str)
     )
     assert first("open") == ["150", "102"]
     assert first("done") == ["100"]
+
+
+def test_a_policys_wildcard_stands_for_any_character(local_cloud: LocalCloud) -> None:
+    iam, admin = client(local_cloud, "iam"), client(local_cloud, "s3")
+    name = f"reader-{uuid.uuid4().hex[:8]}"
+    iam.create_user(UserName=name)
+    allow = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{name}/folder/*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
+    iam.put_user_policy(UserName=name, PolicyName="read", PolicyDocument=policy)
+    keys = iam.create_access_key(UserName=name)["AccessKey"]
+    reader = boto3.client(
+        "s3",
+        endpoint_url=local_cloud.endpoint_url,
+        region_name=REGION,
+        aws_access_key_id=keys["AccessKeyId"],
+        aws_secret_access_key=keys["SecretAccessKey"],
+    )
+    admin.create_bucket(Bucket=name)
+    for key in ("folder/two\nlines", "other/two\nlines"):
+        admin.put_object(Bucket=name, Key=key, Body=b"content")
+    assert reader.get_object(Bucket=name, Key="folder/two\nlines")["Body"].read() == b"content"
+    with pytest.raises(ClientError, match="not authorized"):
+        reader.get_object(Bucket=name, Key="other/two\nlines")
 
 
 HANDLER = """
