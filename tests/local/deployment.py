@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import httpx
 
+from cli.errors import ApiProblem
 from cli.localcloud import Deployer, seed_worker
 from cli.stack import PortalSession, ProjectStatus, Stack
 from cli.target import connect_locally
@@ -88,8 +89,17 @@ class Deployment:
         """The project's status once `condition` holds for it; fails with what was seen last."""
         deadline = time.monotonic() + seconds
         while True:
-            status = self.stack.status(project)
-            if condition(status):
+            status = self._status(project)
+            if status is not None and condition(status):
                 return status
             assert time.monotonic() < deadline, f"waited {seconds} s in vain; last seen: {status}"
             time.sleep(0.3)
+
+    def _status(self, project: str) -> ProjectStatus | None:
+        """None while no event has told of the project."""
+        try:
+            return self.stack.status(project)
+        except ApiProblem as problem:
+            if problem.status != 404:
+                raise
+            return None
