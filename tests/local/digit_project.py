@@ -11,8 +11,11 @@ from itertools import chain, zip_longest
 from secrets import token_hex
 from typing import Any, TypeVar
 
+from click.testing import CliRunner
+
 from cli.digits import Digit, load_digits
 from cli.errors import ApiProblem
+from cli.main import cli
 from cli.stack import ProjectStatus, Training
 from loupe.adapters.objects import S3Objects
 from loupe.domain.events import SOURCE, Event
@@ -227,3 +230,12 @@ class DigitProject:
         )
         known: str | None = item.get("Item", {}).get("config_etag", {}).get("S")
         return known
+
+
+def loupe(project: DigitProject, *arguments: str) -> str:
+    """What the command prints, on one line, as wide as it likes."""
+    cloud = project.deployment.cloud
+    options = ["--home", str(cloud.home), "--port", str(cloud.port), "--local"]
+    result = CliRunner().invoke(cli, [*options, *arguments], env={"COLUMNS": "500"})
+    assert result.exit_code == 0, result.output
+    return " ".join(result.output.split())
