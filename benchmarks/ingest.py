@@ -74,7 +74,7 @@ class MemoryDynamoDB:
 
 def run() -> Iterator[tuple[str, str, str]]:
     """Rows: what, measured, to reach or compare with."""
-    photos = [_photo(seed) for seed in range(_BATCH)]
+    photos = [photo(seed) for seed in range(_BATCH)]
     bytes_each = sum(map(len, photos)) // len(photos)
     yield (
         f"register_images, JPEGs of 1 megapixel ({bytes_each // 1000} kB), a second and core",
@@ -91,8 +91,8 @@ def run() -> Iterator[tuple[str, str, str]]:
         )
 
 
-def _photo(seed: int) -> bytes:
-    """Smooth shapes and the noise of a sensor, compressed as cameras do."""
+def photo(seed: int) -> bytes:
+    """A JPEG of one megapixel: smooth shapes and the noise of a sensor, compressed as cameras do."""
     random = np.random.default_rng(seed)
     shapes = random.integers(0, 256, (_HEIGHT // 16, _WIDTH // 16, 3), dtype=np.uint8)
     smooth = Image.fromarray(shapes).resize((_WIDTH, _HEIGHT), Image.Resampling.BICUBIC)
