@@ -26,7 +26,7 @@ from local.launcher import LocalCloudError, LocalCloudStatus
 REPOSITORY = Path(__file__).parents[1]
 SOURCES = ("template.yaml", "samconfig.toml", "functions", "layers", "statemachine", "web", "trainer")
 PARAMETERS = ("IngestConcurrency=2",)
-"""Of the stack, for one machine: the loopback needs no TLS, and a few cores are soon busy."""
+"""Of the stack, for one machine: a few cores are soon busy."""
 DEPLOYED_FILE = "deployed.json"
 SEEDED_WORKER = "worker"
 LOG_LINES_SHOWN = 25
@@ -104,7 +104,6 @@ class Deployer:
             *("--parameter-overrides", f"ApiGatewayEndpoint={self.cloud.endpoint_url}"),
             f"CognitoEndpoint={self.cloud.endpoint_url}/",
             *PARAMETERS,
-            "IngestConcurrency=2",
         )
         note.write_text(json.dumps({"fingerprint": made_from}))
         return True
