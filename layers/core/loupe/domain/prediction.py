@@ -156,13 +156,18 @@ class Predict:
         if known.project is None:
             raise ProjectNotFound(f"there is no project {project!r}; `loupe project create` makes one")
         image = image_in_request(content_type, body)
+        # What is wrong with a request is told whether or not there is a model.
+        if isinstance(image, S3Uri):
+            self._check_owner(project, image)
+        else:
+            _checked_media_type(image)
         champion = known.loop.champion
         if champion is None:
             raise NoModelYet(
                 f"project {project!r} has no model yet: {what_is_missing(known.project, known.loop)}"
             )
         if isinstance(image, S3Uri):
-            image = self._read(project, image)
+            image = self._read(image)
         task = known.project.config.task if known.project.config else "image-classification"
         return self._ask(project, task, champion, image)
 
@@ -176,18 +181,18 @@ class Predict:
             self._cache[project] = known
         return known
 
-    def _read(self, project: str, uri: S3Uri) -> bytes:
+    def _check_owner(self, project: str, uri: S3Uri) -> None:
         if uri.bucket != self._raw_data.bucket or project_of_key(uri.key) != project:
             raise ForeignObject(f"s3_uri must name an object s3://{self._raw_data.bucket}/{project}/...")
+
+    def _read(self, uri: S3Uri) -> bytes:
         try:
             return self._raw_data.read(uri.key)
         except ObjectMissing as error:
             raise NotAnImage(f"s3_uri: {error}") from error
 
     def _ask(self, project: str, task: str, champion: Champion, image: bytes) -> Prediction:
-        media_type = _media_type(image)
-        if media_type is None:
-            raise _why_not(image)
+        media_type = _checked_media_type(image)
         if len(image) > MAX_ENDPOINT_BYTES:
             try:
                 image, media_type = reduced(image), "image/jpeg"
@@ -211,20 +216,16 @@ class Predict:
         )
 
 
-def _media_type(image: bytes) -> str | None:
+def _checked_media_type(image: bytes) -> str:
     if image.startswith(b"\xff\xd8\xff"):
         return "image/jpeg"
     if image.startswith(b"\x89PNG\r\n\x1a\n"):
         return "image/png"
-    return None
-
-
-def _why_not(image: bytes) -> NotAnImage:
     try:
         inspect(image)
     except ImageRejected as rejection:
-        return NotAnImage(rejection.detail)
-    return NotAnImage("the image is neither JPEG nor PNG")
+        raise NotAnImage(rejection.detail) from rejection
+    raise NotAnImage("the image is neither JPEG nor PNG")
 
 
 def what_is_missing(project: ProjectRecord, loop: LoopRecord) -> str:
