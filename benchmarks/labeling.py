@@ -22,7 +22,7 @@ from loupe.adapters.table import IndexTable
 from loupe.domain.errors import AlreadyWritten
 from loupe.domain.labeling import StartLabeling
 from loupe.domain.projects import ProjectConfig
-from loupe.ports import ImageRecord, KeepsImages, StoresObjects
+from loupe.ports import ImageRecord, KeepsImages, StoredObject, StoresObjects
 from tests.fakes.events import FakeEvents
 from tests.fakes.labeling import FakeLabelingJobs
 from tests.fakes.projects import FakeProjects
@@ -69,6 +69,14 @@ class Files:
         with self._path(key).open(encoding="utf-8") as file:
             yield from file
 
+    def list(self, prefix: str) -> Iterator[StoredObject]:
+        """There are no other jobs."""
+        return iter(())
+
+    def list_folders(self, prefix: str) -> Iterator[str]:
+        """There are no other jobs."""
+        return iter(())
+
     def write(self, key: str, content: bytes, content_type: str = "") -> None:
         self._path(key).write_bytes(content)
 
@@ -108,6 +116,7 @@ def cut_job(number: int) -> dict[str, float]:
             events=FakeEvents(),
             clock=lambda: _NOW,
             suffix=lambda: "1a2b",
+            restore_job=lambda _project, _job: False,
         )
         started = time.perf_counter()
         start_labeling(_PROJECT)

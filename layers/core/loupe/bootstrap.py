@@ -132,16 +132,26 @@ def start_labeling() -> StartLabeling:
     """For start_labeling."""
     settings = StartLabelingSettings.from_environment()
     table, workspace = _table(settings.index_table), _objects(settings.workspace_bucket)
+    jobs, tasks = LabelingJobIndex(table), TaskIndex(table)
+    providers = {"portal": PortalProvider(workspace, tasks)}
     return StartLabeling(
         projects=IndexedProjects(table),
         images=IndexedImages(table),
-        jobs=LabelingJobIndex(table),
+        jobs=jobs,
         workspace=workspace,
         raw_data_bucket=settings.raw_data_bucket,
-        providers={"portal": PortalProvider(workspace, TaskIndex(table))},
+        providers=providers,
         events=_events(settings.event_bus_name),
         clock=utc_now,
         suffix=lambda: token_hex(2),
+        restore_job=RestoreJob(
+            jobs=jobs,
+            tasks=tasks,
+            workspace=workspace,
+            raw_data_bucket=settings.raw_data_bucket,
+            providers=providers,
+            clock=utc_now,
+        ),
     )
 
 

@@ -43,6 +43,14 @@ class Loop:
         self.tasks = FakeTasks(self.jobs)
         self._suffixes = count()
         self._image_numbers = count()
+        self.restore = RestoreJob(
+            jobs=self.jobs,
+            tasks=self.tasks,
+            workspace=self.workspace,
+            raw_data_bucket=self.raw_data.bucket,
+            providers={"portal": PortalProvider(self.workspace, self.tasks)},
+            clock=self.clock,
+        )
         self.start = self.start_labeling()
         self.portal = self.labeling_portal(self.tasks)
         self.consolidate = ConsolidateAnnotations(
@@ -51,14 +59,6 @@ class Loop:
             images=self.images,
             workspace=self.workspace,
             events=self.events,
-            clock=self.clock,
-        )
-        self.restore = RestoreJob(
-            jobs=self.jobs,
-            tasks=self.tasks,
-            workspace=self.workspace,
-            raw_data_bucket=self.raw_data.bucket,
-            providers={"portal": PortalProvider(self.workspace, self.tasks)},
             clock=self.clock,
         )
 
@@ -72,6 +72,7 @@ class Loop:
             "workspace": self.workspace,
             "events": self.events,
             "clock": self.clock,
+            "restore_job": self.restore,
         }
         return StartLabeling(
             **ports | instead,

@@ -118,12 +118,39 @@ def test_a_second_open_job_waits_for_the_first(half: Loop) -> None:
     first = half.open_job().job
     half.lose_index()
     half.configure()
-    half.register(3)
+    half.register(6)
     half.clock.advance(minutes=1)
-    half.start(PROJECT)
+    half.start_labeling(restore_job=lambda _project, _job: False)(PROJECT)
     second = half.open_job().job
     assert not half.restore(PROJECT, first)
     half.answer_all()
     half.consolidate(PROJECT, second)
     assert half.restore(PROJECT, first)
     assert half.open_job().answered == 2
+
+
+def test_a_job_that_the_index_lost_comes_back_before_another_is_cut(half: Loop) -> None:
+    job = half.open_job().job
+    half.lose_index()
+    half.configure()
+    half.register(6)
+    half.clock.advance(minutes=1)
+    half.start(PROJECT)
+    assert half.open_job().job == job
+    assert half.open_job().answered == 2
+
+
+def test_images_of_a_job_without_accepted_labels_go_into_no_other_one(half: Loop) -> None:
+    job = half.open_job().job
+    half.answer_all()
+    half.consolidate(PROJECT, job)
+    half.lose_index()
+    half.restore(PROJECT, job)
+    half.configure()
+    half.register(6)
+    half.clock.advance(minutes=1)
+    half.start(PROJECT)
+    second = half.open_job()
+    assert (second.job != job, second.tasks) == (True, 3)
+    old, new = ({row["image-sha256"] for row in half.input_rows(each)} for each in (job, second.job))
+    assert not old & new

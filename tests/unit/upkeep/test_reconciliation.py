@@ -1,14 +1,15 @@
 """Reconciliation brings the index back to what S3 says."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 
-from loupe.domain.events import TrainingRequested
+from loupe.domain.events import AnnotationsCompleted, TrainingRequested
 from loupe.domain.projects import ProjectConfig
 from loupe.domain.reconciliation import MAX_ATTEMPTS, Mended, Reconcile
 from loupe.domain.workspace import Workspace
-from loupe.ports import LastTraining, Look, ObjectRecord, TrainingLock
+from loupe.ports import JobCard, LastTraining, Look, ObjectRecord, TrainingLock
 from tests.fakes.clock import FakeClock
 from tests.fakes.events import FakeEvents
 from tests.fakes.images import FakeImages
@@ -121,6 +122,17 @@ def test_jobs_that_only_s3_knows_are_restored(world: World) -> None:
     world.workspace.write(f"{Workspace('parts').job('parts-1')}/job.json", b"{}")
     assert world.reconcile.for_all()["parts"].jobs_restored == 1
     assert world.restored == ["parts-1"]
+
+
+def test_a_job_whose_last_answer_nobody_heard_of_is_concluded(world: World) -> None:
+    card = JobCard("parts", "parts-1", "portal", "image-classification", ("a", "b"), "", 1, world.clock())
+    world.jobs.claim(card)
+    assert world.reconcile("parts").jobs_to_conclude == 0
+    world.jobs.open("parts", "parts-1", 1, world.clock())
+    assert world.reconcile("parts").jobs_to_conclude == 0
+    world.jobs.records["parts", "parts-1"] = replace(world.jobs.records["parts", "parts-1"], answered=1)
+    assert world.reconcile("parts").jobs_to_conclude == 1
+    assert world.events.published == [AnnotationsCompleted("parts", "parts-1")]
 
 
 def test_a_lost_training_is_asked_for_again(world: World) -> None:

@@ -3,19 +3,22 @@
 A job's input manifest is written once and decides which images it has. Whoever took images that are not in
 it gives them back, and so does the end of the job, from which on it takes no more. So a run may die at any
 point, and any number of runs may work on one project at once: the next one goes on where others stopped.
+The index may have lost a job in a crash: no job is cut before it is put back, and none gets its images.
 docs/decisions/leases.md tells the rest of a job's life.
 """
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
 from loupe.domain.batches import batches
-from loupe.domain.errors import AlreadyWritten, DomainError, NotFound
+from loupe.domain.errors import AlreadyWritten, DomainError, NotFound, ObjectMissing
 from loupe.domain.events import AnnotationsCompleted, LabelingJobFinished, LabelingJobStarted
+from loupe.domain.labels import accepted_jobs
 from loupe.domain.manifests import SHA256, Row, S3Uri, label_categories, read_rows, write_rows
 from loupe.domain.projects import Labeling
 from loupe.domain.workspace import Workspace
@@ -61,8 +64,10 @@ class StartLabeling:
         events: PublishesEvents,
         clock: Clock,
         suffix: Callable[[], str],
+        restore_job: Callable[[str, str], bool],
     ) -> None:
-        """`suffix` gives four hexadecimal digits, by which jobs of one second differ."""
+        """`suffix` gives four hexadecimal digits, by which jobs of one second differ. `restore_job(project,
+        job)` puts a job of S3 back into the index, and returns whether it lacked anything."""
         self._projects = projects
         self._images = images
         self._jobs = jobs
@@ -72,6 +77,7 @@ class StartLabeling:
         self._events = events
         self._clock = clock
         self._suffix = suffix
+        self._restore_job = restore_job
 
     def for_all(self) -> None:
         """Every project; what fails for one does not keep the others from their turn.
@@ -100,6 +106,8 @@ class StartLabeling:
         record = self._projects.project(project)
         if record is None or record.config is None or not self._is_due(project, record.config.labeling):
             return
+        if self._restore_lost_jobs(project):
+            return
         config, now = record.config, self._clock()
         card = JobCard(
             project=project,
@@ -120,6 +128,12 @@ class StartLabeling:
             return pending > 0
         oldest = self._images.oldest_pending(project)
         return oldest is not None and self._clock() - oldest >= timedelta(minutes=labeling.max_wait_minutes)
+
+    def _restore_lost_jobs(self, project: str) -> bool:
+        """Put back jobs that are newer than any that the index knows; names of jobs ascend with time."""
+        newest = next((job.job for job in self._jobs.jobs(project, limit=1)), "")
+        stored = self._workspace.list_folders(Workspace(project).jobs)
+        return sum(self._restore_job(project, job) for job in stored if job > newest) > 0
 
     def _go_on(self, job: LabelingJob) -> None:
         if job.state == "preparing":
@@ -164,11 +178,23 @@ class StartLabeling:
             for image in self._images.in_job(card.project, card.job):
                 had.add(image.sha256)
                 yield self._row(image)
-        wanted = card.batch_size - len(had)
-        for batch in batches(self._images.pending(card.project, wanted), _TAKEN_AT_ONCE):
-            new = [image for image in batch if image.sha256 not in had]
-            taken = self._images.take(card.project, card.job, [image.sha256 for image in new])
-            yield from (self._row(image) for image in new if image.sha256 in taken)
+        wanted, others = card.batch_size - len(had), self._images_of_other_jobs(card)
+        waiting = self._images.pending(card.project, wanted + len(others))
+        free = (image for image in waiting if image.sha256 not in had and image.sha256 not in others)
+        for batch in batches(islice(free, wanted), _TAKEN_AT_ONCE):
+            taken = self._images.take(card.project, card.job, [image.sha256 for image in batch])
+            yield from (self._row(image) for image in batch if image.sha256 in taken)
+
+    def _images_of_other_jobs(self, card: JobCard) -> set[str]:
+        """Images whose job's labels are not accepted yet. They wait only if the index lost what it knew."""
+        settled = {card.job, *accepted_jobs(card.project, self._workspace)}
+        space, images = Workspace(card.project), set[str]()
+        for job in self._workspace.list_folders(space.jobs):
+            if job not in settled:
+                with suppress(ObjectMissing):
+                    rows = read_rows(self._workspace.lines(space.input_manifest(job)))
+                    images.update(row[SHA256] for row in rows)
+        return images
 
     def _row(self, image: ImageRecord) -> Row:
         row: Row = {

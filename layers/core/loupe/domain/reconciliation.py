@@ -9,7 +9,7 @@ from itertools import chain
 
 from loupe.domain.batches import batches
 from loupe.domain.datasets import latest_card
-from loupe.domain.events import TrainingRequested
+from loupe.domain.events import AnnotationsCompleted, TrainingRequested
 from loupe.domain.labels import accepted_jobs, concluded_images
 from loupe.domain.manifests import SHA256, read_rows
 from loupe.domain.projects import config_key, is_project_name
@@ -42,6 +42,7 @@ class Mended:
     objects_to_look_at: int = 0
     objects_gone: int = 0
     jobs_restored: int = 0
+    jobs_to_conclude: int = 0
     loops_restored: int = 0
     trainings_requested: int = 0
 
@@ -85,6 +86,7 @@ class Reconcile:
             objects_to_look_at=looked_at,
             objects_gone=gone,
             jobs_restored=jobs,
+            jobs_to_conclude=self._conclude_open_job(project),
             loops_restored=loops,
             trainings_requested=self._request_missing_training(project),
         )
@@ -105,6 +107,14 @@ class Reconcile:
         rows = read_rows(self.workspace.lines(manifest))
         for batch in batches((row[SHA256] for row in rows), LISTED_AT_ONCE):
             self.images.take(project, job.job, batch)
+
+    def _conclude_open_job(self, project: str) -> int:
+        """The last answer's event may have got lost; where it did not, this is the same event once more."""
+        job = self.jobs.open_job(project)
+        if job is None or job.tasks == 0 or not job.all_answered:
+            return 0
+        self.events.publish(AnnotationsCompleted(project, job.job))
+        return 1
 
     def _request_missing_training(self, project: str) -> int:
         reason = self._why_training_is_due(project)
