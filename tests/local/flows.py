@@ -221,3 +221,13 @@ def key_of(deployment: Deployment, row: Json) -> str:
 def pending(number: int) -> Callable[[ProjectStatus], bool]:
     """A condition for `Deployment.wait_for`: exactly so many images wait for a job."""
     return lambda status: status["images"]["pending"] == number
+
+
+def problem(answer: httpx.Response) -> tuple[int, str]:
+    """Status and name of a problem document."""
+    assert answer.headers["content-type"] == "application/problem+json", answer.text
+    document = answer.json()
+    assert document["status"] == answer.status_code
+    assert document["title"]
+    assert document["detail"]
+    return answer.status_code, document["type"].removeprefix("urn:loupe:problem:")
