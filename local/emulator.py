@@ -145,6 +145,7 @@ class Emulator:
         self._remove_unused_files()
         self._keep_big_values_in_files()
         self._keep_sessions()
+        self._leave_versions_on_disk()
         self._enforce_state_machine_roles()
         self._batch_queues()
         self._authorize_batches()
@@ -681,6 +682,16 @@ class Emulator:
             for path in (self._home.state / folder).glob("*"):
                 if path.stem not in named:
                     path.unlink()
+
+    def _leave_versions_on_disk(self) -> None:
+        """Objects are read from their files; of versioned buckets MiniStack holds them in memory as well."""
+        s3 = _module("services.s3")
+        entry_of = s3._version_entry_from_record
+
+        def entry_without_bytes(record: Any, version_id: str, _data: bytes) -> Any:
+            return entry_of(record, version_id, None)
+
+        s3._version_entry_from_record = entry_without_bytes
 
     def _keep_sessions(self) -> None:
         """Temporary keys stay good over a restart, as on AWS: a page's presigned image URLs go on working."""

@@ -280,6 +280,35 @@ def test_an_event_that_a_function_fails_on_reaches_its_dead_letter_queue(
     assert said["responsePayload"]["errorMessage"] == "as the test wants it"
 
 
+def test_every_version_of_an_object_can_be_read_and_comes_back(local_cloud: LocalCloud) -> None:
+    s3, bucket = client(local_cloud, "s3"), f"versions-{uuid.uuid4().hex[:8]}"
+    s3.create_bucket(Bucket=bucket)
+
+    def put(body: bytes) -> str:
+        version: str = s3.put_object(Bucket=bucket, Key="a b", Body=body).get("VersionId", "null")
+        return version
+
+    def read(**version: str) -> bytes:
+        body: bytes = s3.get_object(Bucket=bucket, Key="a b", **version)["Body"].read()
+        return body
+
+    before = put(b"before versioning")
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    first, second = put(b"first"), put(b"second")
+    s3.delete_object(Bucket=bucket, Key="a b")
+    assert read(VersionId=before) == b"before versioning"
+    assert read(VersionId=first) == b"first"
+    assert read(VersionId=second) == b"second"
+    [marker] = s3.list_object_versions(Bucket=bucket)["DeleteMarkers"]
+    s3.delete_object(Bucket=bucket, Key="a b", VersionId=marker["VersionId"])
+    assert read() == b"second"
+    s3.delete_object(Bucket=bucket, Key="a b", VersionId=second)
+    assert read() == b"first"
+    s3.copy_object(Bucket=bucket, Key="copy", CopySource={"Bucket": bucket, "Key": "a b"})
+    copied: bytes = s3.get_object(Bucket=bucket, Key="copy")["Body"].read()
+    assert copied == b"first"
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     itertools.chain(
