@@ -27,7 +27,7 @@ _CONFIG = Config(max_pool_connections=32, retries={"mode": "standard", "max_atte
 
 @dataclass(frozen=True)
 class Cloud:
-    """A local cloud that runs. `session` is what the command works through; clients are its administrator's."""
+    """A local cloud that runs. `session` is the command's; clients are the administrator's."""
 
     status: LocalCloudStatus
     session: Session

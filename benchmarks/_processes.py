@@ -7,7 +7,7 @@ among them, so that a sum over a tree counts each page once.
 import os
 import threading
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 _PROC = Path("/proc")
@@ -32,38 +32,43 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
-def processor_seconds(pid: int) -> float:
-    """What a process took by itself, in user and in system mode."""
-    fields = _stat(pid)
-    return (int(fields[11]) + int(fields[12])) / _TICKS
+@dataclass(frozen=True)
+class Share:
+    """Processor seconds of a local cloud: its server, the copies of it that save its state, and the functions
+    with all else that it runs."""
+
+    server: float
+    saving: float
+    functions: float
+
+    def of(self, count: int) -> str:
+        """What each of so many took."""
+        each = 1000 / count
+        return (
+            f"emulator {self.server * each:.1f} ms, saving its state {self.saving * each:.1f} ms, "
+            f"functions {self.functions * each:.1f} ms"
+        )
 
 
-@dataclass
 class Meter:
-    """Processor time of a process, and of all below it, from its making on. What children took that came
-    and went meanwhile is counted once their parent has waited for them."""
+    """What a local cloud takes from the meter's making on; `pid` is its server."""
 
-    pid: int
-    _own: float = field(init=False)
-    _below: float = field(init=False)
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._server, self._ended = _seconds(pid)
+        self._below = _seconds_below(pid)
 
-    def __post_init__(self) -> None:
-        self._own, self._below = processor_seconds(self.pid), self._seconds_below()
-
-    @property
-    def own(self) -> float:
-        return processor_seconds(self.pid) - self._own
-
-    @property
-    def below(self) -> float:
-        return self._seconds_below() - self._below
-
-    def _seconds_below(self) -> float:
-        seconds = _seconds_of_ended_children(self.pid)
-        for pid in descendants(self.pid):
-            with suppress(*_GONE):
-                seconds += processor_seconds(pid) + _seconds_of_ended_children(pid)
-        return seconds
+    def read(self) -> Share:
+        server, ended = _seconds(self._pid)
+        below = _seconds_below(self._pid)
+        # A function's process that has ended meanwhile counts among the server's ended children; what it took
+        # before does not belong here. All other ended children are copies of the server that saved its state.
+        gone = sum(seconds for pid, seconds in self._below.items() if pid not in below)
+        return Share(
+            server - self._server,
+            ended - self._ended - gone,
+            sum(seconds - self._below.get(pid, 0.0) for pid, seconds in below.items()),
+        )
 
 
 class PeakMemory:
@@ -100,11 +105,19 @@ def _megabytes(pid: int) -> float:
     return 0.0
 
 
-def _seconds_of_ended_children(pid: int) -> float:
-    with suppress(*_GONE):
-        fields = _stat(pid)
-        return (int(fields[13]) + int(fields[14])) / _TICKS
-    return 0.0
+def _seconds(pid: int) -> tuple[float, float]:
+    """What a process took by itself, in user and in system mode, and what its ended children took."""
+    user, system, user_of_children, system_of_children = (int(ticks) for ticks in _stat(pid)[11:15])
+    return (user + system) / _TICKS, (user_of_children + system_of_children) / _TICKS
+
+
+def _seconds_below(pid: int) -> dict[int, float]:
+    """What each process below one took, with its ended children."""
+    found = {}
+    for each in descendants(pid):
+        with suppress(*_GONE):
+            found[each] = sum(_seconds(each))
+    return found
 
 
 def _stat(pid: int) -> list[str]:

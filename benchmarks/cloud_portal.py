@@ -41,11 +41,9 @@ def run() -> Iterator[tuple[str, str, str]]:
 def _row(cloud: Cloud, project: str, number: int, tokens: Sequence[str]) -> tuple[str, str, str]:
     meter, workers = Meter(cloud.pid), len(tokens)
     rate = answers_a_second(cloud.outputs["ApiUrl"], project, tokens, _ANSWERS // workers)
-    each = 1000 / _ANSWERS
     return (
         f"lease plus answer, {number:,} open tasks, {workers} worker(s), local cloud",
-        f"{rate:.1f} a second; processor time of each: emulator {meter.own * each:.1f} ms, "
-        f"functions {meter.below * each:.1f} ms",
+        f"{rate:.1f} a second; processor time of each: {meter.read().of(_ANSWERS)}",
         f"at least {_TO_REACH[workers]}; Label Studio 1.23.2: {_PEERS[workers]}",
     )
 
