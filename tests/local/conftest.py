@@ -15,6 +15,7 @@ import pytest
 from local import launcher
 from local.home import REGION
 from tests.local.deployment import Deployment
+from tests.local.digit_project import DigitProject
 
 
 class LocalCloud:
@@ -77,3 +78,12 @@ def local_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud
 def deployment(local_cloud: LocalCloud) -> Deployment:
     """The repository's stack in the session's local cloud. Each test uses projects of its own."""
     return Deployment.of(local_cloud)
+
+
+@pytest.fixture(scope="session")
+def in_service(deployment: Deployment) -> DigitProject:
+    """A project whose loop has turned: its champion answers. Tests leave its project.yaml as it was."""
+    project = DigitProject(deployment, batch_size=12)
+    project.configure()
+    assert project.turn()["status"] == "promoted"
+    return project

@@ -6,9 +6,6 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import pytest
-
-from loupe.domain.events import TrainingRequested
 from tests.local.deployment import Deployment
 from tests.local.digit_project import DigitProject, eventually, loupe
 
@@ -38,65 +35,52 @@ def models_out_of_reach(project: DigitProject) -> Iterator[None]:
         iam.delete_role_policy(RoleName=role, PolicyName=name)
 
 
-@pytest.fixture(scope="module")
-def project(deployment: Deployment) -> DigitProject:
-    """A project with a champion."""
-    made = DigitProject(deployment, batch_size=12)
-    made.configure()
-    assert made.turn()["status"] == "promoted"
-    return made
+def test_an_endpoint_that_does_not_come_up_leaves_the_champion_in_service(in_service: DigitProject) -> None:
+    before = in_service.status["champion"]
+    with models_out_of_reach(in_service):
+        failed = in_service.turn()
+    assert (failed["status"], in_service.status["champion"]) == ("failed", before)
+    assert "SageMaker rolled the endpoint back" in str(failed["reason"])
+    execution = in_service.executions()[0]
+    assert (execution.status, execution.error) == ("FAILED", "EndpointRolledBack")
+    assert "Failed to fetch the model data" in str(execution.cause)
+    assert before is not None
+    assert in_service.predict()["model_version"] == before["version"]
+    told = loupe(in_service, "status", in_service.name)
+    assert "last training failed: SageMaker rolled the endpoint back" in told
 
 
-def test_a_failed_training_leaves_the_champion_is_told_and_tried_again(project: DigitProject) -> None:
-    champion = project.predict()["model_version"]
-    project.configure(hyperparameters={"depth": "50"})
-    failed = project.turn()
+def test_a_failed_training_leaves_the_champion_is_told_and_tried_again(in_service: DigitProject) -> None:
+    champion = in_service.predict()["model_version"]
+    in_service.configure(hyperparameters={"depth": "50"})
+    failed = in_service.turn()
     assert failed["status"] == "failed"
     assert "unknown hyperparameter 'depth'" in str(failed["reason"])
-    execution = project.executions()[0]
+    execution = in_service.executions()[0]
     assert (execution.arn, execution.status) == (failed["execution"], "FAILED")
     assert "unknown hyperparameter 'depth'" in str(execution.cause)
-    assert project.predict()["model_version"] == champion
-    told = loupe(project, "status", project.name)
+    assert in_service.predict()["model_version"] == champion
+    told = loupe(in_service, "status", in_service.name)
     assert "last training failed: " in told
     assert "unknown hyperparameter 'depth'" in told
     assert "the next finished job tries again" in told
 
-    project.configure()
-    again = project.turn()
+    in_service.configure()
+    again = in_service.turn()
     assert again["status"] == "promoted"
-    eventually(lambda: project.predict()["model_version"] == again["version"], "answers of the new model")
+    eventually(lambda: in_service.predict()["model_version"] == again["version"], "answers of the new model")
 
 
-def test_an_endpoint_that_does_not_come_up_leaves_the_champion_in_service(project: DigitProject) -> None:
-    before = project.status["champion"]
-    with models_out_of_reach(project):
-        failed = project.turn()
-    assert (failed["status"], project.status["champion"]) == ("failed", before)
-    assert "SageMaker rolled the endpoint back" in str(failed["reason"])
-    execution = project.executions()[0]
-    assert (execution.status, execution.error) == ("FAILED", "EndpointRolledBack")
-    assert "Failed to fetch the model data" in str(execution.cause)
+def test_a_worse_candidate_is_rejected_and_registered_as_such(in_service: DigitProject) -> None:
+    before = in_service.status["champion"]
+    in_service.configure(promotion={"min_gain": 1})
+    rejected = in_service.turn()
+    assert (rejected["status"], in_service.status["champion"]) == ("rejected", before)
     assert before is not None
-    assert project.predict()["model_version"] == before["version"]
-    assert "last training failed: SageMaker rolled the endpoint back" in loupe(
-        project, "status", project.name
-    )
-
-    project.publish(TrainingRequested(project.name, "the role was mended"))
-    assert project.next_training(failed)["status"] == "promoted"
-
-
-def test_a_worse_candidate_is_rejected_and_registered_as_such(project: DigitProject) -> None:
-    before = project.status["champion"]
-    project.configure(promotion={"min_gain": 1})
-    rejected = project.turn()
-    assert (rejected["status"], project.status["champion"]) == ("rejected", before)
-    assert before is not None
-    assert project.predict()["model_version"] == before["version"]
-    assert project.registered_models()[-1]["ModelApprovalStatus"] == "Rejected"
-    assert "was not better, so the champion stays" in loupe(project, "status", project.name)
-    project.configure()
+    assert in_service.predict()["model_version"] == before["version"]
+    assert in_service.registered_models()[-1]["ModelApprovalStatus"] == "Rejected"
+    assert "was not better, so the champion stays" in loupe(in_service, "status", in_service.name)
+    in_service.configure()
 
 
 def test_a_first_endpoint_that_does_not_come_up_is_taken_away(deployment: Deployment) -> None:
