@@ -14,7 +14,8 @@ api = http.RestApi("serve_pages")
 @api.get("/portal")
 def send_to_index() -> Response[str]:
     # Relative, so that it holds behind any stage or domain.
-    return Response(status_code=302, headers={"Location": "portal/index.html", "Cache-Control": "no-cache"})
+    headers: dict[str, str | list[str]] = {"Location": "portal/index.html", "Cache-Control": "no-cache"}
+    return Response(status_code=302, body="", headers=headers)
 
 
 @api.get("/portal/config.json")
@@ -42,7 +43,7 @@ def serve_page() -> Response[str]:
         "ETag": page.etag,
     }
     if request.headers.get("if-none-match") == page.etag:
-        return Response(status_code=304, headers=headers)
+        return Response(status_code=304, body="", headers=headers)
     return Response(200, page.content_type, page.content, headers)
 
 
