@@ -1,0 +1,76 @@
+"""The labeling page in a real browser, as the deployed stack serves it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from cli.target import read_worker
+from loupe.domain.manifests import read_rows
+from loupe.domain.workspace import Workspace
+from tests.browser.chromium import launch
+from tests.browser.conftest import expect_image, sign_in
+from tests.local.deployment import Deployment
+from tests.local.flows import (
+    NO_TRAINING,
+    finished_job,
+    key_of,
+    new_project,
+    open_job,
+    output_manifest,
+    read_workspace,
+)
+from tests.unit.ingest.pictures import jpeg
+
+LABELS = ["cat", "dog", "neither of them"]
+NAMES = ["plain.jpg", "two words + 100%.jpg", "🐈 #1?.jpg"]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One Chromium a module: Playwright's event loop must not outlive the tests that use it."""
+    with sync_playwright() as playwright:
+        browser = launch(playwright)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser, deployment: Deployment) -> Iterator[Page]:
+    """The portal, just opened. An error in the page's console fails the test: a script that broke, a file
+    that did not load, or what the Content-Security-Policy forbids."""
+    errors: list[str] = []
+    with browser.new_context(reduced_motion="reduce") as context:
+        page = context.new_page()
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
+        page.goto(f"{deployment.outputs['ApiUrl']}/portal", timeout=60_000)
+        yield page
+    assert errors == []
+
+
+def test_a_worker_labels_a_job_by_number_keys(page: Page, deployment: Deployment) -> None:
+    project = new_project("page")
+    deployment.configure(project, LABELS, labeling={"batch_size": 3}, training=NO_TRAINING)
+    for seed, name in enumerate(NAMES):
+        deployment.drop(f"{project}/{name}", jpeg(seed=seed))
+    open_job(deployment, project, 3)
+    [job] = deployment.stack.status(project)["jobs"]
+    manifest = read_workspace(deployment, Workspace(project).input_manifest(job["job"])).decode()
+    keys = [key_of(deployment, row) for row in read_rows(manifest.split("\n"))]
+    seeded = read_worker(deployment.cloud.home)
+    assert seeded is not None
+    sign_in(page, seeded.name, seeded.password)
+    expect(page.get_by_role("heading", name="Projects")).to_be_visible(timeout=30_000)
+    page.reload()
+    page.get_by_role("link", name=f"Start labeling {project}").click(timeout=30_000)
+    for key, number in zip(keys, "321", strict=True):
+        expect_image(page, key)
+        page.keyboard.press(number)
+    expect(page.get_by_role("heading", name="All done: 3 images labeled by you")).to_be_visible()
+    rows = output_manifest(deployment, project, finished_job(deployment, project))
+    found = [(key_of(deployment, row), row["label-metadata"]["class-name"]) for row in rows]
+    assert found == list(zip(keys, reversed(LABELS), strict=True))
+    assert {row["label-metadata"]["human-annotated"] for row in rows} == {"yes"}
