@@ -23,12 +23,15 @@ def main() -> None:
     names = parser.parse_args().names or available()
     console = Console()
     table = Table("benchmark", "what", "measured", "to reach or compare with")
-    for name in names:
-        console.print(f"running {name} …", style="dim")
-        run = getattr(importlib.import_module(f"benchmarks.{name}"), "run", None)
-        for row in run() if run else ():
-            table.add_row(name, *row)
-    console.print(table)
+    try:
+        for name in names:
+            console.print(f"running {name} …", style="dim")
+            for what, measured, compared in importlib.import_module(f"benchmarks.{name}").run():
+                console.print(f"  {what}: {measured}", style="dim", markup=False, highlight=False)
+                table.add_row(name, what, measured, compared)
+    finally:
+        # What was measured is worth showing, whatever came after it.
+        console.print(table)
 
 
 if __name__ == "__main__":
