@@ -284,6 +284,7 @@ def predict() -> Predict:
         loops=LoopIndex(table),
         endpoints=SageMakerEndpoints(boto3.client("sagemaker-runtime", config=_FOR_APPS)),
         raw_data=_objects(settings.raw_data_bucket),
+        raw_data_bucket=settings.raw_data_bucket,
         clock=utc_now,
         cache_seconds=settings.champion_cache_seconds,
     )

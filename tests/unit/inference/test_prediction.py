@@ -55,7 +55,7 @@ class World:
         self.projects.save_config("parts", CONFIG, None, "etag")
         self.promote("0001")
         self.predict = Predict(
-            self.projects, self.loops, self.endpoints, self.raw_data, self.clock, cache_seconds=2
+            self.projects, self.loops, self.endpoints, self.raw_data, "raw", self.clock, cache_seconds=2
         )
 
     def promote(self, version: str) -> None:
@@ -97,6 +97,20 @@ def test_an_object_of_the_project_is_read_from_the_bucket(world: World) -> None:
 def test_objects_of_others_are_not_read(world: World, uri: str) -> None:
     with pytest.raises(ForeignObject, match="s3://raw/parts/"):
         world.predict("parts", *as_json(s3_uri=uri))
+
+
+def test_an_object_that_no_image_can_be_is_not_read(world: World) -> None:
+    world.raw_data.write("parts/film.jpg", bytes(40_000_001))
+    with pytest.raises(NotAnImage, match="40 MB"):
+        world.predict("parts", *as_json(s3_uri="s3://raw/parts/film.jpg"))
+
+
+def test_what_is_wrong_with_a_request_comes_before_the_missing_model(world: World) -> None:
+    world.projects.save_config("new", CONFIG, None, "etag")
+    with pytest.raises(ForeignObject):
+        world.predict("new", *as_json(s3_uri="s3://raw/parts/a.jpg"))
+    with pytest.raises(NotAnImage):
+        world.predict("new", "image/jpeg", b"hello")
 
 
 def test_a_missing_object_is_named(world: World) -> None:

@@ -228,6 +228,13 @@ def test_an_object_over_40_megabytes_is_rejected_unread(world: World) -> None:
     assert world.bucket.reads == []
 
 
+@pytest.mark.parametrize("key", [f"{P}/a/../b.jpg", f"{P}/./b.jpg", f"{P}/a/.."])
+def test_a_key_that_no_browser_can_ask_for_is_rejected(world: World, key: str) -> None:
+    world.put(key, jpeg())
+    world.register(key)
+    assert world.reasons() == {key: "unusable-key"}
+
+
 def test_a_rejected_object_that_is_put_right_is_registered(world: World) -> None:
     world.put("digits/a.png", png()[:100])
     world.register("digits/a.png")

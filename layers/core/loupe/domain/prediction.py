@@ -17,7 +17,7 @@ from loupe.domain.errors import (
     ObjectMissing,
     ProjectNotFound,
 )
-from loupe.domain.images import ImageRejected, inspect
+from loupe.domain.images import ImageRejected, check_size, inspect
 from loupe.domain.manifests import InvalidManifest, S3Uri
 from loupe.domain.projects import check_project_name, project_of_key
 from loupe.domain.reduction import reduced
@@ -28,13 +28,12 @@ from loupe.ports import (
     KeepsLoops,
     KeepsProjects,
     LoopRecord,
+    OpensObjects,
     ProjectRecord,
-    StoresObjects,
 )
 
 MAX_BODY_BYTES = 4_500_000
 """Raw image bytes through the API: base64 of more does not fit Lambda's 6 MB."""
-MAX_OBJECT_BYTES = 40_000_000
 MAX_ENDPOINT_BYTES = 4_000_000
 """What a serverless endpoint takes; a larger image is sent to it reduced."""
 
@@ -137,7 +136,8 @@ class Predict:
         projects: KeepsProjects,
         loops: KeepsLoops,
         endpoints: InvokesEndpoints,
-        raw_data: StoresObjects,
+        raw_data: OpensObjects,
+        raw_data_bucket: str,
         clock: Clock,
         cache_seconds: float,
     ) -> None:
@@ -145,12 +145,13 @@ class Predict:
         self._loops = loops
         self._endpoints = endpoints
         self._raw_data = raw_data
+        self._bucket = raw_data_bucket
         self._clock = clock
         self._cache_time = timedelta(seconds=cache_seconds)
         self._cache: dict[str, _Known] = {}
 
     def __call__(self, project: str, content_type: str, body: bytes) -> Prediction:
-        """Raises `ProjectNotFound`, `NoModelYet`, `NotAnImage`, `ModelUnavailable` and the errors of
+        """Raises `ProjectNotFound`, `NoModelYet`, `NotAnImage`, `ModelError` and the errors of
         `image_in_request`."""
         known = self._look_up(check_project_name(project))
         if known.project is None:
@@ -182,13 +183,15 @@ class Predict:
         return known
 
     def _check_owner(self, project: str, uri: S3Uri) -> None:
-        if uri.bucket != self._raw_data.bucket or project_of_key(uri.key) != project:
-            raise ForeignObject(f"s3_uri must name an object s3://{self._raw_data.bucket}/{project}/...")
+        if uri.bucket != self._bucket or project_of_key(uri.key) != project:
+            raise ForeignObject(f"s3_uri must name an object s3://{self._bucket}/{project}/...")
 
     def _read(self, uri: S3Uri) -> bytes:
         try:
-            return self._raw_data.read(uri.key)
-        except ObjectMissing as error:
+            with self._raw_data.opened(uri.key) as found:
+                check_size(found.head.size)
+                return found.read()
+        except (ObjectMissing, ImageRejected) as error:
             raise NotAnImage(f"s3_uri: {error}") from error
 
     def _ask(self, project: str, task: str, champion: Champion, image: bytes) -> Prediction:

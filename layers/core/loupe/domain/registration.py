@@ -156,6 +156,7 @@ class RegisterImages:
     def _inspected(self, opened: OpenedObject, known: ObjectRecord | None) -> Look:
         head, now = opened.head, self._clock()
         try:
+            _check_key(head.key)
             check_size(head.size)
             with self._memory.held(head.size):
                 data = opened.read()
@@ -215,6 +216,14 @@ class RegisterImages:
                 return opened.head.etag
         except ObjectMissing:
             return None
+
+
+def _check_key(key: str) -> None:
+    """Raises `ImageRejected` for a key that browsers can not ask for: to them `.` and `..` are steps."""
+    if any(part in {".", ".."} for part in key.split("/")):
+        raise ImageRejected(
+            "unusable-key", "the key has a part `.` or `..`, which browsers leave out of URLs"
+        )
 
 
 def _is_ignored(key: str) -> bool:
