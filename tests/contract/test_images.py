@@ -385,6 +385,15 @@ def test_restoring_brings_a_pending_image_forward_and_no_other_back(kept: Kept) 
     assert kept.counts == ImageCounts(pending=1, labeling=1, labeled=1)
 
 
+def test_restoring_concludes_an_image_that_is_still_in_the_job_of_its_label(kept: Kept) -> None:
+    shas = kept.see_all(range(2))
+    kept.images.take(P, JOB, shas)
+    labeled = [replace(kept.image(n, f"digits/{n}.png"), state="labeled") for n in range(2)]
+    kept.images.restore(P, [replace(labeled[0], job=JOB), replace(labeled[1], job="digits-earlier")])
+    assert [kept.known(n).state for n in range(2)] == ["labeled", "labeling"]
+    assert kept.counts == ImageCounts(labeling=1, labeled=1)
+
+
 # Of the index only: others who change the same items at the same time
 
 

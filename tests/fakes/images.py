@@ -184,7 +184,7 @@ class FakeImages:
             if known is None:
                 kept.keys[given.sha256].append(given.key)
                 self._set(project, given)
-            elif known.state == "pending" and given.state != "pending":
+            elif known.is_behind(given):
                 self._set(project, _with_progress_of(given, known))
 
     # One image

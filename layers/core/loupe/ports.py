@@ -192,6 +192,13 @@ class ImageRecord:
     attempts: int = 0
     reason: str | None = None
 
+    def is_behind(self, other: "ImageRecord") -> bool:
+        """Whether the other record tells of something that happened to the image later: that a job took it,
+        or what the job that has it concluded."""
+        if self.state == "labeling":
+            return other.state in ("labeled", "rejected") and other.job == self.job
+        return self.state == "pending" and other.state != "pending"
+
 
 @dataclass(frozen=True)
 class ObjectRecord:
@@ -324,7 +331,7 @@ class KeepsImages(Protocol):
     # Upkeep
     def restore(self, project: str, images: Iterable[ImageRecord]) -> None:
         """Put back images that the index has lost, as they are given. One that is there stays as it is,
-        unless it is pending and the given one has come further."""
+        unless it `is_behind` the given one."""
         ...
 
 

@@ -211,12 +211,12 @@ class IndexedImages:
         def restored(given: ImageRecord, image: _Image | None) -> _Image | None:
             if not image:
                 return _Image(given)
-            if image.record.state != "pending":
+            if not image.record.is_behind(given):
                 return image
             further = replace(
                 image.record, state=given.state, job=given.job, attempts=given.attempts, reason=given.reason
             )
-            return image if given.state == "pending" else replace(image, record=further)
+            return replace(image, record=further)
 
         for _ in self._changed(project, ((given.sha256, partial(restored, given)) for given in images)):
             pass
