@@ -155,13 +155,19 @@ class Reconcile:
 
     def _look_at_objects(self, project: str) -> tuple[int, int]:
         """Ask for a look at each object that the index does not know as it is: (those, and those gone)."""
-        looked_at = self.queue.request(self._unknown_keys(project))
-        gone = self.queue.request(self._vanished_keys(project))
+        # Hashes of keys: those of 100,000 are a few megabytes. One listing serves both questions.
+        present: set[int] = set()
+        looked_at = self.queue.request(self._unknown_keys(project, present))
+        gone = self.queue.request(
+            record.key for record in self.images.all_objects(project) if hash(record.key) not in present
+        )
         return looked_at, gone
 
-    def _unknown_keys(self, project: str) -> Iterator[str]:
+    def _unknown_keys(self, project: str, present: set[int]) -> Iterator[str]:
+        """Keys whose object the index does not know as it is; adds the hash of every key to `present`."""
         record = self.projects.project(project)
         for listed in batches(self._objects(project), LISTED_AT_ONCE):
+            present.update(hash(stored.key) for stored in listed)
             known = self.images.objects(project, [stored.key for stored in listed])
             for stored in listed:
                 if stored.key == config_key(project):
@@ -170,17 +176,6 @@ class Reconcile:
                     is_known = stored.key in known and known[stored.key].etag == stored.etag
                 if not is_known:
                     yield stored.key
-
-    def _vanished_keys(self, project: str) -> Iterator[str]:
-        """Keys of which the index knows an object that the bucket does not have any more.
-
-        Both sides are streams without a common order, so the bucket is asked about each known key again in
-        stretches; keys are compared by a set of their hashes, 100,000 of which are a few megabytes.
-        """
-        present = {hash(stored.key) for stored in self._objects(project)}
-        yield from (
-            record.key for record in self.images.all_objects(project) if hash(record.key) not in present
-        )
 
     def _objects(self, project: str) -> Iterable[StoredObject]:
         return (stored for stored in self.raw_data.list(f"{project}/") if not stored.key.endswith("/"))
