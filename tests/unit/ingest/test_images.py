@@ -3,6 +3,7 @@
 import io
 import resource
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -167,6 +168,25 @@ def test_what_cannot_be_labeled_is_rejected_with_its_reason(data: bytes, reason:
     error = rejected(data)
     assert error.reason == reason
     assert words in error.detail
+
+
+def test_images_that_are_rejected_at_the_same_time_keep_their_own_reasons() -> None:
+    whole = jpeg(640, 480)
+    cut = whole[: len(whole) // 2]
+    odd = whole[:-2] + b"\0" * 20 + whole[-2:]  # complete, but libjpeg warns of it
+    broken = png(64, 64)[:60] + b"\xff" * 40
+
+    def reason(data: bytes) -> str:
+        try:
+            inspect(data)
+        except ImageRejected as error:
+            return error.reason
+        return "accepted"
+
+    with ThreadPoolExecutor(8) as pool:
+        reasons = list(pool.map(reason, [cut, odd, broken] * 200))
+    assert reasons == [reason(cut), reason(odd), reason(broken)] * 200
+    assert reasons[:2] == ["truncated", "accepted"]
 
 
 def test_a_scan_that_is_overwritten_is_rejected() -> None:

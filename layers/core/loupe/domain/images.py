@@ -11,7 +11,6 @@ import struct
 import threading
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from operator import add, mul, sub
@@ -115,27 +114,16 @@ def _not_accepted(data: bytes) -> ImageRejected:
 
 # JPEG -----------------------------------------------------------------------------------------------
 
-_LARGE_PROGRESSIVE = 16_000_000
-# A progressive JPEG keeps all its coefficients until its end, two bytes a sample: up to 600 MB at the
-# limit of pixels. So large ones take turns.
-_turns = threading.Lock()
-
-
 def _inspect_jpeg(data: bytes) -> ImageFacts:
     header = _decoded(lambda: pyvips.Image.jpegload_buffer(data, access="sequential"))
     width, height = _checked_dimensions(header.width, header.height)
     shrink = next((by for by in (8, 4, 2) if min(width, height) >= by * 2 * _LEAST_SIDE), 1)
-    progressive = header.get_typeof("interlaced") != 0
-    turn: AbstractContextManager[Any] = nullcontext()
-    if progressive and width * height > _LARGE_PROGRESSIVE:
-        turn = _turns
-    with turn:
-        try:
-            phash = _hash_of_jpeg(data, shrink, "warning")
-        except ImageRejected as rejected:
-            if not any(words in rejected.detail for words in _HARMLESS):
-                raise
-            phash = _hash_of_jpeg(data, shrink, "error")
+    try:
+        phash = _hash_of_jpeg(data, shrink, "warning")
+    except ImageRejected as rejected:
+        if not any(words in rejected.detail for words in _HARMLESS):
+            raise
+        phash = _hash_of_jpeg(data, shrink, "error")
     return ImageFacts(width, height, "jpeg", phash)
 
 
@@ -269,9 +257,16 @@ def _checked_dimensions(width: int, height: int) -> tuple[int, int]:
     return width, height
 
 
+# One image is decoded at a time: libvips keeps the messages of all threads in one place, and they decide
+# whether an image is rejected. It bounds memory, too, as a progressive JPEG keeps all its coefficients until
+# its end, up to 600 MB. The function has one processor, so no speed is lost; others read from S3 meanwhile.
+_turns = threading.Lock()
+
+
 def _decoded(decode: Callable[[], T]) -> T:
     try:
-        return decode()
+        with _turns:
+            return decode()
     except pyvips.Error as error:
         lines = [line.strip() for line in error.detail.splitlines() if line.strip()]
         detail = "; ".join(dict.fromkeys(lines)) or error.message
