@@ -1,9 +1,11 @@
 """The documentation names what is there."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
@@ -31,9 +33,12 @@ def test_each_decision_is_listed() -> None:
 def test_project_yaml_is_documented_field_by_field() -> None:
     from loupe.domain.projects import ProjectConfig
 
+    def fields(section: type[BaseModel], prefix: str = "") -> Iterator[str]:
+        for name, field in section.model_fields.items():
+            if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+                yield from fields(field.annotation, f"{prefix}{name}.")
+            else:
+                yield prefix + name
+
     documented = set(re.findall(r"^\| `([\w.]+)`", (ROOT / "docs/projects.md").read_text(), re.MULTILINE))
-    fields = set()
-    for name, field in ProjectConfig.model_fields.items():
-        section = getattr(field.annotation, "model_fields", None)
-        fields |= {f"{name}.{each}" for each in section} if section else {name}
-    assert documented == fields
+    assert documented == set(fields(ProjectConfig))

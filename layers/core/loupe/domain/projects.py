@@ -53,23 +53,85 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+Provider = Literal["portal", "ground-truth"]
+Trainer = Literal["script", "builtin", "rekognition"]
+HostingKind = Literal["serverless", "rekognition"]
+
+Keyword = Annotated[str, Field(max_length=30, pattern=r"^[A-Za-z0-9]+( [A-Za-z0-9]+)*$")]
+TagText = Annotated[str, Field(max_length=256, pattern=r"^[\w\s.:/=+\-@]*$")]
+
+MIN_AUTOMATED_LABELING = 1_250
+"""Ground Truth labels by itself only in jobs of at least so many images."""
+MAX_GROUND_TRUTH_LABELS = 50
+"""Most labels of a Ground Truth job for several labels or boxes an image."""
+
+
+class GroundTruth(_Section):
+    """What a SageMaker Ground Truth job is started with; limits are those of CreateLabelingJob."""
+
+    workteam: str | None = Field(
+        default=None,
+        pattern=r"^arn:aws[a-z-]*:sagemaker:[a-z0-9-]+:\d{12}:workteam/(private|vendor)-crowd/[a-zA-Z0-9-]{1,63}$",
+    )
+    title: str | None = Field(default=None, min_length=1, max_length=128)
+    description: str | None = Field(default=None, min_length=1, max_length=255)
+    keywords: tuple[Keyword, ...] = Field(default=(), max_length=5)
+    task_seconds: int = Field(default=600, ge=30, le=28_800)
+    task_available_hours: int = Field(default=240, ge=1, le=720)
+    max_concurrent_tasks: int = Field(default=1_000, ge=1, le=5_000)
+    automated_labeling: bool = False
+    tags: dict[TagText, TagText] = Field(default_factory=dict, max_length=40)
+
+
 class Labeling(_Section):
     """How images get their labels."""
 
-    provider: Literal["portal"] = "portal"
+    provider: Provider = "portal"
     batch_size: int = Field(default=100, ge=1, le=100_000)
     max_wait_minutes: float = Field(default=60, gt=0, le=60 * 24 * 30)
-    workers_per_image: Literal[1] = 1
+    workers_per_image: int = Field(default=1, ge=1, le=9)
+    ground_truth: GroundTruth = GroundTruth()
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> "Labeling":
+        if self.provider == "portal" and self.workers_per_image != 1:
+            raise ValueError("workers_per_image: the portal asks one worker an image, ground-truth 1 to 9")
+        automated = self.provider == "ground-truth" and self.ground_truth.automated_labeling
+        if automated and self.batch_size < MIN_AUTOMATED_LABELING:
+            raise ValueError(
+                f"batch_size: automated_labeling needs jobs of at least {MIN_AUTOMATED_LABELING:,} images, "
+                f"not {self.batch_size:,}"
+            )
+        return self
+
+
+class RekognitionTraining(_Section):
+    """How Rekognition Custom Labels gets its test images: Loupe's frozen test set as a dataset of its own, or
+    whatever Rekognition itself picks from all images (then scores of two models can't be compared)."""
+
+    test_dataset: Literal["separate", "distribute"] = "separate"
 
 
 class Training(_Section):
     """How models are trained."""
 
-    trainer: Literal["script"] = "script"
+    trainer: Trainer = "script"
     min_new_labels: int = Field(default=1, ge=1)
     hyperparameters: dict[str, str] = Field(default_factory=dict, max_length=90)
     instance_type: str = Field(default="ml.g5.xlarge", pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$")
     max_run_minutes: int = Field(default=240, ge=1, le=60 * 24 * 5)
+    spot: bool = False
+    max_wait_minutes: int | None = Field(default=None, ge=1, le=60 * 24 * 10)
+    rekognition: RekognitionTraining = RekognitionTraining()
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> "Training":
+        if self.max_wait_minutes is not None and self.max_wait_minutes < self.max_run_minutes:
+            raise ValueError(
+                f"max_wait_minutes: waiting for spot capacity and training together can't take less than "
+                f"max_run_minutes, {self.max_run_minutes}"
+            )
+        return self
 
 
 class Promotion(_Section):
@@ -82,9 +144,18 @@ class Promotion(_Section):
 class Hosting(_Section):
     """Where the champion answers."""
 
-    kind: Literal["serverless"] = "serverless"
+    kind: HostingKind = "serverless"
     memory_mb: Literal[1024, 2048, 3072, 4096, 5120, 6144] = 4096
     max_concurrency: int = Field(default=5, ge=1, le=200)
+    inference_units: int = Field(default=1, ge=1, le=100)
+    max_inference_units: int | None = Field(default=None, ge=1, le=100)
+    stop_after_idle_minutes: int = Field(default=60, ge=0, le=60 * 24 * 30)
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> "Hosting":
+        if self.max_inference_units is not None and self.max_inference_units < self.inference_units:
+            raise ValueError(f"max_inference_units: must be at least inference_units, {self.inference_units}")
+        return self
 
 
 class Capture(_Section):
@@ -124,8 +195,26 @@ class ProjectConfig(_Section):
         least = 1 if self.task == "bounding-box" else 2
         if len(self.labels) < least:
             raise ValueError(f"labels: {self.task} needs at least {least}, not {len(self.labels)}")
-        if self.task != "image-classification":
-            raise ValueError(f"task: {self.task} is not supported by this version; use image-classification")
+        return self
+
+    @model_validator(mode="after")
+    def _parts_go_together(self) -> "ProjectConfig":
+        if (self.training.trainer == "rekognition") != (self.hosting.kind == "rekognition"):
+            raise ValueError(
+                "training.trainer and hosting.kind: a model that Rekognition trains answers only there, and "
+                "no other does: set both to rekognition, or neither"
+            )
+        if self.labeling.provider == "ground-truth" and self.task != "image-classification":
+            if len(self.labels) > MAX_GROUND_TRUTH_LABELS:
+                raise ValueError(
+                    f"labels: Ground Truth takes at most {MAX_GROUND_TRUTH_LABELS} for {self.task}, "
+                    f"not {len(self.labels)}"
+                )
+            if self.labeling.ground_truth.automated_labeling and self.task == "multi-label-classification":
+                raise ValueError(
+                    "labeling.ground_truth.automated_labeling: Ground Truth has none for "
+                    "multi-label-classification"
+                )
         return self
 
     @property
