@@ -337,6 +337,23 @@ class Emulator:
         self._sts.register_session(key, session)
         return {"aws_access_key_id": key, "aws_secret_access_key": secret, "aws_session_token": token}
 
+    def caller_credentials(self, request: Request) -> dict[str, str]:
+        """Keys with the rights of whoever sent a request, as arguments of a boto3 client; for a task of a
+        state machine, those of its role."""
+        key = _module("core.router").extract_access_key_id(request.headers, {})
+        machine = self._states._state_machines.get(self._execution.get().get("stateMachineArn", ""))
+        if machine and self._evaluator.is_root_access_key(key):
+            keys = self.role_credentials(machine["roleArn"], "states.amazonaws.com", "task")
+            if keys is not None:
+                return keys
+        with self._scope():
+            caller = self._evaluator.resolve_credential(key)
+        return {
+            "aws_access_key_id": caller.access_key_id,
+            "aws_secret_access_key": caller.secret_access_key,
+            "aws_session_token": caller.session_token,
+        }
+
     def _trusts(self, role_name: str, service: str) -> bool:
         role = self._iam._roles.get_scoped(ACCOUNT_ID, None, role_name)
         document = role and role.get("AssumeRolePolicyDocument")

@@ -46,6 +46,10 @@ class Home:
         return self.root / "sagemaker"
 
     @property
+    def rekognition(self) -> Path:
+        return self.root / "rekognition"
+
+    @property
     def logs(self) -> Path:
         return self.root / "logs"
 
@@ -64,7 +68,8 @@ class Home:
         return self.root / "credentials.json"
 
     def create(self) -> None:
-        for folder in (self.root, self.objects, self.state, self.sagemaker, self.logs, self.temporary):
+        services = (self.sagemaker, self.rekognition)
+        for folder in (self.root, self.objects, self.state, *services, self.logs, self.temporary):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def credentials(self) -> Credentials:

@@ -14,14 +14,16 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import Protocol, TextIO
 
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
 from local.emulator import Emulator
 from local.home import HOST, Home
+from local.rekognition.service import Rekognition
 from local.sagemaker.service import SageMaker
 
 _SAVE_EVERY = 0.5
@@ -29,6 +31,16 @@ _GRACE = 5.0
 _LOCKED_WITHIN = 30.0
 
 logger = logging.getLogger("loupe.local")
+
+
+class Service(Protocol):
+    """What the emulator lacks and this process adds."""
+
+    def register(self) -> None: ...
+
+    def resume(self) -> None: ...
+
+    def stop(self) -> None: ...
 
 
 def run(home: Home, port: int, *, tied: bool) -> None:
@@ -45,12 +57,17 @@ def run(home: Home, port: int, *, tied: bool) -> None:
         lock.flush()
         _empty(home.temporary)
         emulator = Emulator(home, port, home.credentials())
-        sagemaker = SageMaker(home.sagemaker, emulator)
-        sagemaker.register()
+        services: list[Service] = [
+            SageMaker(home.sagemaker, emulator),
+            Rekognition(home.rekognition, emulator),
+        ]
+        for service in services:
+            service.register()
         try:
-            asyncio.run(_serve(emulator, sagemaker, port, tied=tied))
+            asyncio.run(_serve(emulator, services, port, tied=tied))
         finally:
-            sagemaker.stop()
+            for service in services:
+                service.stop()
             emulator.save()
     # Worker threads of the emulator may still wait for something; nothing that they do counts any more.
     sys.stdout.flush()
@@ -58,7 +75,7 @@ def run(home: Home, port: int, *, tied: bool) -> None:
     os._exit(0)
 
 
-async def _serve(emulator: Emulator, sagemaker: SageMaker, port: int, *, tied: bool) -> None:
+async def _serve(emulator: Emulator, services: Sequence[Service], port: int, *, tied: bool) -> None:
     ending = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -70,16 +87,17 @@ async def _serve(emulator: Emulator, sagemaker: SageMaker, port: int, *, tied: b
     config.keep_alive_timeout = 75
     config.graceful_timeout = _GRACE
     config.errorlog = logging.getLogger("hypercorn.error")
-    chores = asyncio.create_task(_chores(emulator, sagemaker, port, ending))
+    chores = asyncio.create_task(_chores(emulator, services, port, ending))
     await serve(emulator.application, config, shutdown_trigger=ending.wait)  # type: ignore[arg-type]
     await chores
 
 
-async def _chores(emulator: Emulator, sagemaker: SageMaker, port: int, ending: asyncio.Event) -> None:
+async def _chores(emulator: Emulator, services: Sequence[Service], port: int, ending: asyncio.Event) -> None:
     """Resume what ran when the cloud went down, once it answers; then save every now and then."""
     while not ending.is_set() and not await asyncio.to_thread(_answers, port):
         await asyncio.sleep(0.05)
-    sagemaker.resume()
+    for service in services:
+        service.resume()
     while not ending.is_set():
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(ending.wait(), _SAVE_EVERY)

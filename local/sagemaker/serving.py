@@ -54,7 +54,19 @@ class Container:
         """Return once it is healthy. Raises ContainerError, and leaves nothing running then."""
         try:
             self._fetch(definition, role_arn, session_name)
-            self._launch(definition)
+        except ContainerError:
+            self.stop()
+            raise
+        self._start(definition.get("Environment", {}))
+
+    def start_unpacked(self, model: Path, environment: dict[str, str]) -> None:
+        """The same for a model that lies in a folder of this machine."""
+        shutil.copytree(model, self._folder / "model")
+        self._start(environment)
+
+    def _start(self, environment: dict[str, str]) -> None:
+        try:
+            self._launch(environment)
             self._wait_until_healthy()
         except ContainerError:
             self.stop()
@@ -70,9 +82,9 @@ class Container:
             raise ContainerError(f"Failed to fetch the model data: {error}") from error
         archive.unlink()
 
-    def _launch(self, definition: dict[str, Any]) -> None:
+    def _launch(self, environment: dict[str, str]) -> None:
         variables = inherited_environment() | {"PYTHONUNBUFFERED": "1", "AWS_REGION": REGION}
-        variables |= {"SAGEMAKER_BASE_DIR": str(self._folder)} | definition.get("Environment", {})
+        variables |= {"SAGEMAKER_BASE_DIR": str(self._folder)} | environment
         model, port_file = str(self._folder / "model"), str(self._folder / "port")
         self._process = subprocess.Popen(
             guarded(
