@@ -4,11 +4,12 @@ from typing import Annotated, Any
 
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StringConstraints, model_validator
 
 from loupe import http
 from loupe.bootstrap import labeling_portal
-from loupe.domain.annotation import MAX_TASKS, LeasedTask, OpenProject, Work, Worker
+from loupe.domain.annotation import MAX_PARTS, MAX_TASKS, LeasedTask, OpenProject, Work, Worker
+from loupe.domain.label_values import LabelValue, read_any
 from loupe.ports import LabelingJob
 
 api = http.RestApi("labeling_api")
@@ -22,20 +23,40 @@ class LeaseRequest(BaseModel):
     count: int = Field(ge=1, le=MAX_TASKS)
 
 
+class BoxRequest(BaseModel):
+    """A labeled rectangle in pixels of the image."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    label: str
+    left: int | FiniteFloat
+    top: int | FiniteFloat
+    width: int | FiniteFloat
+    height: int | FiniteFloat
+
+
 class AnnotationRequest(BaseModel):
-    """A label, or the reason for which there is none; and how many further tasks are wanted."""
+    """A label, several labels or boxes, as the job's task asks, or the reason for which there is none; and
+    how many further tasks are wanted."""
 
     model_config = ConfigDict(extra="forbid")
 
     label: str | None = None
+    labels: list[str] | None = Field(default=None, max_length=MAX_PARTS)
+    boxes: list[BoxRequest] | None = Field(default=None, max_length=MAX_PARTS)
     skip: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)] | None = None
     lease: int = Field(default=0, ge=0, le=MAX_TASKS)
 
     @model_validator(mode="after")
     def _one_answer(self) -> "AnnotationRequest":
-        if (self.label is None) == (self.skip is None):
-            raise ValueError("give either label or skip")
+        given = [said for said in (self.label, self.labels, self.boxes, self.skip) if said is not None]
+        if len(given) != 1:
+            raise ValueError("give one of label, labels, boxes and skip")
         return self
+
+    def value(self) -> LabelValue | None:
+        """Raises `InvalidLabel`."""
+        return read_any(self.model_dump(include={"label", "labels", "boxes"}, exclude_none=True))
 
 
 @api.get("/portal/api/projects")
@@ -60,7 +81,7 @@ def give_back(project: str) -> Response[str]:
 def annotate(project: str, job: str, task: str) -> Response[str]:
     said = http.parse_body(api.current_event, AnnotationRequest)
     work = labeling_portal().annotate(
-        project, job, task, _worker(), label=said.label, skip=said.skip, lease=said.lease
+        project, job, task, _worker(), value=said.value(), skip=said.skip, lease=said.lease
     )
     return http.reply(_work(work))
 

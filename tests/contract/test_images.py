@@ -309,8 +309,44 @@ def test_images_given_back_wait_in_their_old_place(kept: Kept) -> None:
     kept.images.give_back(P, JOB, [shas[0]])
     kept.images.give_back(P, "other", [shas[1]])
     assert kept.pending() == [shas[0], shas[2]]
-    assert kept.known(0).attempts == 1
+    assert kept.known(0).attempts == 0
     assert kept.counts == ImageCounts(pending=2, labeling=1)
+
+
+def test_a_job_that_gave_an_image_no_label_is_counted_once(kept: Kept) -> None:
+    shas = kept.see_all(range(1))
+    for job in (JOB, "digits-later"):
+        kept.images.take(P, job, shas)
+        for _ in range(2):
+            kept.images.give_back(P, job, shas, attempted=True)
+    assert kept.known(0).attempts == 2
+
+
+def test_an_image_whose_label_was_wrong_waits_in_its_old_place(kept: Kept) -> None:
+    shas = kept.see_all(range(3))
+    kept.images.take(P, JOB, shas[:1])
+    kept.images.accept(P, JOB, shas[:1], [])
+    for _ in range(2):
+        kept.images.withdraw(P, f"{JOB}-review", [*shas, sha("unknown")])
+    assert kept.pending() == shas
+    assert kept.counts == ImageCounts(pending=3)
+
+
+def test_a_later_label_is_not_withdrawn(kept: Kept) -> None:
+    shas = kept.see_all(range(1))
+    kept.images.take(P, f"{JOB}-2", shas)
+    kept.images.accept(P, f"{JOB}-2", shas, [])
+    kept.images.withdraw(P, f"{JOB}-1", shas)
+    assert kept.counts == ImageCounts(labeled=1)
+
+
+def test_an_image_that_lost_its_label_and_its_object_is_forgotten(kept: Kept) -> None:
+    shas = kept.see_all(range(1))
+    kept.images.accept(P, JOB, shas, [])
+    kept.see("digits/0.png")
+    kept.images.withdraw(P, f"{JOB}-review", shas)
+    assert kept.images.image(P, shas[0]) is None
+    assert kept.counts == ImageCounts()
 
 
 def test_an_outcome_is_accepted_once(kept: Kept) -> None:

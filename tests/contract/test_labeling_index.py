@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from loupe.adapters.labeling_index import LabelingJobIndex, TaskIndex
+from loupe.domain.label_values import Box, Boxes, LabelValue, OneLabel, SeveralLabels
 from loupe.domain.labeling import JobNotFound
 from loupe.ports import Answer, JobCard, KeepsLabelingJobs, KeepsTasks, LabelingJob, NewTask, Task
 from tests.fakes.labeling import FakeLabelingJobs, FakeTasks
@@ -58,8 +60,8 @@ def new_tasks(count: int) -> list[NewTask]:
     ]
 
 
-def answer(worker: str = "ada", at: datetime = NOW, **said: str) -> Answer:
-    return Answer(worker, worker.title(), at, **(said or {"label": "7"}))
+def answer(worker: str = "ada", at: datetime = NOW, **said: Any) -> Answer:
+    return Answer(worker, worker.title(), at, **(said or {"value": OneLabel("7")}))
 
 
 def job(index: Index) -> LabelingJob:
@@ -262,8 +264,8 @@ def test_a_task_that_is_not_there_is_not_leased(open_index: Index) -> None:
     assert open_index.tasks.task(*HERE, "000009")[1] is None
 
 
-@pytest.mark.parametrize("said", [{"label": "ü"}, {"skip": "blurred"}])
-def test_an_answer_is_stored_and_counted(open_index: Index, said: dict[str, str]) -> None:
+@pytest.mark.parametrize("said", [{"value": OneLabel("ü")}, {"skip": "blurred"}])
+def test_an_answer_is_stored_and_counted(open_index: Index, said: dict[str, Any]) -> None:
     open_index.tasks.lease(JOB, "000000", "ada", NOW, LATER)
     assert open_index.tasks.answer(*HERE, task(open_index, "000000"), answer(at=LATER, **said))
     found = task(open_index, "000000")
@@ -295,11 +297,44 @@ def test_an_answer_to_a_task_that_another_holds_is_refused(open_index: Index) ->
 def test_a_correction_replaces_the_answer_it_saw(open_index: Index) -> None:
     open_index.tasks.answer(*HERE, task(open_index, "000000"), answer(skip="dark"))
     seen = task(open_index, "000000")
-    corrected = answer(at=LATER, label="0")
+    corrected = answer(at=LATER, value=OneLabel("0"))
     assert open_index.tasks.answer(*HERE, seen, corrected)
     assert task(open_index, "000000").answer == corrected
     assert (job(open_index).answered, job(open_index).skipped) == (1, 0)
-    assert not open_index.tasks.answer(*HERE, seen, answer(at=LATER, label="7"))
+    assert not open_index.tasks.answer(*HERE, seen, answer(at=LATER, value=OneLabel("7")))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        OneLabel("ü"),
+        SeveralLabels(("0", "ü")),
+        SeveralLabels(()),
+        Boxes((Box("ü", 0, 1.5, 2.0, 1e-3), Box("0", 3, 4, 5, 6))),
+        Boxes(()),
+    ],
+    ids=repr,
+)
+def test_an_answer_of_any_task_comes_back_as_it_was_given(open_index: Index, value: LabelValue) -> None:
+    assert open_index.tasks.answer(*HERE, task(open_index, "000000"), answer(skip="dark"))
+    given = answer(at=LATER, value=value)
+    assert open_index.tasks.answer(*HERE, task(open_index, "000000"), given)
+    assert open_index.tasks.answer_many(*HERE, [("000001", given)]) == 1
+    for number in ("000000", "000001"):
+        found = task(open_index, number).answer
+        assert found == given
+        assert repr(found) == repr(given)
+    assert (job(open_index).answered, job(open_index).skipped) == (2, 0)
+
+
+def test_many_large_answers_fit_into_transactions(index: Index) -> None:
+    index.jobs.claim(CARD)
+    index.tasks.add(JOB, new_tasks(60))
+    index.jobs.open(*HERE, 60, NOW)
+    boxes = Boxes(tuple(Box("x" * 200, number, 0, 1, 1) for number in range(500)))
+    said = [(f"{number:06d}", answer(value=boxes)) for number in range(60)]
+    assert index.tasks.answer_many(*HERE, said) == 60
+    assert task(index, "000059").answer == answer(value=boxes)
 
 
 @pytest.mark.parametrize("state", ["preparing", "consolidating"])
@@ -319,12 +354,12 @@ def test_many_answers_at_once_are_counted_exactly(index: Index) -> None:
     index.jobs.claim(CARD)
     index.tasks.add(JOB, new_tasks(105))
     index.jobs.open(*HERE, 105, NOW)
-    index.tasks.answer(*HERE, task(index, "000003"), answer("ben", label="0"))
+    index.tasks.answer(*HERE, task(index, "000003"), answer("ben", value=OneLabel("0")))
     index.tasks.lease(JOB, "000004", "ben", NOW, LATER)
     said = [(f"{n:06d}", answer(skip="dark") if n % 10 == 0 else answer()) for n in range(105)]
     assert index.tasks.answer_many(*HERE, said) == 104
     assert (job(index).answered, job(index).skipped) == (105, 11)
-    assert task(index, "000003").answer == answer("ben", label="0")
+    assert task(index, "000003").answer == answer("ben", value=OneLabel("0"))
     assert task(index, "000004").answer == answer()
     assert index.tasks.answer_many(*HERE, said) == 0
     assert job(index).answered == 105

@@ -152,13 +152,13 @@ class FakeImages:
                 taken.add(image.sha256)
         return taken
 
-    def give_back(self, project: str, job: str, sha256s: Iterable[str]) -> None:
+    def give_back(self, project: str, job: str, sha256s: Iterable[str], *, attempted: bool = False) -> None:
         kept = self._projects[project]
         for image in self._known(project, sha256s):
             if image.state != "labeling" or image.job != job:
                 continue
             if kept.keys[image.sha256]:
-                self._set(project, replace(image, state="pending", attempts=image.attempts + 1))
+                self._set(project, replace(image, state="pending", attempts=image.attempts + attempted))
             else:
                 self._forget(project, image)
 
@@ -169,6 +169,16 @@ class FakeImages:
             self._conclude(project, job, sha, "labeled", None)
         for sha, reason in refused:
             self._conclude(project, job, sha, "rejected", reason)
+
+    def withdraw(self, project: str, job: str, sha256s: Iterable[str]) -> None:
+        kept = self._projects[project]
+        for image in self._known(project, sha256s):
+            if not image.is_labeled_before(job):
+                continue
+            if kept.keys[image.sha256]:
+                self._set(project, replace(image, state="pending", job=job))
+            else:
+                self._forget(project, image)
 
     def _conclude(self, project: str, job: str, sha256: str, state: ImageState, reason: str | None) -> None:
         for image in self._known(project, [sha256]):

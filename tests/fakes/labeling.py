@@ -22,7 +22,9 @@ class FakeLabelingJobs:
         if card.project in self.open_names or at in self.records or at in self._discarded:
             return False
         self.open_names[card.project] = card.job
-        self.records[at] = LabelingJob(*at, "preparing", card.created_at, card.created_at)
+        self.records[at] = LabelingJob(
+            *at, "preparing", card.created_at, card.created_at, provider=card.provider
+        )
         self._cards[at] = card
         return True
 
@@ -77,6 +79,30 @@ class FakeLabelingJobs:
         self._release(project, job)
         return True
 
+    def progress(self, project: str, job: str, answered: int, skipped: int, at: datetime) -> bool:
+        known = self.job(project, job)
+        if known is None or known.state != "open":
+            return False
+        self.records[project, job] = replace(known, answered=answered, skipped=skipped, changed_at=at)
+        return True
+
+    def end(self, project: str, job: str, reason: str | None, at: datetime) -> bool:
+        known = self.job(project, job)
+        if known is None or known.state != "open":
+            return False
+        self.records[project, job] = replace(known, state="consolidating", reason=reason, changed_at=at)
+        return True
+
+    def fail(self, project: str, job: str, reason: str, at: datetime) -> bool:
+        known = self.job(project, job)
+        if known is None or known.state in {"finished", "failed"}:
+            return False
+        self.records[project, job] = replace(
+            known, state="failed", reason=reason, finished_at=at, changed_at=at
+        )
+        self._release(project, job)
+        return True
+
     def announce(self, project: str, job: str) -> None:
         if known := self.job(project, job):
             self.records[project, job] = replace(known, announced=True)
@@ -87,7 +113,32 @@ class FakeLabelingJobs:
         if known is None or known.state != "finished":
             self._cards[key] = card
             self.records[key] = LabelingJob(
-                *key, "finished", card.created_at, at, tasks, tasks, skipped, finished_at=at
+                *key,
+                "finished",
+                card.created_at,
+                at,
+                tasks,
+                tasks,
+                skipped,
+                finished_at=at,
+                provider=card.provider,
+            )
+            self._release(*key)
+
+    def restore_failed(self, card: JobCard, reason: str, at: datetime) -> None:
+        key = (card.project, card.job)
+        known = self.job(*key)
+        if known is None or known.state not in {"finished", "failed"}:
+            self._cards[key] = card
+            self.records[key] = LabelingJob(
+                *key,
+                "failed",
+                card.created_at,
+                at,
+                finished_at=at,
+                announced=True,
+                provider=card.provider,
+                reason=reason,
             )
             self._release(*key)
 

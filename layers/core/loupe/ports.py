@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, BinaryIO, Literal, Protocol
 
 from loupe.domain.events import Event
+from loupe.domain.label_values import LabelValue
 from loupe.domain.projects import ProjectConfig, TaskType
 
 # ---------------------------------------------------------------------------------------------------
@@ -173,8 +174,8 @@ class ImageRecord:
 
     `sha256` and `phash` are hexadecimal; width and height are pixels as stored, whatever EXIF says about
     turning them. `key` names the object with its `version_id` and `etag`. `job` is the labeling job that
-    has the image or had it last; `attempts` counts the jobs that gave it back without an answer; `reason`
-    says why it was rejected.
+    has the image or had it last; `attempts` counts the jobs that came to their end without an answer for it;
+    `reason` says why it was rejected.
     """
 
     sha256: str
@@ -191,6 +192,10 @@ class ImageRecord:
     job: str | None = None
     attempts: int = 0
     reason: str | None = None
+
+    def is_labeled_before(self, job: str) -> bool:
+        """Whether its label is of an earlier job; names of jobs ascend with time."""
+        return self.state == "labeled" and (self.job is None or self.job < job)
 
     def is_behind(self, other: "ImageRecord") -> bool:
         """Whether the other record tells of something that happened to the image later: that a job took it,
@@ -314,9 +319,10 @@ class KeepsImages(Protocol):
         that is consolidating, finished or discarded gets none."""
         ...
 
-    def give_back(self, project: str, job: str, sha256s: Iterable[str]) -> None:
+    def give_back(self, project: str, job: str, sha256s: Iterable[str], *, attempted: bool = False) -> None:
         """Images that the job has without a label wait again, in their old place; one whose object is gone
-        is forgotten. Images that the job does not have are passed over."""
+        is forgotten. Images that the job does not have are passed over. `attempted` counts the job among
+        the images' `attempts`."""
         ...
 
     def accept(
@@ -326,6 +332,11 @@ class KeepsImages(Protocol):
 
         Applies to images that the job has and, since a label in S3 outweighs the index, to pending ones.
         """
+        ...
+
+    def withdraw(self, project: str, job: str, sha256s: Iterable[str]) -> None:
+        """The job found the labels of these images wrong: they wait again, in their old place. Images that
+        have no label, or one of a later job, are passed over; one whose object is gone is forgotten."""
         ...
 
     # Upkeep
@@ -355,28 +366,42 @@ class SetsAside(Protocol):
 # Labeling
 
 
-JobState = Literal["preparing", "open", "consolidating", "finished"]
+JobProvider = Literal["portal", "ground-truth", "import"]
+"""Who a job's labels come from. An import brings labels that exist: it is finished from the start."""
+
+JobState = Literal["preparing", "open", "consolidating", "finished", "failed"]
+ReviewKind = Literal["adjustment", "verification"]
 
 
 @dataclass(frozen=True)
 class JobCard:
-    """What a labeling job was cut with. It never changes, whatever becomes of project.yaml."""
+    """What a labeling job was cut with. It never changes, whatever becomes of project.yaml.
+
+    `split` is where all its images belong that no model has learned from, None if that is open; `review_of`
+    is the dataset version whose labels it checks, None if it asks for new ones, and `review` what workers do
+    with them. `config_etag` tells which project.yaml it was cut with.
+    """
 
     project: str
     job: str
-    provider: str
+    provider: JobProvider
     task: TaskType
     labels: tuple[str, ...]
     instructions: str
     batch_size: int
     created_at: datetime
+    split: Literal["test"] | None = None
+    review_of: str | None = None
+    review: ReviewKind | None = None
+    config_etag: str | None = None
 
 
 @dataclass(frozen=True)
 class LabelingJob:
     """How far a labeling job has come. `tasks` is 0 until the job is open; `answered` counts tasks and
-    includes the skipped ones; `changed_at` is when something happened last; `announced` is whether the
-    finished event went out."""
+    includes the skipped ones; `changed_at` is when something happened last; `finished_at` is when it ended,
+    finished or failed, and `announced` whether the event of that went out. `reason` says in words why it
+    failed, or why it finished without all labels."""
 
     project: str
     job: str
@@ -388,6 +413,8 @@ class LabelingJob:
     skipped: int = 0
     finished_at: datetime | None = None
     announced: bool = False
+    provider: JobProvider = "portal"
+    reason: str | None = None
 
     @property
     def all_answered(self) -> bool:
@@ -395,7 +422,7 @@ class LabelingJob:
 
 
 class KeepsLabelingJobs(Protocol):
-    """Labeling jobs; a project has at most one that is not finished, its open job.
+    """Labeling jobs; a project has at most one that has not ended, its open job.
 
     All methods raise `StoreUnavailable`. Those that return a bool say whether the state allowed the change.
     """
@@ -434,12 +461,26 @@ class KeepsLabelingJobs(Protocol):
         images."""
         ...
 
+    def progress(self, project: str, job: str, answered: int, skipped: int, at: datetime) -> bool:
+        """How far an open job has come by its provider's count, as of `at`."""
+        ...
+
+    def end(self, project: str, job: str, reason: str | None, at: datetime) -> bool:
+        """open → consolidating, whatever is answered: its provider says that nothing more comes, and
+        `reason` why labels are missing."""
+        ...
+
     def finish(self, project: str, job: str, at: datetime) -> bool:
         """consolidating → finished, and release the project's open job. True for one caller only."""
         ...
 
+    def fail(self, project: str, job: str, reason: str, at: datetime) -> bool:
+        """Any state before finished → failed: the job gives no labels and takes no images, and the project's
+        open job is released. True for one caller only."""
+        ...
+
     def announce(self, project: str, job: str) -> None:
-        """Remember that the finished event went out."""
+        """Remember that the event of its end went out."""
         ...
 
     def restore_finished(self, card: JobCard, tasks: int, skipped: int, at: datetime) -> None:
@@ -447,21 +488,26 @@ class KeepsLabelingJobs(Protocol):
         if it is this one. Does nothing to a job that is known as finished."""
         ...
 
+    def restore_failed(self, card: JobCard, reason: str, at: datetime) -> None:
+        """As `restore_finished`, for a job that failed at that time. Does nothing to a job that is known to
+        have ended."""
+        ...
+
 
 @dataclass(frozen=True)
 class Answer:
-    """A worker's answer to a task: one of `label` and `skip` (the reason) is given. `worker` is the user
+    """A worker's answer to a task: one of `value` and `skip` (the reason) is given. `worker` is the user
     pool's id."""
 
     worker: str
     worker_name: str
     answered_at: datetime
-    label: str | None = None
+    value: LabelValue | None = None
     skip: str | None = None
 
     def says_the_same(self, other: "Answer") -> bool:
         """Whether the same worker said the same, whenever."""
-        return (self.worker, self.label, self.skip) == (other.worker, other.label, other.skip)
+        return (self.worker, self.value, self.skip) == (other.worker, other.value, other.skip)
 
 
 @dataclass(frozen=True)
@@ -550,7 +596,29 @@ class StartsLabelingJobs(Protocol):
 
     def start(self, card: JobCard) -> int:
         """Have the images of the job's input manifest labeled; returns how many they are. Repeating it
-        changes nothing: the job is started once."""
+        changes nothing: the job is started once.
+
+        Raises `LabelingRefused` where repeating it would not help, and `StoreUnavailable` where it may.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class ProviderProgress:
+    """How far a labeling job has come at its provider. `failed` counts images that it gave up on; `state` is
+    running until nothing more comes; `reason` is the provider's own, if it gives one."""
+
+    state: Literal["running", "completed", "failed", "stopped"]
+    labeled: int
+    failed: int
+    reason: str | None = None
+
+
+class WatchesLabelingJobs(Protocol):
+    """Labeling jobs as their provider sees them."""
+
+    def progress(self, job: str) -> ProviderProgress | None:
+        """None for a job that the provider does not have. Raises `StoreUnavailable`."""
         ...
 
 

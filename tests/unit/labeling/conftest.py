@@ -10,6 +10,7 @@ import pytest
 from loupe.adapters.portal_provider import PortalProvider
 from loupe.domain.annotation import LabelingPortal, Work, Worker
 from loupe.domain.consolidation import ConsolidateAnnotations
+from loupe.domain.label_values import OneLabel
 from loupe.domain.labeling import StartLabeling
 from loupe.domain.manifests import Row, read_rows
 from loupe.domain.projects import ProjectConfig
@@ -132,7 +133,7 @@ class Loop:
         while work.tasks:
             [leased] = work.tasks
             task = leased.task
-            work = self.portal.annotate(PROJECT, task.job, task.task, worker, label=label, lease=1)
+            work = self.portal.annotate(PROJECT, task.job, task.task, worker, value=OneLabel(label), lease=1)
         return work
 
     def input_rows(self, job: str, project: str = PROJECT) -> list[Row]:

@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from loupe.domain.annotation import JobFinished, LeaseLost, UnknownLabel, Worker
+from loupe.domain.annotation import JobFinished, LeaseLost, Worker
 from loupe.domain.errors import NotFound, ProjectNotFound
 from loupe.domain.events import AnnotationsCompleted
+from loupe.domain.label_values import OneLabel, UnknownLabel
 from loupe.domain.workspace import Workspace
 from loupe.ports import Answer, Task
 from tests.fakes.labeling import FakeTasks
@@ -131,7 +132,7 @@ def test_who_was_too_slow_for_one_task_gets_another(open_loop: Loop) -> None:
 def test_an_answer_is_in_s3_and_counted(open_loop: Loop) -> None:
     [task] = leased(open_loop, ADA, 1)
     job = open_loop.open_job().job
-    work = open_loop.portal.annotate(PROJECT, job, task, ADA, label="dent", lease=1)
+    work = open_loop.portal.annotate(PROJECT, job, task, ADA, value=OneLabel("dent"), lease=1)
     assert work.job is not None
     assert (work.job.answered, work.job.skipped, work.job.tasks) == (1, 0, 3)
     assert [each.task.task for each in work.tasks] == ["000001"]
@@ -159,9 +160,9 @@ def test_a_skip_counts_as_answered(open_loop: Loop) -> None:
 def test_the_same_answer_twice_is_counted_once(open_loop: Loop) -> None:
     [task] = leased(open_loop, ADA, 1)
     job = open_loop.open_job().job
-    first = open_loop.portal.annotate(PROJECT, job, task, ADA, label="ok")
+    first = open_loop.portal.annotate(PROJECT, job, task, ADA, value=OneLabel("ok"))
     open_loop.clock.advance(seconds=5)
-    assert open_loop.portal.annotate(PROJECT, job, task, ADA, label="ok") == first
+    assert open_loop.portal.annotate(PROJECT, job, task, ADA, value=OneLabel("ok")) == first
 
 
 def test_a_worker_corrects_an_answer_while_the_job_is_open(open_loop: Loop) -> None:
@@ -169,7 +170,7 @@ def test_a_worker_corrects_an_answer_while_the_job_is_open(open_loop: Loop) -> N
     job = open_loop.open_job().job
     open_loop.portal.annotate(PROJECT, job, task, ADA, skip="dark")
     open_loop.clock.advance(seconds=5)
-    work = open_loop.portal.annotate(PROJECT, job, task, ADA, label="ok")
+    work = open_loop.portal.annotate(PROJECT, job, task, ADA, value=OneLabel("ok"))
     assert work.job is not None
     assert (work.job.answered, work.job.skipped) == (1, 0)
     assert annotation(open_loop, task, ADA)["label"] == "ok"
@@ -178,23 +179,23 @@ def test_a_worker_corrects_an_answer_while_the_job_is_open(open_loop: Loop) -> N
 def test_nobody_overwrites_anothers_answer(open_loop: Loop) -> None:
     [task] = leased(open_loop, ADA, 1)
     job = open_loop.open_job().job
-    open_loop.portal.annotate(PROJECT, job, task, ADA, label="ok")
+    open_loop.portal.annotate(PROJECT, job, task, ADA, value=OneLabel("ok"))
     with pytest.raises(LeaseLost, match="ada"):
-        open_loop.portal.annotate(PROJECT, job, task, BEN, label="dent")
+        open_loop.portal.annotate(PROJECT, job, task, BEN, value=OneLabel("dent"))
     assert open_loop.open_job().answered == 1
 
 
 def test_nobody_answers_what_another_holds(open_loop: Loop) -> None:
     [task] = leased(open_loop, ADA, 1)
     with pytest.raises(LeaseLost):
-        open_loop.portal.annotate(PROJECT, open_loop.open_job().job, task, BEN, label="ok")
+        open_loop.portal.annotate(PROJECT, open_loop.open_job().job, task, BEN, value=OneLabel("ok"))
     assert list(open_loop.workspace.list(Workspace(PROJECT).annotations(open_loop.open_job().job))) == []
 
 
 def test_a_late_answer_counts_if_nobody_else_has_the_task(open_loop: Loop) -> None:
     [task] = leased(open_loop, ADA, 1)
     open_loop.clock.advance(hours=1)
-    work = open_loop.portal.annotate(PROJECT, open_loop.open_job().job, task, ADA, label="ok")
+    work = open_loop.portal.annotate(PROJECT, open_loop.open_job().job, task, ADA, value=OneLabel("ok"))
     assert work.job is not None
     assert work.job.answered == 1
 
@@ -204,13 +205,13 @@ def test_a_late_answer_is_refused_if_somebody_else_has_the_task(open_loop: Loop)
     open_loop.clock.advance(minutes=10)
     assert task in leased(open_loop, BEN, 3)
     with pytest.raises(LeaseLost):
-        open_loop.portal.annotate(PROJECT, open_loop.open_job().job, task, ADA, label="ok")
+        open_loop.portal.annotate(PROJECT, open_loop.open_job().job, task, ADA, value=OneLabel("ok"))
 
 
 def test_a_label_that_the_job_does_not_have(open_loop: Loop) -> None:
     [task] = leased(open_loop, ADA, 1)
     with pytest.raises(UnknownLabel, match="ok, scratch, dent"):
-        open_loop.portal.annotate(PROJECT, open_loop.open_job().job, task, ADA, label="rust")
+        open_loop.portal.annotate(PROJECT, open_loop.open_job().job, task, ADA, value=OneLabel("rust"))
 
 
 def test_what_is_not_there_is_not_found(open_loop: Loop) -> None:
@@ -221,7 +222,7 @@ def test_what_is_not_there_is_not_found(open_loop: Loop) -> None:
         ("nuts", job, "000000"),
     ]:
         with pytest.raises(NotFound):
-            open_loop.portal.annotate(project, name, task, ADA, label="ok")
+            open_loop.portal.annotate(project, name, task, ADA, value=OneLabel("ok"))
 
 
 def test_the_last_answer_completes_the_job(open_loop: Loop) -> None:
@@ -237,7 +238,7 @@ def test_an_answer_is_kept_though_the_event_bus_is_down(open_loop: Loop) -> None
     assert open_loop.open_job().answered == 3
     open_loop.events.is_down = False
     job = open_loop.open_job().job
-    open_loop.portal.annotate(PROJECT, job, "000002", ADA, label="ok")
+    open_loop.portal.annotate(PROJECT, job, "000002", ADA, value=OneLabel("ok"))
     assert open_loop.events.published == [AnnotationsCompleted(PROJECT, job)]
 
 
@@ -247,14 +248,14 @@ def test_a_finished_job_takes_no_answers(open_loop: Loop) -> None:
     open_loop.consolidate(PROJECT, job)
     for worker in (ADA, BEN):
         with pytest.raises(JobFinished):
-            open_loop.portal.annotate(PROJECT, job, "000000", worker, label="dent")
+            open_loop.portal.annotate(PROJECT, job, "000000", worker, value=OneLabel("dent"))
 
 
 def test_repeating_the_last_answer_to_a_finished_job_is_no_error(open_loop: Loop) -> None:
     open_loop.answer_all()
     job = open_loop.open_job().job
     open_loop.consolidate(PROJECT, job)
-    work = open_loop.portal.annotate(PROJECT, job, "000002", ADA, label="ok", lease=3)
+    work = open_loop.portal.annotate(PROJECT, job, "000002", ADA, value=OneLabel("ok"), lease=3)
     assert work.job is not None
     assert (work.job.answered, work.tasks) == (3, [])
 
@@ -279,22 +280,22 @@ def overtaken(loop: Loop, by: Answer) -> None:
 
 def test_a_refused_answer_does_not_pass_for_one(open_loop: Loop) -> None:
     """It was written to S3 before the index refused it."""
-    overtaken(open_loop, by=Answer(BEN.id, BEN.name, open_loop.clock(), label="dent"))
+    overtaken(open_loop, by=Answer(BEN.id, BEN.name, open_loop.clock(), value=OneLabel("dent")))
     job = open_loop.open_job().job
     with pytest.raises(LeaseLost, match="ben"):
-        open_loop.portal.annotate(PROJECT, job, "000000", ADA, label="ok")
+        open_loop.portal.annotate(PROJECT, job, "000000", ADA, value=OneLabel("ok"))
     assert annotation(open_loop, "000000", ADA) == {"refused": True}
     assert open_loop.open_job().answered == 1
 
 
 def test_two_answers_of_one_worker_at_once_end_as_one(open_loop: Loop) -> None:
-    overtaken(open_loop, by=Answer(ADA.id, ADA.name, open_loop.clock(), label="dent"))
+    overtaken(open_loop, by=Answer(ADA.id, ADA.name, open_loop.clock(), value=OneLabel("dent")))
     job = open_loop.open_job().job
-    work = open_loop.portal.annotate(PROJECT, job, "000000", ADA, label="ok")
+    work = open_loop.portal.annotate(PROJECT, job, "000000", ADA, value=OneLabel("ok"))
     assert work.job is not None
     assert work.job.answered == 1
     assert annotation(open_loop, "000000", ADA)["label"] == "ok"
     task = open_loop.tasks.task(PROJECT, job, "000000")[1]
     assert task is not None
     assert task.answer is not None
-    assert task.answer.label == "ok"
+    assert task.answer.value == OneLabel("ok")

@@ -3,6 +3,7 @@ import pytest
 from loupe.domain.consolidation import InconsistentJob
 from loupe.domain.errors import NotFound, StoreUnavailable
 from loupe.domain.events import AnnotationsCompleted, LabelingJobFinished
+from loupe.domain.label_values import OneLabel
 from loupe.domain.workspace import Workspace
 from tests.unit.labeling.conftest import ADA, BEN, PROJECT, Loop
 
@@ -11,10 +12,10 @@ from tests.unit.labeling.conftest import ADA, BEN, PROJECT, Loop
 def answered(open_loop: Loop) -> Loop:
     """Each task has an answer; the middle one was skipped."""
     job = open_loop.open_job().job
-    open_loop.portal.annotate(PROJECT, job, "000000", ADA, label="dent")
+    open_loop.portal.annotate(PROJECT, job, "000000", ADA, value=OneLabel("dent"))
     open_loop.portal.annotate(PROJECT, job, "000001", BEN, skip="blurred")
     open_loop.clock.advance(seconds=1.5)
-    open_loop.portal.annotate(PROJECT, job, "000002", ADA, label="ok")
+    open_loop.portal.annotate(PROJECT, job, "000002", ADA, value=OneLabel("ok"))
     open_loop.events.published.clear()
     return open_loop
 

@@ -1,5 +1,6 @@
 import pytest
 
+from loupe.domain.label_values import OneLabel
 from loupe.domain.workspace import Workspace
 from loupe.ports import Answer
 from tests.unit.labeling.conftest import ADA, BEN, PROJECT, Loop
@@ -9,7 +10,7 @@ from tests.unit.labeling.conftest import ADA, BEN, PROJECT, Loop
 def half(open_loop: Loop) -> Loop:
     """Two of three tasks have an answer."""
     job = open_loop.open_job().job
-    open_loop.portal.annotate(PROJECT, job, "000000", ADA, label="dent")
+    open_loop.portal.annotate(PROJECT, job, "000000", ADA, value=OneLabel("dent"))
     open_loop.portal.annotate(PROJECT, job, "000001", BEN, skip="blurred")
     return open_loop
 
@@ -49,8 +50,8 @@ def test_an_acknowledged_answer_that_an_old_index_lacks_is_put_back(half: Loop) 
     job = half.open_job().job
     old = dict(half.tasks.by_job[job]), half.open_job()
     half.clock.advance(seconds=1)
-    half.portal.annotate(PROJECT, job, "000002", BEN, label="ok")
-    half.portal.annotate(PROJECT, job, "000000", ADA, label="scratch")
+    half.portal.annotate(PROJECT, job, "000002", BEN, value=OneLabel("ok"))
+    half.portal.annotate(PROJECT, job, "000000", ADA, value=OneLabel("scratch"))
     acknowledged = answers(half)
     half.tasks.by_job[job], half.jobs.records[PROJECT, job] = old
     assert half.restore(PROJECT, job)

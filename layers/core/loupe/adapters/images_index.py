@@ -176,13 +176,13 @@ class IndexedImages:
             if image.record.state == "labeling" and image.record.job == job
         }
 
-    def give_back(self, project: str, job: str, sha256s: Iterable[str]) -> None:
+    def give_back(self, project: str, job: str, sha256s: Iterable[str], *, attempted: bool = False) -> None:
         def given_back(image: _Image | None) -> _Image | None:
             if not image or image.record.state != "labeling" or image.record.job != job:
                 return image
             if image.gone:
                 return None
-            attempts = image.record.attempts + 1
+            attempts = image.record.attempts + attempted
             return replace(image, record=replace(image.record, state="pending", attempts=attempts))
 
         for _ in self._changed(project, ((sha, given_back) for sha in sha256s)):
@@ -204,6 +204,17 @@ class IndexedImages:
             changes = ((sha, partial(concluded, reason)) for sha, reason in outcomes)
             for _ in self._changed(project, changes):
                 pass
+
+    def withdraw(self, project: str, job: str, sha256s: Iterable[str]) -> None:
+        def withdrawn(image: _Image | None) -> _Image | None:
+            if not image or not image.record.is_labeled_before(job):
+                return image
+            if image.gone:
+                return None
+            return replace(image, record=replace(image.record, state="pending", job=job))
+
+        for _ in self._changed(project, ((sha, withdrawn) for sha in sha256s)):
+            pass
 
     # Upkeep -----------------------------------------------------------------------------------------
 

@@ -11,7 +11,8 @@ was never leased and what ran out, however many tasks there are. A leased one is
 `<job>#<worker>`. Both are a little behind, so that every change is conditional on the task itself.
 """
 
-from collections.abc import Iterable, Iterator
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
 
@@ -26,11 +27,15 @@ from loupe.adapters.table import (
     Update,
 )
 from loupe.domain.batches import batches, in_parallel
+from loupe.domain.label_values import Boxes, LabelValue, OneLabel, SeveralLabels, read_any
 from loupe.domain.labeling import JobNotFound
 from loupe.ports import Answer, JobCard, LabelingJob, NewTask, Task
 
+_MAX_TRANSACTION_BYTES = 3_000_000
+"""DynamoDB takes 4 MB; besides what was said there is little in an answer."""
 _DISCARDED = "discarded"
 """State of a job that is forgotten. Its item stays, so that a run that still works on it gets no images."""
+_ENDED = frozenset({"finished", "failed"})
 _NEVER_LEASED = "0000"
 """Sorts before every moment."""
 _AFTER_ALL = "~"
@@ -58,7 +63,9 @@ class LabelingJobIndex:
             {"job": card.job},
             condition="attribute_not_exists(#open_job)",
         )
-        preparing = LabelingJob(card.project, card.job, "preparing", card.created_at, card.created_at)
+        preparing = LabelingJob(
+            card.project, card.job, "preparing", card.created_at, card.created_at, provider=card.provider
+        )
         fresh = Put(_job_item(preparing), "attribute_not_exists(#pk)")
         return not self._table.transact([claimed, fresh, Put(_card_item(card))])
 
@@ -69,7 +76,7 @@ class LabelingJobIndex:
         loops = self._table.batch_get((_project(project), "LOOP") for project in projects)
         keys = [(loop["pk"], f"JOB#{loop['open_job']}") for loop in loops if "open_job" in loop]
         jobs = [_read_job(item) for item in self._table.batch_get(keys)]
-        return {job.project: job for job in jobs if job.state != "finished"}
+        return {job.project: job for job in jobs if job.state not in _ENDED}
 
     def job(self, project: str, job: str) -> LabelingJob | None:
         item = self._table.get(_project(project), f"JOB#{job}")
@@ -113,6 +120,42 @@ class LabelingJobIndex:
             condition="#state = :open AND #answered >= #tasks",
         )
 
+    def progress(self, project: str, job: str, answered: int, skipped: int, at: datetime) -> bool:
+        return self._change(
+            project,
+            job,
+            "SET #answered = :answered, #skipped = :skipped, #changed_at = :at",
+            {"answered": answered, "skipped": skipped, "at": _text(at), "open": "open"},
+            condition="#state = :open",
+        )
+
+    def end(self, project: str, job: str, reason: str | None, at: datetime) -> bool:
+        values = {"consolidating": "consolidating", "at": _text(at), "open": "open", "reason": reason}
+        return self._change(
+            project,
+            job,
+            "SET #state = :consolidating, #changed_at = :at, #reason = :reason",
+            values,
+            condition="#state = :open",
+        )
+
+    def fail(self, project: str, job: str, reason: str, at: datetime) -> bool:
+        failed = Update(
+            _project(project),
+            f"JOB#{job}",
+            "SET #state = :failed, #reason = :reason, #finished_at = :at, #changed_at = :at",
+            {
+                "failed": "failed",
+                "reason": reason,
+                "at": _text(at),
+                "preparing": "preparing",
+                "open": "open",
+                "consolidating": "consolidating",
+            },
+            condition="#state IN (:preparing, :open, :consolidating)",
+        )
+        return self._release_with(project, job, [failed])
+
     def finish(self, project: str, job: str, at: datetime) -> bool:
         finished = Update(
             _project(project),
@@ -137,13 +180,30 @@ class LabelingJobIndex:
             answered=tasks,
             skipped=skipped,
             finished_at=at,
+            provider=card.provider,
         )
         unless_finished = "attribute_not_exists(#pk) OR #state <> :finished"
         item = Put(_job_item(job), unless_finished, {"finished": "finished"})
         self._release_with(card.project, card.job, [item, Put(_card_item(card))])
 
+    def restore_failed(self, card: JobCard, reason: str, at: datetime) -> None:
+        job = LabelingJob(
+            card.project,
+            card.job,
+            "failed",
+            created_at=card.created_at,
+            changed_at=at,
+            finished_at=at,
+            announced=True,
+            provider=card.provider,
+            reason=reason,
+        )
+        unless_ended = "attribute_not_exists(#pk) OR NOT #state IN (:finished, :failed)"
+        item = Put(_job_item(job), unless_ended, {"finished": "finished", "failed": "failed"})
+        self._release_with(card.project, card.job, [item, Put(_card_item(card))])
+
     def _change(
-        self, project: str, job: str, change: str, values: dict[str, object], *, condition: str
+        self, project: str, job: str, change: str, values: Mapping[str, object], *, condition: str
     ) -> bool:
         try:
             self._table.update(_project(project), f"JOB#{job}", change, values, condition)
@@ -243,7 +303,7 @@ class TaskIndex:
 
     def answer_many(self, project: str, job: str, answers: Iterable[tuple[str, Answer]]) -> int:
         set_answers = 0
-        for batch in batches(answers, MAX_TRANSACTION - 1):
+        for batch in _transactions(answers):
             left = batch
             while left:
                 updates = [_answer(job, task, answer, _UNANSWERED) for task, answer in left]
@@ -259,20 +319,36 @@ class TaskIndex:
         return set_answers
 
 
+def _transactions(answers: Iterable[tuple[str, Answer]]) -> Iterator[list[tuple[str, Answer]]]:
+    """The answers, as many at a time as go into a transaction beside their count."""
+    batch: list[tuple[str, Answer]] = []
+    size = 0
+    for task, answer in answers:
+        added = len(str(_said(answer)).encode())
+        if batch and (len(batch) == MAX_TRANSACTION - 1 or size + added > _MAX_TRANSACTION_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append((task, answer))
+        size += added
+    if batch:
+        yield batch
+
+
 def _answer(
     job: str, task: str, answer: Answer, condition: str, values: dict[str, str] | None = None
 ) -> Update:
-    given, other = ("label", "skip") if answer.label is not None else ("skip", "label")
+    given, said = _said(answer)
+    others = ", ".join(f"#{name}" for name in _SAID if name != given)
     return Update(
         f"TASKS#{job}",
         task,
         "SET #worker = :worker, #worker_name = :worker_name, #answered_at = :answered_at, "
-        f"#{given} = :said REMOVE #{other}, #gsi1pk, #gsi1sk, {_NO_LEASE}",
+        f"#{given} = :said REMOVE {others}, #gsi1pk, #gsi1sk, {_NO_LEASE}",
         {
             "worker": answer.worker,
             "worker_name": answer.worker_name,
             "answered_at": _text(answer.answered_at),
-            "said": answer.skip if answer.label is None else answer.label,
+            "said": said,
             **(values or {}),
         },
         condition,
@@ -312,9 +388,12 @@ def _job_item(job: LabelingJob) -> Item:
         "answered": job.answered,
         "skipped": job.skipped,
         "announced": job.announced,
+        "provider": job.provider,
     }
     if job.finished_at is not None:
         item["finished_at"] = _text(job.finished_at)
+    if job.reason is not None:
+        item["reason"] = job.reason
     return item
 
 
@@ -331,6 +410,8 @@ def _read_job(item: Item) -> LabelingJob:
         skipped=item["skipped"],
         finished_at=datetime.fromisoformat(finished_at) if finished_at else None,
         announced=item["announced"],
+        provider=item.get("provider", "portal"),
+        reason=item.get("reason"),
     )
 
 
@@ -344,6 +425,10 @@ def _card_item(card: JobCard) -> Item:
         "instructions": card.instructions,
         "batch_size": card.batch_size,
         "created_at": _text(card.created_at),
+        "split": card.split,
+        "review_of": card.review_of,
+        "review": card.review,
+        "config_etag": card.config_etag,
     }
 
 
@@ -357,6 +442,10 @@ def _read_card(item: Item) -> JobCard:
         instructions=item["instructions"],
         batch_size=item["batch_size"],
         created_at=datetime.fromisoformat(item["created_at"]),
+        split=item.get("split"),
+        review_of=item.get("review_of"),
+        review=item.get("review"),
+        config_etag=item.get("config_etag"),
     )
 
 
@@ -397,6 +486,29 @@ def _read_answer(item: Item) -> Answer:
         worker=item["worker"],
         worker_name=item["worker_name"],
         answered_at=datetime.fromisoformat(item["answered_at"]),
-        label=item.get("label"),
+        value=_read_value(item),
         skip=item.get("skip"),
     )
+
+
+_SAID = ("label", "labels", "boxes", "skip")
+"""Attributes of a task, one of which says what the answer was."""
+
+
+def _said(answer: Answer) -> tuple[str, object]:
+    """The attribute and its content. Boxes are JSON: as a mapping each, they would be thrice as large."""
+    match answer.value:
+        case None:
+            return "skip", answer.skip
+        case OneLabel(label):
+            return "label", label
+        case SeveralLabels(labels):
+            return "labels", list(labels)
+        case Boxes():
+            return "boxes", json.dumps(answer.value.to_json()["boxes"], ensure_ascii=False)
+
+
+def _read_value(item: Item) -> LabelValue | None:
+    if "boxes" in item:
+        return read_any({"boxes": json.loads(item["boxes"])})
+    return read_any(item)

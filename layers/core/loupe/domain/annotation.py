@@ -14,9 +14,10 @@ from zlib import crc32
 
 from loupe.domain.errors import Conflict, DomainError, ProjectNotFound, StoreUnavailable
 from loupe.domain.events import AnnotationsCompleted
+from loupe.domain.label_values import InvalidLabel, LabelValue, check_value, read_any
 from loupe.domain.labeling import JobNotFound
 from loupe.domain.manifests import SHA256, S3Uri
-from loupe.domain.projects import TaskType
+from loupe.domain.projects import LABEL_ATTRIBUTES, TaskType
 from loupe.domain.workspace import Workspace
 from loupe.ports import (
     Answer,
@@ -36,6 +37,9 @@ logger = logging.getLogger(__name__)
 LEASE = timedelta(minutes=10)
 MAX_TASKS = 20
 """Most tasks that a worker gets at a time."""
+MAX_PARTS = 500
+"""Most labels or boxes in an answer, so that its row in the output manifest stays within Ground Truth's limit
+of 100,000 characters."""
 IMAGE_URL_SECONDS = 3600
 
 _ATTEMPTS = 5
@@ -59,12 +63,6 @@ class JobFinished(Conflict):
     """The job takes no answers any more."""
 
     slug, title = "job-finished", "The labeling job is finished"
-
-
-class UnknownLabel(DomainError):
-    """A label that the job doesn't have."""
-
-    status, slug, title = 422, "unknown-label", "The project has no such label"
 
 
 class TaskNotFound(JobNotFound):
@@ -168,18 +166,18 @@ class LabelingPortal:
         task: str,
         worker: Worker,
         *,
-        label: str | None = None,
+        value: LabelValue | None = None,
         skip: str | None = None,
         lease: int = 0,
     ) -> Work:
-        """Take a worker's answer (`label`, or `skip` with a reason) and lease up to `lease` further tasks.
+        """Take a worker's answer (`value`, or `skip` with a reason) and lease up to `lease` further tasks.
 
         Repeating it changes nothing; another answer by the same worker replaces the earlier one. An answer
         that comes after the lease ran out counts if nobody else has the task by then.
 
-        Raises `JobNotFound`, `UnknownLabel`, `LeaseLost`, `JobFinished`.
+        Raises `JobNotFound`, `InvalidLabel`, `UnknownLabel`, `LeaseLost`, `JobFinished`.
         """
-        answer = Answer(worker.id, worker.name, self._clock(), label, skip)
+        answer = Answer(worker.id, worker.name, self._clock(), value, skip)
         progress = self._record(project, job, task, answer)
         if progress.state == "open" and progress.all_answered:
             self._tell_completed(project, job)
@@ -271,7 +269,8 @@ class LabelingPortal:
             raise JobNotFound(f"project {project!r} has no open labeling job {job!r}")
         if known is None:
             raise TaskNotFound(f"job {job} has no task {task!r}")
-        self._check_label(self._card(project, job), answer)
+        if answer.value is not None:
+            _check(answer.value, self._card(project, job), known)
         if known.answer is not None and known.answer.says_the_same(answer):
             return progress, known
         if progress.state != "open":
@@ -281,12 +280,6 @@ class LabelingPortal:
         if known.answer is None and known.held_by_another(answer.worker, answer.answered_at):
             raise LeaseLost(f"the lease on task {task} ran out, and somebody else has it now")
         return progress, known
-
-    def _check_label(self, card: JobCard, answer: Answer) -> None:
-        if answer.label is not None and answer.label not in card.labels:
-            raise UnknownLabel(
-                f"{answer.label!r} is not a label of {card.project}; it has: {', '.join(card.labels)}"
-            )
 
     def _progress_after(self, before: LabelingJob, task: Task, answer: Answer) -> LabelingJob:
         """The job's progress as of an answer that was stored after `before` was read."""
@@ -317,6 +310,16 @@ class LabelingPortal:
         return self._cards[job]
 
 
+def _check(value: LabelValue, card: JobCard, task: Task) -> None:
+    """Raises `InvalidLabel` and `UnknownLabel`."""
+    if value.task != card.task:
+        raise InvalidLabel(
+            f"job {card.job} is for {card.task} and takes {LABEL_ATTRIBUTES[card.task]!r}, "
+            f"not {LABEL_ATTRIBUTES[value.task]!r}"
+        )
+    check_value(value, card.labels, (task.width, task.height))
+
+
 # Annotations in S3 ----------------------------------------------------------------------------------
 
 _REFUSED = b'{"refused": true}'
@@ -324,7 +327,7 @@ _REFUSED = b'{"refused": true}'
 
 def annotation_content(project: str, raw_data_bucket: str, task: Task, answer: Answer) -> bytes:
     """The annotation object of an answer; the same answer always gives the same bytes."""
-    said = {"label": answer.label} if answer.label is not None else {"skip": answer.skip}
+    said = answer.value.to_json() if answer.value is not None else {"skip": answer.skip}
     content = {
         "project": project,
         "job": task.job,
@@ -348,6 +351,6 @@ def read_annotation(content: bytes) -> Answer | None:
         worker=said["worker"],
         worker_name=said["worker_name"],
         answered_at=datetime.fromisoformat(said["answered_at"]),
-        label=said.get("label"),
+        value=read_any(said),
         skip=said.get("skip"),
     )

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import UTC
 
 from loupe.domain.errors import AlreadyWritten, DomainError
+from loupe.domain.label_attributes import Label, write_failure, write_label
 from loupe.domain.labeling import STALLED, JobNotFound, announce, give_back_strays
-from loupe.domain.manifests import SHA256, Row, read_rows, write_rows
-from loupe.domain.projects import LABEL_ATTRIBUTES, TaskType
+from loupe.domain.manifests import HEIGHT, SHA256, WIDTH, Row, read_rows, write_rows
+from loupe.domain.projects import LABEL_ATTRIBUTES
 from loupe.domain.workspace import Workspace
 from loupe.ports import (
     Answer,
@@ -19,13 +19,6 @@ from loupe.ports import (
     PublishesEvents,
     StoresObjects,
 )
-
-MANIFEST_TYPES: dict[TaskType, str] = {
-    "image-classification": "groundtruth/image-classification",
-    "multi-label-classification": "groundtruth/image-classification-multilabel",
-    "bounding-box": "groundtruth/object-detection",
-}
-"""`type` in the label attribute's metadata, by task type."""
 
 
 class InconsistentJob(DomainError):
@@ -56,13 +49,16 @@ class ConsolidateAnnotations:
 
     def __call__(self, project: str, job: str) -> None:
         """Write the output manifest, finish the job, and tell it once. Does nothing to a job that lacks
-        answers, however often it is called.
+        answers, or that another provider concludes, however often it is called.
 
         Raises `JobNotFound`.
         """
         found = self._jobs.job(project, job)
         if found is None:
             raise JobNotFound(f"project {project!r} has no labeling job {job!r}")
+        card = self._jobs.card(project, job)
+        if card.provider != "portal":
+            return
         if found.finished_at is not None:
             # Who finished it tells so himself; after a minute he did not live to do it.
             if not found.announced and self._clock() - found.finished_at >= STALLED:
@@ -70,7 +66,7 @@ class ConsolidateAnnotations:
             return
         if found.state != "consolidating" and not self._jobs.consolidate(project, job, self._clock()):
             return
-        self._write_output(self._jobs.card(project, job))
+        self._write_output(card)
         give_back_strays(self._images, self._workspace, project, job)
         if self._jobs.finish(project, job, self._clock()):
             announce(self._jobs, self._events, project, job)
@@ -99,16 +95,9 @@ def consolidated(row: Row, card: JobCard, answer: Answer) -> Row:
     0.0, as Ground Truth writes it when one worker labels an image.
     """
     attribute = LABEL_ATTRIBUTES[card.task]
-    provenance = {
-        "type": MANIFEST_TYPES[card.task],
-        "job-name": f"labeling-job/{card.job}",
-        "human-annotated": "yes",
-        "creation-date": answer.answered_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f"),
-    }
-    if answer.label is None:
+    if answer.value is None:
         reason = f"skipped by {answer.worker_name}: {answer.skip}"
-        return row | {f"{attribute}-metadata": {"failure-reason": reason, **provenance}}
-    return row | {
-        attribute: card.labels.index(answer.label),
-        f"{attribute}-metadata": {"class-name": answer.label, "confidence": 0.0, **provenance},
-    }
+        return row | write_failure(reason, attribute, card.task, card.job, answer.answered_at)
+    confidences = (0.0,) * len(answer.value.names)
+    label = Label(answer.value, confidences, answer.answered_at, is_human=True, job=card.job)
+    return row | write_label(label, attribute, card.task, card.labels, (row[WIDTH], row[HEIGHT]))

@@ -9,8 +9,9 @@ from datetime import datetime
 from typing import Any
 
 from loupe.domain.errors import Conflict
+from loupe.domain.labels import label_lines
 from loupe.domain.manifests import SHA256, S3Uri, write_rows
-from loupe.domain.merging import OTHER_LABEL, MergedLabels, label_lines
+from loupe.domain.merging import OTHER_LABEL, MergedLabels
 from loupe.domain.near_duplicates import join_near_duplicates
 from loupe.domain.projects import ProjectConfig, TaskType
 from loupe.domain.splits import SPLITS, Candidate, Split, assign
@@ -247,7 +248,7 @@ class DatasetDraft:
             attribute: self._config.labels.index(line["label"]),
             f"{attribute}-metadata": {
                 "class-name": line["label"],
-                "confidence": line["confidence"],
+                "confidence": line["confidences"][0],
                 "type": _METADATA_TYPES[self._config.task],
                 "job-name": f"labeling-job/{line['job']}",
                 "human-annotated": "yes" if line["human"] else "no",

@@ -42,12 +42,25 @@ class Unlabeled:
     reason: str | None
 
 
+@dataclass(frozen=True)
+class Withdrawn:
+    """A review found the image's label wrong, and has none instead."""
+
+    at: datetime
+
+
+def has_label(row: Row, attribute: str) -> bool:
+    """Whether the row has a label under the attribute, and not just the reason for which it has none."""
+    metadata = row.get(f"{attribute}-metadata")
+    return attribute in row and not (isinstance(metadata, dict) and "failure-reason" in metadata)
+
+
 def read_label(row: Row, attribute: str, task: TaskType, categories: Sequence[str]) -> Label | Unlabeled:
     """What a row says under a label attribute. `categories` name the classes that the row itself does not
     name. Raises `InvalidManifest`."""
     metadata = row.get(f"{attribute}-metadata")
     metadata = metadata if isinstance(metadata, dict) else {}
-    if attribute not in row or "failure-reason" in metadata:
+    if not has_label(row, attribute):
         reason = metadata.get("failure-reason")
         return Unlabeled(None if reason is None else str(reason))
     try:
@@ -76,12 +89,7 @@ def write_label(
     indexes = {name: index for index, name in enumerate(categories)}
     if label.labeled_at is None or label.job is None:
         raise ValueError("a label that is written has its time and its job")
-    shared = {
-        "type": MANIFEST_TYPES[task],
-        "job-name": f"labeling-job/{label.job}",
-        "human-annotated": "yes" if label.is_human else "no",
-        "creation-date": label.labeled_at.astimezone(UTC).strftime(_TIME),
-    }
+    shared = _provenance(task, label.job, label.labeled_at, label.is_human)
     classes = [indexes[name] for name in label.value.names]
     used = {str(index): categories[index] for index in sorted(set(classes))}
     content: Any
@@ -105,6 +113,20 @@ def write_label(
             }
             metadata = {"objects": [{"confidence": s} for s in label.confidences], "class-map": used}
     return {attribute: content, f"{attribute}-metadata": {**metadata, **shared}}
+
+
+def write_failure(reason: str, attribute: str, task: TaskType, job: str, at: datetime) -> Row:
+    """The members of a row for an image that the job gives no label: only metadata, which says why."""
+    return {f"{attribute}-metadata": {"failure-reason": reason, **_provenance(task, job, at, True)}}
+
+
+def _provenance(task: TaskType, job: str, at: datetime, is_human: bool) -> Row:
+    return {
+        "type": MANIFEST_TYPES[task],
+        "job-name": f"labeling-job/{job}",
+        "human-annotated": "yes" if is_human else "no",
+        "creation-date": at.astimezone(UTC).strftime(_TIME),
+    }
 
 
 _Read = tuple[LabelValue, tuple[float, ...]]

@@ -7,9 +7,9 @@ As JSON, everywhere where Loupe's own files and APIs hold one:
     bounding-box                 {"boxes": [{"label": "bolt", "left": 4, "top": 8, "width": 9, "height": 7}]}
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from loupe.domain.errors import DomainError
 from loupe.domain.projects import LABEL_ATTRIBUTES, TaskType
@@ -42,6 +42,7 @@ class Box:
 class OneLabel:
     """Of image-classification."""
 
+    task: ClassVar[TaskType] = "image-classification"
     label: str
 
     @property
@@ -57,6 +58,7 @@ class OneLabel:
 class SeveralLabels:
     """Of multi-label-classification: each at most once, possibly none."""
 
+    task: ClassVar[TaskType] = "multi-label-classification"
     labels: tuple[str, ...]
 
     @property
@@ -72,6 +74,7 @@ class SeveralLabels:
 class Boxes:
     """Of bounding-box: possibly none."""
 
+    task: ClassVar[TaskType] = "bounding-box"
     boxes: tuple[Box, ...]
 
     @property
@@ -98,9 +101,7 @@ def read_value(task: TaskType, document: Mapping[str, Any]) -> LabelValue:
         case "image-classification", str(label):
             return OneLabel(label)
         case "multi-label-classification", [*labels] if all(isinstance(label, str) for label in labels):
-            repeated = [label for label in labels if labels.count(label) > 1]
-            if repeated:
-                raise InvalidLabel(f"labels: {repeated[0]!r} stands more than once")
+            _check_distinct(labels)
             return SeveralLabels(tuple(labels))
         case "bounding-box", [*boxes]:
             return Boxes(tuple(_read_box(number, box) for number, box in enumerate(boxes)))
@@ -112,16 +113,32 @@ def read_value(task: TaskType, document: Mapping[str, Any]) -> LabelValue:
     raise InvalidLabel(f"{task} takes {expected[task]}, not {member}: {document.get(member)!r}")
 
 
+def read_any(document: Mapping[str, Any]) -> LabelValue | None:
+    """The value in a JSON object, of whatever task; None if it has none. Raises `InvalidLabel`."""
+    for task, member in LABEL_ATTRIBUTES.items():
+        if member in document:
+            return read_value(task, document)
+    return None
+
+
 def check_value(value: LabelValue, labels: tuple[str, ...], size: tuple[int, int] | None = None) -> None:
-    """Raises `UnknownLabel` for a label that is not among `labels`, and `InvalidLabel` for a box that is
-    empty or not within an image of that width and height in pixels."""
+    """Raises `UnknownLabel` for a label that is not among `labels`, and `InvalidLabel` for one that stands
+    twice, or a box that is empty or not within an image of that width and height in pixels."""
     known = frozenset(labels)
     for name in value.names:
         if name not in known:
             raise UnknownLabel(f"{name!r} is not a label of the project; it has: {', '.join(labels)}")
+    if isinstance(value, SeveralLabels):
+        _check_distinct(value.labels)
     if isinstance(value, Boxes):
         for number, box in enumerate(value.boxes):
             _check_box(number, box, size)
+
+
+def _check_distinct(labels: Sequence[str]) -> None:
+    repeated = [label for label in labels if labels.count(label) > 1]
+    if repeated:
+        raise InvalidLabel(f"labels: {repeated[0]!r} stands more than once")
 
 
 def _read_box(number: int, box: Any) -> Box:

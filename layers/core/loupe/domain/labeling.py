@@ -12,14 +12,25 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime, timedelta
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Any
 
 from loupe.domain.batches import batches
 from loupe.domain.errors import AlreadyWritten, DomainError, NotFound, ObjectMissing
 from loupe.domain.events import AnnotationsCompleted, LabelingJobFinished, LabelingJobStarted
+from loupe.domain.job_ends import FailJob, has_failed
 from loupe.domain.labels import accepted_jobs
-from loupe.domain.manifests import SHA256, Row, S3Uri, label_categories, read_rows, write_rows
+from loupe.domain.manifests import (
+    HEIGHT,
+    SHA256,
+    VERSION_ID,
+    WIDTH,
+    Row,
+    S3Uri,
+    label_categories,
+    read_rows,
+    write_rows,
+)
 from loupe.domain.projects import Labeling
 from loupe.domain.workspace import Workspace
 from loupe.ports import (
@@ -31,6 +42,7 @@ from loupe.ports import (
     KeepsProjects,
     LabelingJob,
     NewTask,
+    ProjectRecord,
     PublishesEvents,
     StartsLabelingJobs,
     StoresObjects,
@@ -39,14 +51,21 @@ from loupe.ports import (
 STALLED = timedelta(minutes=1)
 """A job in which nothing happened for so long has nobody working on it; until then somebody may be."""
 
-VERSION_ID, WIDTH, HEIGHT = "image-version-id", "image-width", "image-height"
-"""Keys of the input manifest besides `source-ref` and `image-sha256`: what a task shows, in pixels."""
+FIRST_RETRY, LAST_RETRY = timedelta(minutes=10), timedelta(days=1)
+"""How long no job is cut after the provider refused one: twice as long after each further refusal, until
+project.yaml changes. docs/decisions/refused-labeling-jobs.md says why."""
 
 _TAKEN_AT_ONCE = 1_000
 
 
 class JobNotFound(NotFound):
     """A project has no labeling job of that name."""
+
+
+class LabelingRefused(DomainError):
+    """A provider will not take the job, however often it is asked; the message says why and what to do."""
+
+    status, slug, title = 422, "labeling-refused", "The labeling provider does not take the job"
 
 
 class StartLabeling:
@@ -65,9 +84,11 @@ class StartLabeling:
         clock: Clock,
         suffix: Callable[[], str],
         restore_job: Callable[[str, str], bool],
+        conclude: Mapping[str, Callable[[str, str], object]],
     ) -> None:
         """`suffix` gives four hexadecimal digits, by which jobs of one second differ. `restore_job(project,
-        job)` puts a job of S3 back into the index, and returns whether it lacked anything."""
+        job)` puts a job of S3 back into the index, and returns whether it lacked anything. `conclude` has, for
+        each provider that concludes its jobs itself, what asks it about a job: `(project, job)`."""
         self._projects = projects
         self._images = images
         self._jobs = jobs
@@ -78,6 +99,8 @@ class StartLabeling:
         self._clock = clock
         self._suffix = suffix
         self._restore_job = restore_job
+        self._conclude = conclude
+        self._fail = FailJob(jobs, images, workspace, events)
 
     def for_all(self) -> None:
         """Every project; what fails for one does not keep the others from their turn.
@@ -108,6 +131,8 @@ class StartLabeling:
             return
         if self._restore_lost_jobs(project):
             return
+        if self._is_held_back(record):
+            return
         config, now = record.config, self._clock()
         card = JobCard(
             project=project,
@@ -118,6 +143,7 @@ class StartLabeling:
             instructions=config.instructions,
             batch_size=config.labeling.batch_size,
             created_at=now,
+            config_etag=record.config_etag,
         )
         if self._jobs.claim(card):
             self._prepare(card, resumed=False)
@@ -126,8 +152,20 @@ class StartLabeling:
         pending = self._projects.counts(project).pending
         if pending == 0 or pending >= labeling.batch_size:
             return pending > 0
+        if labeling.waits_for_whole_batches:
+            return False
         oldest = self._images.oldest_pending(project)
         return oldest is not None and self._clock() - oldest >= timedelta(minutes=labeling.max_wait_minutes)
+
+    def _is_held_back(self, record: ProjectRecord) -> bool:
+        """Whether the provider refused jobs of this very project.yaml, and it is too early to ask again."""
+        failed = list(takewhile(lambda job: job.state == "failed", self._jobs.jobs(record.project, limit=20)))
+        cards = (self._jobs.card(job.project, job.job) for job in failed)
+        refusals = sum(card.config_etag == record.config_etag and card.review_of is None for card in cards)
+        if refusals == 0:
+            return False
+        wait = min(FIRST_RETRY * 2 ** (refusals - 1), LAST_RETRY)
+        return self._clock() - failed[0].changed_at < wait
 
     def _restore_lost_jobs(self, project: str) -> bool:
         """Put back jobs that are newer than any that the index knows; names of jobs ascend with time."""
@@ -140,13 +178,24 @@ class StartLabeling:
             self._prepare(self._jobs.card(job.project, job.job), resumed=True)
         elif job.tasks == 0:
             self._discard(job.project, job.job)
+        elif job.provider in self._conclude:
+            self._conclude[job.provider](job.project, job.job)
         elif job.all_answered:
             self._events.publish(AnnotationsCompleted(job.project, job.job))
 
     def _prepare(self, card: JobCard, *, resumed: bool) -> None:
+        manifest = Workspace(card.project).input_manifest(card.job)
+        if card.review_of is not None and not self._workspace.exists(manifest):
+            reason = "the review was interrupted before it began; start it again"
+            self._fail(card.project, card.job, reason, self._clock())
+            return
         if self._write_manifest(card, resumed=resumed):
             give_back_strays(self._images, self._workspace, card.project, card.job)
-        tasks = self._providers[card.provider].start(card)
+        try:
+            tasks = self._providers[card.provider].start(card)
+        except LabelingRefused as refusal:
+            self._fail(card.project, card.job, refusal.detail, self._clock())
+            return
         if tasks:
             # Before the job opens: a run that dies in between is repeated, and the event with it.
             self._events.publish(LabelingJobStarted(card.project, card.job, tasks))
@@ -190,7 +239,7 @@ class StartLabeling:
         settled = {card.job, *accepted_jobs(card.project, self._workspace)}
         space, images = Workspace(card.project), set[str]()
         for job in self._workspace.list_folders(space.jobs):
-            if job not in settled:
+            if job not in settled and not has_failed(self._workspace, card.project, job):
                 with suppress(ObjectMissing):
                     rows = read_rows(self._workspace.lines(space.input_manifest(job)))
                     images.update(row[SHA256] for row in rows)
@@ -215,7 +264,11 @@ class StartLabeling:
 
     def _announce_last(self, project: str) -> None:
         for job in self._jobs.jobs(project, limit=1):
-            if not job.announced and job.finished_at and self._is_stalled(job.finished_at):
+            if job.announced or job.finished_at is None or not self._is_stalled(job.finished_at):
+                continue
+            if job.state == "failed":
+                self._fail.settle(job)
+            else:
                 announce(self._jobs, self._events, project, job.job)
 
     def _is_stalled(self, since: datetime) -> bool:

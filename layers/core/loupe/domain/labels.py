@@ -1,27 +1,54 @@
 """Accepted labels: what finished jobs concluded, as S3 keeps it and datasets are built from it.
 
-`labels/<job>.jsonl` has one line an image, written once:
+`labels/<job>.jsonl` has at most one line an image, written once:
 
     {"sha256", "key", "version_id", "etag", "bytes", "width", "height", "format", "phash", "registered_at",
-     "job", "label", "labeled_at", "confidence", "human"}
+     "job", "label" | "labels" | "boxes", "confidences", "labeled_at", "human"}
 
-An image that people refused has `failure_reason` instead of the last four. What the index knew of the image
-stands beside its label, so that a dataset needs no index, and a lost index can be restored from here.
+with one confidence for each part of the label. `split` is "test" where the job's images are meant for the
+test set, and `origin` is where an imported label comes from. An image that got no label and waits for none
+has `failure_reason` instead of the last four; one whose label a review found wrong has `withdrawn` and
+`labeled_at`. Of several lines of an image the newest counts, by `labeled_at`.
+
+What the index knew of the image stands beside its label, so that a dataset needs no index, and a lost index
+can be restored from here.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from typing import Any
 
 from loupe.domain.batches import batches
-from loupe.domain.manifests import SHA256, InvalidManifest, Row, S3Uri, read_rows, write_rows
+from loupe.domain.label_attributes import Label, Unlabeled, Withdrawn, read_label
+from loupe.domain.label_values import read_value
+from loupe.domain.manifests import (
+    HEIGHT,
+    SHA256,
+    VERSION_ID,
+    WIDTH,
+    InvalidManifest,
+    Row,
+    S3Uri,
+    read_rows,
+    write_rows,
+)
+from loupe.domain.projects import LABEL_ATTRIBUTES, TaskType
 from loupe.domain.workspace import Workspace
-from loupe.ports import Clock, ImageRecord, KeepsImages, StoresObjects
+from loupe.ports import Clock, ImageRecord, JobCard, KeepsImages, StoresObjects
+
+MAX_JOBS_WITHOUT_LABEL = 3
+"""So many Ground Truth jobs may leave an image unlabeled; then it is refused."""
+ORIGIN = "loupe-origin"
+"""Key of a manifest's row that tells where an imported label comes from."""
 
 _BATCH = 1000
 _SUFFIX = ".jsonl"
+
+Line = dict[str, Any]
+Outcome = Label | Unlabeled | Withdrawn
+"""What a job concluded for an image."""
 
 
 def accepted_jobs(project: str, store: StoresObjects) -> list[str]:
@@ -32,6 +59,20 @@ def accepted_jobs(project: str, store: StoresObjects) -> list[str]:
         for stored in store.list(prefix)
         if stored.key.endswith(_SUFFIX)
     )
+
+
+# Accepting ------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Conclusions:
+    """What becomes of a batch of a job's images, in the index and as lines of the label file."""
+
+    labeled: list[str] = field(default_factory=list)
+    refused: list[tuple[str, str]] = field(default_factory=list)
+    tried: list[str] = field(default_factory=list)
+    withdrawn: list[str] = field(default_factory=list)
+    lines: list[Line] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -46,64 +87,74 @@ class AcceptLabels:
     workspace: StoresObjects
     clock: Clock
 
-    def __call__(self, project: str, job: str, label_attribute: str) -> None:
+    def __call__(self, card: JobCard) -> None:
         """Raises `InvalidManifest`, `ObjectMissing` if there is no output manifest, and `AlreadyWritten`."""
-        names = Workspace(project)
-        read_label = _label_reader(self._categories(names, job), label_attribute, self.clock)
-        rows = read_rows(self.workspace.lines(names.output_manifest(job)))
-        self.workspace.write_lines_once(
-            names.labels(job), write_rows(self._accepted(project, job, rows, read_label))
-        )
+        names = Workspace(card.project)
+        rows = read_rows(self.workspace.lines(names.output_manifest(card.job)))
+        self.workspace.write_lines_once(names.labels(card.job), write_rows(self._accepted(card, rows)))
 
-    def _categories(self, names: Workspace, job: str) -> list[str]:
-        document = json.loads(self.workspace.read(names.label_categories(job)))
-        return [category["label"] for category in document["labels"]]
-
-    def _accepted(
-        self, project: str, job: str, rows: Iterable[Row], read_label: "LabelReader"
-    ) -> Iterator[dict[str, Any]]:
+    def _accepted(self, card: JobCard, rows: Iterable[Row]) -> Iterator[Line]:
         """Lines of the label file; by the time a line comes out, the index has taken note of it."""
+        project, job = card.project, card.job
         for batch in batches(rows, _BATCH):
-            answers = {_sha256(row): (row, read_label(row)) for row in batch}
-            known = self.images.images(project, answers)
-            labeled = [sha256 for sha256, (_, answer) in answers.items() if "label" in answer]
-            refused = [
-                (sha256, answer["failure_reason"])
-                for sha256, (_, answer) in answers.items()
-                if "failure_reason" in answer
-            ]
-            self.images.accept(project, job, labeled, refused)
-            self.images.give_back(
-                project, job, [sha256 for sha256, (_, answer) in answers.items() if not answer]
-            )
-            for sha256, (row, answer) in answers.items():
-                if answer:
-                    yield {"sha256": sha256, **_image(known.get(sha256), row), "job": job, **answer}
+            by_image = {_sha256(row): row for row in batch}
+            known = self.images.images(project, by_image)
+            concluded = _Conclusions()
+            for sha256, row in by_image.items():
+                self._conclude(card, row, known.get(sha256), concluded)
+            self.images.accept(project, job, concluded.labeled, concluded.refused)
+            self.images.give_back(project, job, concluded.tried, attempted=True)
+            self.images.withdraw(project, job, concluded.withdrawn)
+            yield from concluded.lines
+
+    def _conclude(self, card: JobCard, row: Row, record: ImageRecord | None, concluded: _Conclusions) -> None:
+        """Decide about one image."""
+        sha256, told = _sha256(row), Line()
+        match outcome := read_label(row, LABEL_ATTRIBUTES[card.task], card.task, card.labels):
+            case Label():
+                concluded.labeled.append(sha256)
+                told = _labeled(outcome, outcome.labeled_at or self.clock(), row, card)
+            case Withdrawn(at):
+                concluded.withdrawn.append(sha256)
+                told = {"withdrawn": True, "labeled_at": at.isoformat()}
+            case Unlabeled() if card.provider == "import" or card.review_of:
+                return  # what was known of the image stands
+            case Unlabeled(reason):
+                refusal = _refusal(card, reason, record)
+                if refusal is None:
+                    concluded.tried.append(sha256)
+                    return
+                concluded.refused.append((sha256, refusal))
+                told = {"failure_reason": refusal}
+        concluded.lines.append({"sha256": sha256, **_image(record, row), "job": card.job, **told})
 
 
-def concluded_images(project: str, store: StoresObjects) -> Iterator[ImageRecord]:
-    """Every image that has a label or was refused by people, as the index keeps it; for a lost index."""
-    names = Workspace(project)
-    for job in accepted_jobs(project, store):
-        for line in store.lines(names.labels(job)):
-            fields = json.loads(line)
-            if fields["etag"] is None:
-                continue
-            yield ImageRecord(
-                sha256=fields["sha256"],
-                key=fields["key"],
-                version_id=fields["version_id"],
-                etag=fields["etag"],
-                bytes=fields["bytes"],
-                width=fields["width"],
-                height=fields["height"],
-                format=fields["format"],
-                phash=fields["phash"],
-                registered_at=datetime.fromisoformat(fields["registered_at"]),
-                state="labeled" if "label" in fields else "rejected",
-                job=job,
-                reason=fields.get("failure_reason"),
-            )
+def _labeled(label: Label, labeled_at: datetime, row: Row, card: JobCard) -> Line:
+    return {
+        **label.value.to_json(),
+        "confidences": label.confidences,
+        "labeled_at": labeled_at.isoformat(),
+        "human": label.is_human,
+        **({"split": card.split} if card.split else {}),
+        **({"origin": row[ORIGIN]} if ORIGIN in row else {}),
+    }
+
+
+def _refusal(card: JobCard, reason: str | None, record: ImageRecord | None) -> str | None:
+    """Why no further job gets an image that has no label; None if it waits for another one.
+
+    People at the portal say what is wrong with an image. Ground Truth fails for reasons of its own, too.
+    """
+    if card.provider == "portal":
+        return reason
+    if record is None:
+        return None
+    if record.state == "rejected" and record.job == card.job:
+        return record.reason  # by an earlier run, which did not live to write it down
+    attempts = record.attempts + (record.state == "labeling" and record.job == card.job)
+    if attempts < MAX_JOBS_WITHOUT_LABEL:
+        return None
+    return f"no label after {attempts} labeling jobs: {reason or 'the last one gives no reason'}"
 
 
 _IMAGE_FIELDS = (
@@ -119,14 +170,14 @@ _IMAGE_FIELDS = (
 )
 
 
-def _image(record: ImageRecord | None, row: Row) -> dict[str, Any]:
+def _image(record: ImageRecord | None, row: Row) -> Line:
     """What is known of the image; a label counts even if the index has lost its image."""
     if record is None:
-        nothing = dict.fromkeys(_IMAGE_FIELDS)
-        return {
-            **nothing,
+        return dict.fromkeys(_IMAGE_FIELDS) | {
             "key": S3Uri.parse(row["source-ref"]).key,
-            "version_id": row.get("image-version-id"),
+            "version_id": row.get(VERSION_ID),
+            "width": row.get(WIDTH),
+            "height": row.get(HEIGHT),
         }
     fields = asdict(record)
     return {name: fields[name] for name in _IMAGE_FIELDS} | {
@@ -140,41 +191,68 @@ def _sha256(row: Row) -> str:
     return str(row[SHA256])
 
 
-LabelReader = Callable[[Row], Mapping[str, Any]]
-"""What a row says about its image: a label, a failure_reason, or nothing."""
+# Reading --------------------------------------------------------------------------------------------
 
 
-def _label_reader(categories: list[str], attribute: str, clock: Clock) -> LabelReader:
-    def read_label(row: Row) -> Mapping[str, Any]:
-        metadata = row.get(f"{attribute}-metadata", {})
-        if "failure-reason" in metadata:
-            return {"failure_reason": metadata["failure-reason"]}
-        if attribute not in row:
-            return {}
-        return {
-            "label": metadata.get("class-name") or _category(categories, row[attribute], row),
-            "labeled_at": _utc(metadata.get("creation-date"), clock).isoformat(),
-            "confidence": metadata.get("confidence", 0.0),
-            "human": metadata.get("human-annotated", "yes") == "yes",
-        }
-
-    return read_label
+def label_lines(project: str, jobs: Iterable[str], store: StoresObjects) -> Iterator[str]:
+    """The lines of those label files, one file after the other."""
+    names = Workspace(project)
+    for job in jobs:
+        yield from store.lines(names.labels(job))
 
 
-def _category(categories: list[str], value: Any, row: Row) -> str:
-    """The label of a class index, which Ground Truth writes as a number or as text."""
-    try:
-        index = int(value)
-        if index < 0:
-            raise IndexError(index)
-        return categories[index]
-    except (TypeError, ValueError, IndexError) as error:
-        raise InvalidManifest(f"the row of {row['source-ref']} has the unknown class {value!r}") from error
+def label_of_line(line: Mapping[str, Any], task: TaskType) -> Label:
+    """The label in a line that has one for that task."""
+    value = read_value(task, line)
+    return Label(
+        value,
+        # Files from before there were several parts have one `confidence`.
+        tuple(line["confidences"] if "confidences" in line else [line["confidence"]]),
+        datetime.fromisoformat(line["labeled_at"]),
+        line["human"],
+        line["job"],
+    )
 
 
-def _utc(text: str | None, clock: Clock) -> datetime:
-    """A manifest's times have no zone and are UTC."""
-    if text is None:
-        return clock()
-    time = datetime.fromisoformat(text)
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+def concluded_images(project: str, store: StoresObjects) -> Iterator[ImageRecord]:
+    """Every image that has a label or was refused by people, as the index keeps it; for a lost index."""
+    jobs = accepted_jobs(project, store)
+    withdrawn = _withdrawals(label_lines(project, jobs, store))
+    for text in label_lines(project, jobs, store):
+        line = json.loads(text)
+        if line["etag"] is None or _is_void(line, withdrawn):
+            continue
+        yield ImageRecord(
+            sha256=line["sha256"],
+            key=line["key"],
+            version_id=line["version_id"],
+            etag=line["etag"],
+            bytes=line["bytes"],
+            width=line["width"],
+            height=line["height"],
+            format=line["format"],
+            phash=line["phash"],
+            registered_at=datetime.fromisoformat(line["registered_at"]),
+            state="rejected" if "failure_reason" in line else "labeled",
+            job=line["job"],
+            reason=line.get("failure_reason"),
+        )
+
+
+def _withdrawals(lines: Iterable[str]) -> dict[str, datetime]:
+    """When the label of an image was withdrawn last; of the few images of which one was."""
+    found: dict[str, datetime] = {}
+    for text in lines:
+        if '"withdrawn":true' in text:
+            line = json.loads(text)
+            at = datetime.fromisoformat(line["labeled_at"])
+            found[line["sha256"]] = max(at, found.get(line["sha256"], at))
+    return found
+
+
+def _is_void(line: Line, withdrawn: Mapping[str, datetime]) -> bool:
+    if "withdrawn" in line:
+        return True
+    if "failure_reason" in line or line["sha256"] not in withdrawn:
+        return False
+    return datetime.fromisoformat(line["labeled_at"]) <= withdrawn[line["sha256"]]

@@ -2,7 +2,8 @@
 
 The source of the format is Ground Truth's documentation of input and output manifests: one JSON object
 a line with `source-ref`, the label attribute and `<attribute>-metadata`; other keys pass through.
-Loupe adds `image-sha256`, so that a row keeps naming its image when the object under its key is replaced.
+Loupe adds `image-sha256`, so that a row keeps naming its image when the object under its key is replaced, and
+the image's width and height.
 """
 
 import json
@@ -15,7 +16,9 @@ from loupe.domain.errors import DomainError
 Row = dict[str, Any]
 
 MAX_LINE_CHARACTERS = 100_000
-SHA256 = "image-sha256"
+SHA256, VERSION_ID = "image-sha256", "image-version-id"
+WIDTH, HEIGHT = "image-width", "image-height"
+"""Keys of Loupe's own beside the label; width and height are pixels as stored."""
 
 
 class InvalidManifest(DomainError):

@@ -8,8 +8,7 @@ from hashlib import blake2b
 
 from loupe.domain.near_duplicates import Groups
 from loupe.domain.splits import SPLITS, Split
-from loupe.domain.workspace import Workspace
-from loupe.ports import ImageRecord, StoredObject, StoresObjects
+from loupe.ports import ImageRecord, StoredObject
 
 NO_LABEL = -1
 """No job gave the image a label (it is only in the history)."""
@@ -116,13 +115,6 @@ class MergedLabels:
 
 WhereNow = Callable[[Iterable[str]], Iterable[ImageRecord]]
 """Where images lie now, by SHA-256; those that nobody knows are left out."""
-
-
-def label_lines(project: str, jobs: Iterable[str], store: StoresObjects) -> Iterator[str]:
-    """The lines of those label files, one file after the other."""
-    names = Workspace(project)
-    for job in jobs:
-        yield from store.lines(names.labels(job))
 
 
 def _place(key: str, etag: str | None) -> bytes:

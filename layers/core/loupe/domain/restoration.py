@@ -9,6 +9,7 @@ from itertools import groupby
 from loupe.domain.annotation import annotation_content, read_annotation
 from loupe.domain.batches import batches, in_parallel
 from loupe.domain.errors import ObjectMissing
+from loupe.domain.label_attributes import has_label
 from loupe.domain.labeling import read_card
 from loupe.domain.manifests import read_rows
 from loupe.domain.projects import LABEL_ATTRIBUTES
@@ -60,7 +61,8 @@ class RestoreJob:
     def __call__(self, project: str, job: str) -> bool:
         """Returns whether anything was amiss.
 
-        A job whose manifest was never written, or that got no image, is none. While the project has another
+        A job whose manifest was never written, or that got no image, is none, and neither is an import that
+        is not whole. While the project has another
         open job, this one stays as it is: call again once the other is finished.
         """
         space = Workspace(project)
@@ -73,6 +75,8 @@ class RestoreJob:
         known = self._jobs.job(project, job)
         if self._workspace.exists(space.output_manifest(job)):
             return (known is None or known.state != "finished") and self._restore_finished(card)
+        if card.provider == "import":
+            return False
         if known is None:
             return self._restore_open(card)
         return known.state == "open" and self._restore_answers(card) > 0
@@ -88,7 +92,7 @@ class RestoreJob:
         tasks = labeled = 0
         for row in read_rows(self._workspace.lines(output)):
             tasks += 1
-            labeled += LABEL_ATTRIBUTES[card.task] in row
+            labeled += has_label(row, LABEL_ATTRIBUTES[card.task])
         self._jobs.restore_finished(card, tasks, tasks - labeled, self._clock())
         return True
 
@@ -129,7 +133,7 @@ class RestoreJob:
     def _newest(self, card: JobCard, found: tuple[Known, list[str]]) -> tuple[Known, Answer | None]:
         task, keys = found
         read = (read_annotation(self._workspace.read(key)) for key in keys)
-        usable = [each for each in read if each and (each.label is None or each.label in card.labels)]
+        usable = [each for each in read if each and _is_of(card, each)]
         return task, max(usable, key=lambda each: each.answered_at, default=None)
 
     def _put_back(self, card: JobCard, said: list[tuple[Known, Answer | None]]) -> int:
@@ -145,3 +149,9 @@ class RestoreJob:
             return False
         is_newer = answer.answered_at > known.answer.answered_at
         return is_newer and self._tasks.answer(card.project, card.job, known, answer)
+
+
+def _is_of(card: JobCard, answer: Answer) -> bool:
+    """Whether the job takes such an answer; one that it refused may have been written before."""
+    value = answer.value
+    return value is None or (value.task == card.task and set(value.names) <= set(card.labels))

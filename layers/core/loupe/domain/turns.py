@@ -69,7 +69,7 @@ class BuildDataset:
                 return TurnBegun("covered")
             config = valid_config(self.projects, project)
             finished = finished_jobs(project, self.jobs)
-            self._accept(project, finished, config)
+            self._accept(project, finished)
             begun = self._build(project, config)
             self.loops.save_waiting_for(project, begun.reason or None)
             if begun.version is not None:
@@ -96,11 +96,11 @@ class BuildDataset:
             abandon(project, loop.last_training, self.loops, self.workspace, self.clock())
         return True
 
-    def _accept(self, project: str, finished: set[str], config: ProjectConfig) -> None:
+    def _accept(self, project: str, finished: set[str]) -> None:
         accept = AcceptLabels(self.images, self.workspace, self.clock)
         for job in sorted(finished.difference(accepted_jobs(project, self.workspace))):
             with suppress(AlreadyWritten):
-                accept(project, job, config.label_attribute)
+                accept(self.jobs.card(project, job))
 
     def _build(self, project: str, config: ProjectConfig) -> TurnBegun:
         previous = latest_card(project, self.workspace)
