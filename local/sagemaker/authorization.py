@@ -12,11 +12,14 @@ from local.sagemaker.store import Document
 # Operation without its verb -> type in the ARN and the members that may name the resource.
 _KINDS = {
     "TrainingJob": ("training-job", "TrainingJobName"),
+    "TransformJob": ("transform-job", "TransformJobName"),
     "Model": ("model", "ModelName"),
     "EndpointConfig": ("endpoint-config", "EndpointConfigName"),
     "Endpoint": ("endpoint", "EndpointName"),
     "ModelPackageGroup": ("model-package-group", "ModelPackageGroupName"),
     "LabelingJob": ("labeling-job", "LabelingJobName"),
+    "Workteam": ("workteam/private-crowd", "WorkteamName"),
+    "Workforce": ("workforce", "WorkforceName"),
 }
 _VERBS = ("Create", "Describe", "Update", "Delete", "Stop")
 
@@ -49,7 +52,7 @@ def _package(operation: str, parameters: Document) -> str:
 
 def passed_roles(request: Request) -> list[str]:
     """The roles that SageMaker is to act with, for which the caller needs iam:PassRole."""
-    if request.operation not in ("CreateTrainingJob", "CreateModel"):
+    if request.operation not in ("CreateTrainingJob", "CreateModel", "CreateLabelingJob"):
         return []
     parameters = _parameters(request)
     roles = (parameters.get("RoleArn"), parameters.get("ExecutionRoleArn"))

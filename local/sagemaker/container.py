@@ -1,11 +1,12 @@
 """What runs in the place of an inference container: a model's own `code/inference.py` behind HTTP.
 
-    python -m local.sagemaker.container --model-dir FOLDER --port-file FILE
+    python -m local.sagemaker.container --model-dir FOLDER --port-file FILE [--algorithm NAME]
 
 Follows sagemaker-inference-toolkit: `model_fn`, `input_fn`, `predict_fn` and `output_fn`, or `transform_fn`
 in place of the last three, each with or without a last parameter `context`; `GET /ping` answers 200 once the
 model is loaded, `POST /invocations` predicts. An error of the script's own answers with its `status_code`,
-any other fault with 500.
+any other fault with 500. With `--algorithm` it answers as that built-in algorithm does, from the archive of
+its stand-in.
 """
 
 from __future__ import annotations
@@ -21,14 +22,17 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 
 from flask import Flask, Response, request
 from waitress import create_server  # type: ignore[import-untyped]
 
+from local.sagemaker.builtin.serving import BuiltinHandler, describe, is_batch, network_folder
+
 logger = logging.getLogger("container")
 
 _JSON = "application/json"
+_ANY = "*/*"
 _THREADS = 4
 
 
@@ -36,6 +40,13 @@ class UnsupportedFormatError(Exception):
     """Nothing here can read or write that content type."""
 
     status_code = 415
+
+
+class Answers(Protocol):
+    """A model behind HTTP."""
+
+    def answer(self, body: bytes, content_type: str, accept: str) -> tuple[bytes, str]:
+        """Body and content type. Errors may have a `status_code`."""
 
 
 class Handler:
@@ -53,14 +64,17 @@ class Handler:
 
     def answer(self, body: bytes, content_type: str, accept: str) -> tuple[bytes, str]:
         """Body and content type."""
+        accept = _JSON if accept == _ANY else accept
         if self._transform is not None:
             result = _call(self._transform, self._model, body, content_type, accept)
         else:
-            data = _call(self._input, body, content_type)
-            prediction = _call(self._predict, data, self._model)
-            result = _call(self._output, prediction, accept)
+            result = _call(self._output, self.predict(body, content_type), accept)
         answer, answer_type = result if isinstance(result, tuple) else (result, accept)
         return (answer.encode() if isinstance(answer, str) else bytes(answer)), answer_type
+
+    def predict(self, body: bytes, content_type: str) -> Any:
+        """What the script predicts, before it becomes an answer."""
+        return _call(self._predict, _call(self._input, body, content_type), self._model)
 
 
 def default_input(body: bytes, content_type: str) -> Any:
@@ -97,7 +111,7 @@ def load_script(model_dir: Path, program: str) -> ModuleType:
     return script
 
 
-def application(handler: Handler) -> Flask:
+def application(handler: Answers) -> Flask:
     app = Flask("container")
 
     @app.get("/ping")
@@ -107,10 +121,9 @@ def application(handler: Handler) -> Flask:
     @app.post("/invocations")
     def invocations() -> Response:
         content_type = request.headers.get("Content-Type", _JSON)
-        accept = request.headers.get("Accept", _JSON)
         try:
             body, answer_type = handler.answer(
-                request.get_data(), content_type, _JSON if accept == "*/*" else accept
+                request.get_data(), content_type, request.headers.get("Accept", _ANY)
             )
         except Exception as error:
             logger.exception("The request failed")
@@ -122,14 +135,24 @@ def application(handler: Handler) -> Flask:
     return app
 
 
+def load_handler(model_dir: Path, algorithm: str | None) -> Answers:
+    """What answers for an unpacked archive, as the algorithm or as its own script."""
+    if algorithm is None:
+        script = load_script(model_dir, os.environ.get("SAGEMAKER_PROGRAM", "inference.py"))
+        return Handler(script, str(model_dir))
+    description, network = describe(model_dir, algorithm), network_folder(model_dir)
+    script = load_script(network, "inference.py")
+    return BuiltinHandler(description, Handler(script, str(network)), is_batch=is_batch())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model-dir", type=Path, required=True)
     parser.add_argument("--port-file", type=Path, required=True)
+    parser.add_argument("--algorithm")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    script = load_script(arguments.model_dir, os.environ.get("SAGEMAKER_PROGRAM", "inference.py"))
-    handler = Handler(script, str(arguments.model_dir))
+    handler = load_handler(arguments.model_dir, arguments.algorithm)
     server = create_server(application(handler), host="127.0.0.1", port=0, threads=_THREADS)
     draft = arguments.port_file.with_suffix(".new")
     draft.write_text(str(server.effective_port), encoding="utf-8")

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 TRAINING_JOB = "SageMaker Training Job State Change"
+TRANSFORM_JOB = "SageMaker Transform Job State Change"
 ENDPOINT = "SageMaker Endpoint State Change"
 MODEL_PACKAGE = "SageMaker Model Package State Change"
+LABELING_JOB = "SageMaker Ground Truth Labeling Job State Change"
 
 Document = Mapping[str, Any]
 
@@ -28,6 +30,21 @@ _TRAINING_MEMBERS = (
     "VpcConfig",
     "StoppingCondition",
 )
+_TRANSFORM_MEMBERS = (
+    "TransformJobName",
+    "TransformJobArn",
+    "TransformJobStatus",
+    "FailureReason",
+    "ModelName",
+    "MaxConcurrentTransforms",
+    "MaxPayloadInMB",
+    "BatchStrategy",
+    "Environment",
+    "TransformInput",
+    "TransformOutput",
+    "TransformResources",
+)
+_TRANSFORM_TIMES = ("CreationTime", "TransformStartTime", "TransformEndTime")
 _TRAINING_TIMES = ("CreationTime", "TrainingStartTime", "TrainingEndTime", "LastModifiedTime")
 
 
@@ -41,6 +58,18 @@ def training_job(document: Document) -> dict[str, Any]:
     ]
     detail["Tags"] = _tags(document)
     return detail
+
+
+def labeling_job(document: Document) -> dict[str, Any]:
+    """The status alone; which job it is stands in the event's resources."""
+    return {"LabelingJobStatus": document["LabelingJobStatus"]}
+
+
+def transform_job(document: Document) -> dict[str, Any]:
+    """Times are epoch milliseconds."""
+    detail = {name: document[name] for name in _TRANSFORM_MEMBERS if name in document}
+    detail |= {name: _milliseconds(document[name]) for name in _TRANSFORM_TIMES if name in document}
+    return detail | {"Tags": _tags(document)}
 
 
 def endpoint(document: Document) -> dict[str, Any]:

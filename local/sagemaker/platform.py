@@ -79,6 +79,14 @@ class Storage:
         except (ClientError, BotoCoreError, OSError) as error:
             raise StorageError(f"Cannot write {uri}: {error}") from error
 
+    def write(self, uri: str, content: bytes) -> None:
+        """Raises StorageError."""
+        bucket, key = split_uri(uri)
+        try:
+            self._client.put_object(Bucket=bucket, Key=key, Body=content)
+        except (ClientError, BotoCoreError) as error:
+            raise StorageError(f"Cannot write {uri}: {error}") from error
+
     def keys_under(self, uri: str) -> list[str]:
         """All keys that start with the prefix. Raises StorageError."""
         bucket, prefix = split_uri(uri)

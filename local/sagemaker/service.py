@@ -24,6 +24,7 @@ from local.sagemaker.packages import ModelPackages
 from local.sagemaker.store import Document
 from local.sagemaker.tags import Tags
 from local.sagemaker.training import TrainingJobs
+from local.sagemaker.transform import TransformJobs
 from local.sagemaker.validation import only_members, operation_model, validate
 
 _CONTROL_TYPE = "application/x-amz-json-1.1"
@@ -47,6 +48,7 @@ class SageMaker:
         self._training = TrainingJobs(folder, emulator)
         packages = ModelPackages(folder, emulator)
         models = Models(folder, packages)
+        self._transform = TransformJobs(folder, emulator, models)
         configs = EndpointConfigs(folder, models)
         self._endpoints = Endpoints(folder, emulator, configs)
         tags = Tags(folder)
@@ -59,6 +61,7 @@ class SageMaker:
             "CreateModelPackage": packages.create,
             "CreateModelPackageGroup": packages.create_group,
             "CreateTrainingJob": self._training.create,
+            "CreateTransformJob": self._transform.create,
             "DeleteEndpoint": self._endpoints.delete,
             "DeleteEndpointConfig": configs.delete,
             "DeleteModel": models.delete,
@@ -71,6 +74,7 @@ class SageMaker:
             "DescribeModelPackage": packages.describe,
             "DescribeModelPackageGroup": packages.describe_group,
             "DescribeTrainingJob": self._training.describe,
+            "DescribeTransformJob": self._transform.describe,
             "ListEndpointConfigs": configs.list_all,
             "ListEndpoints": self._endpoints.list_all,
             "ListModelPackageGroups": packages.list_groups,
@@ -78,7 +82,9 @@ class SageMaker:
             "ListModels": models.list_all,
             "ListTags": tags.list_all,
             "ListTrainingJobs": self._training.list_all,
+            "ListTransformJobs": self._transform.list_all,
             "StopTrainingJob": self._training.stop,
+            "StopTransformJob": self._transform.stop,
             "UpdateEndpoint": self._endpoints.update,
             "UpdateModelPackage": packages.update,
         }
@@ -98,7 +104,8 @@ class SageMaker:
                 data_plane_path=_RUNTIME_PREFIX,
             )
         )
-        self._emulator.add_task(f"{_TASK}createTrainingJob", self._train)
+        for kind, wait in (("Training", self._training.wait), ("Transform", self._transform.wait)):
+            self._emulator.add_task(f"{_TASK}create{kind}Job", self._job_task(kind, wait))
         for operation in ("CreateModel", "CreateEndpointConfig", "CreateEndpoint", "UpdateEndpoint"):
             name = operation[0].lower() + operation[1:]
             self._emulator.add_task(f"{_TASK}{name}", self._task(operation))
@@ -106,11 +113,13 @@ class SageMaker:
     def resume(self) -> None:
         """Go on after a restart, once the cloud answers requests."""
         self._training.resume()
+        self._transform.resume()
         self._endpoints.resume()
 
     def stop(self) -> None:
         """End every process that was started."""
         self._training.shut_down()
+        self._transform.shut_down()
         self._endpoints.shut_down()
 
     # -- requests ----------------------------------------------------------------------------------
@@ -173,15 +182,21 @@ class SageMaker:
 
         return run
 
-    def _train(self, arguments: Document, *, wait: bool, is_wanted: Callable[[], bool]) -> Mapping[str, Any]:
-        started = self._call_for_task("CreateTrainingJob", arguments)
-        if not wait:
-            return started
-        ended = self._training.wait(arguments["TrainingJobName"], is_wanted)
-        document = for_task("DescribeTrainingJob", only_members("DescribeTrainingJob", ended))
-        if document["TrainingJobStatus"] != "Completed":
-            raise TaskError("States.TaskFailed", json.dumps(document))
-        return document
+    def _job_task(self, kind: str, wait_for: Callable[[str, Callable[[], bool]], Document]) -> RunsTask:
+        """Create<kind>Job, and with `.sync` its end; the task fails unless the job completes."""
+
+        def run(arguments: Document, *, wait: bool, is_wanted: Callable[[], bool]) -> Mapping[str, Any]:
+            started = self._call_for_task(f"Create{kind}Job", arguments)
+            if not wait:
+                return started
+            describe = f"Describe{kind}Job"
+            ended = wait_for(arguments[f"{kind}JobName"], is_wanted)
+            document = for_task(describe, only_members(describe, ended))
+            if document[f"{kind}JobStatus"] != "Completed":
+                raise TaskError("States.TaskFailed", json.dumps(document))
+            return document
+
+        return run
 
     def _call_for_task(self, operation: str, arguments: Document) -> Document:
         try:

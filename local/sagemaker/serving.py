@@ -17,6 +17,8 @@ from typing import Any
 
 from local.home import HOST, REGION, inherited_environment
 from local.sagemaker import script_mode
+from local.sagemaker.builtin import serving as builtin_serving
+from local.sagemaker.builtin.algorithms import Algorithm, algorithm_of
 from local.sagemaker.children import guarded, kill
 from local.sagemaker.platform import Platform, Storage, StorageError
 
@@ -57,16 +59,20 @@ class Container:
         except ContainerError:
             self.stop()
             raise
-        self._start(definition.get("Environment", {}))
+        self._start(definition.get("Environment", {}), algorithm_of(definition.get("Image", "")))
 
     def start_unpacked(self, model: Path, environment: dict[str, str]) -> None:
         """The same for a model that lies in a folder of this machine."""
         shutil.copytree(model, self._folder / "model")
         self._start(environment)
 
-    def _start(self, environment: dict[str, str]) -> None:
+    def _start(self, environment: dict[str, str], algorithm: Algorithm | None = None) -> None:
+        options = []
+        if algorithm is not None:
+            environment = {**environment, **builtin_serving.ENVIRONMENT}
+            options = ["--algorithm", algorithm.name]
         try:
-            self._launch(environment)
+            self._launch(environment, options)
             self._wait_until_healthy()
         except ContainerError:
             self.stop()
@@ -82,7 +88,7 @@ class Container:
             raise ContainerError(f"Failed to fetch the model data: {error}") from error
         archive.unlink()
 
-    def _launch(self, environment: dict[str, str]) -> None:
+    def _launch(self, environment: dict[str, str], options: list[str]) -> None:
         variables = inherited_environment() | {"PYTHONUNBUFFERED": "1", "AWS_REGION": REGION}
         variables |= {"SAGEMAKER_BASE_DIR": str(self._folder)} | environment
         model, port_file = str(self._folder / "model"), str(self._folder / "port")
@@ -96,6 +102,7 @@ class Container:
                     model,
                     "--port-file",
                     port_file,
+                    *options,
                 ]
             ),
             cwd=Path(__file__).parents[2],
@@ -146,12 +153,14 @@ class Container:
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    def invoke(self, body: bytes, headers: dict[str, str]) -> Answer:
-        """Raises ContainerError if no answer comes."""
-        return self._request("POST", "/invocations", body, headers)
+    def invoke(self, body: bytes, headers: dict[str, str], *, within: float = _ANSWER_WITHIN) -> Answer:
+        """Raises ContainerError if no answer comes within that many seconds."""
+        return self._request("POST", "/invocations", body, headers, within)
 
-    def _request(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> Answer:
-        connection = http.client.HTTPConnection(HOST, self._port, timeout=_ANSWER_WITHIN)
+    def _request(
+        self, method: str, path: str, body: bytes, headers: dict[str, str], within: float = _ANSWER_WITHIN
+    ) -> Answer:
+        connection = http.client.HTTPConnection(HOST, self._port, timeout=within)
         try:
             connection.request(method, path, body=body, headers=headers)
             response = connection.getresponse()

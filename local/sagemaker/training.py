@@ -1,9 +1,10 @@
-"""Training jobs: a script in a process of its own, with the inputs and outputs that SageMaker gives it."""
+"""Training jobs: a process each, with the inputs and outputs that SageMaker gives it."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import re
 import shutil
 import subprocess
@@ -11,47 +12,47 @@ import tarfile
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from local.home import inherited_environment
-from local.sagemaker import channels, events, listing, script_mode
+from local.sagemaker import channels, events, script_mode
 from local.sagemaker.arns import arn, log_group
+from local.sagemaker.builtin.algorithms import algorithm_of
+from local.sagemaker.builtin.training import BuiltinWorkload
 from local.sagemaker.children import guarded, kill
-from local.sagemaker.errors import NotAvailableError, ResourceInUseError, ValidationError
+from local.sagemaker.errors import NotAvailableError, ValidationError
+from local.sagemaker.jobs import ENDED, JobFailedError, JobRecords
 from local.sagemaker.platform import Platform, Storage, StorageError
-from local.sagemaker.store import Document, Record, Store
+from local.sagemaker.script_workload import ScriptWorkload
+from local.sagemaker.store import Document
+from local.sagemaker.workloads import Workload
 
 logger = logging.getLogger("loupe.local")
 
 _NICENESS = "10"
 _STOP_GRACE = 120.0
+_MAX_RUNTIME = 24 * 3600
 _FAILURE_CHARACTERS = 1024
 _TICK = 0.1
 _LOG_EVERY = 1.0
-ENDED = ("Completed", "Failed", "Stopped")
-
-
-class JobFailedError(Exception):
-    """The job cannot go on; the text becomes its FailureReason."""
 
 
 class TrainingJobs:
     """All training jobs, running and past. Every job runs in a thread of its own until it ends."""
 
     def __init__(self, folder: Path, platform: Platform, *, stop_grace: float = _STOP_GRACE) -> None:
-        self._store = Store(folder / "training-jobs")
+        self._records = JobRecords(folder / "training-jobs", "Training")
         self._work = folder / "work"
         self._platform = platform
         self._stop_grace = stop_grace
-        self._changed = threading.Condition()
         self._running: dict[str, _Run] = {}
 
     # -- operations --------------------------------------------------------------------------------
 
     def create(self, request: Document) -> Document:
-        self._check(request)
+        workload = _workload(request)
         name = request["TrainingJobName"]
         now = time.time()
         document: Document = {
@@ -63,77 +64,54 @@ class TrainingJobs:
             "CreationTime": now,
             "LastModifiedTime": now,
         }
-        with self._changed:
-            if name in self._store:
-                raise ResourceInUseError(
-                    "Job name must be unique within an AWS account and region, and a training job with this "
-                    f"name already exists ({arn('training-job', name)})"
-                )
-            self._store.put(name, Record(document))
-            run = _Run(self, name)
+        with self._records.changed:
+            self._records.add(document)
+            run = _Run(self, document, workload)
             self._running[name] = run
         run.start()
         return {"TrainingJobArn": document["TrainingJobArn"]}
 
     def describe(self, request: Document) -> Document:
-        with self._changed:
-            return dict(self._record(request["TrainingJobName"]).document)
+        return self._records.get(request["TrainingJobName"])
 
     def stop(self, request: Document) -> Document:
         name = request["TrainingJobName"]
-        with self._changed:
-            status = self._record(name).document["TrainingJobStatus"]
-            if status in ENDED:
-                raise ValidationError(
-                    f"The request was rejected because the training job is in status {status}."
-                )
+        with self._records.changed:
+            self._records.require_running(name)
             run = self._running[name]
         self.move(name, "Stopping", status="Stopping")
         run.stop()
         return {}
 
     def list_all(self, request: Document) -> Document:
-        with self._changed:
-            documents = [record.document for _, record in self._store]
-        members = (
-            "TrainingJobName",
-            "TrainingJobArn",
-            "CreationTime",
-            "TrainingEndTime",
-            "LastModifiedTime",
-            "TrainingJobStatus",
-            "SecondaryStatus",
-        )
-        return listing.page(
-            documents,
+        return self._records.page(
             request,
-            result="TrainingJobSummaries",
-            name="TrainingJobName",
-            status="TrainingJobStatus",
-            summarize=lambda document: {name: document[name] for name in members if name in document},
+            (
+                "TrainingJobName",
+                "TrainingJobArn",
+                "CreationTime",
+                "TrainingEndTime",
+                "LastModifiedTime",
+                "TrainingJobStatus",
+                "SecondaryStatus",
+            ),
         )
 
     def wait(self, name: str, is_wanted: Callable[[], bool]) -> Document:
         """Block until the job has ended, or stop it as soon as nobody wants it; its document."""
-        with self._changed:
-            while True:
-                document = self._record(name).document
-                if document["TrainingJobStatus"] in ENDED:
-                    return dict(document)
-                if not is_wanted():
-                    break
-                self._changed.wait(timeout=1.0)
-        with contextlib.suppress(ValidationError):
-            self.stop({"TrainingJobName": name})
-        return dict(document)
+        document, ended = self._records.wait(name, is_wanted)
+        if not ended:
+            with contextlib.suppress(ValidationError):
+                self.stop({"TrainingJobName": name})
+        return document
 
     # -- life --------------------------------------------------------------------------------------
 
     def resume(self) -> None:
         """Jobs that ran when the cloud went down have failed: their processes are gone."""
         shutil.rmtree(self._work, ignore_errors=True)
-        for name, record in self._store:
-            if record.document["TrainingJobStatus"] not in ENDED and name not in self._running:
+        for name in self._records.running():
+            if name not in self._running:
                 reason = "InternalServerError: The local cloud was stopped while the job ran."
                 self.move(name, "Failed", status="Failed", FailureReason=reason)
 
@@ -142,58 +120,87 @@ class TrainingJobs:
         for run in list(self._running.values()):
             run.abandon()
 
-    def move(self, name: str, secondary: str, *, status: str | None = None, **members: Any) -> None:
+    def move(
+        self,
+        name: str,
+        secondary: str,
+        *,
+        status: str | None = None,
+        message: str | None = None,
+        **members: Any,
+    ) -> None:
         """Take a job to its next secondary status, and say so in an event."""
-        now = time.time()
-        with self._changed:
-            record = self._record(name)
-            document = {**record.document, **members, "SecondaryStatus": secondary, "LastModifiedTime": now}
-            transitions = [*document["SecondaryStatusTransitions"]]
-            if transitions:
-                transitions[-1] = {**transitions[-1], "EndTime": now}
-            message = members.get("FailureReason", _MESSAGES.get(secondary, secondary))
-            transitions.append({"Status": secondary, "StartTime": now, "StatusMessage": message})
-            document["SecondaryStatusTransitions"] = transitions
-            if status is not None:
-                document["TrainingJobStatus"] = status
-            if document["TrainingJobStatus"] in ENDED:
-                document["TrainingEndTime"] = now
-                transitions[-1]["EndTime"] = now
+        message = members.get("FailureReason", message or _MESSAGES.get(secondary, secondary))
+
+        def change(before: Document) -> Document:
+            after = _moved({**before, **members}, secondary, status or before["TrainingJobStatus"], message)
+            if after["TrainingJobStatus"] in ENDED:
                 self._running.pop(name, None)
-            self._store.put(name, Record(document, record.inner))
-            self._changed.notify_all()
+            return after
+
+        document = self._records.update(name, change)
         self._platform.publish(events.TRAINING_JOB, document["TrainingJobArn"], events.training_job(document))
 
-    def _record(self, name: str) -> Record:
-        record = self._store.get(name)
-        if record is None:
-            raise ValidationError("Requested resource not found.")
-        return record
+    def add(self, name: str, **members: Any) -> None:
+        """Add members to a job's document, which is no change of its state."""
+        self._records.update(name, lambda document: {**document, **members})
 
-    def _check(self, request: Document) -> None:
-        algorithm = request["AlgorithmSpecification"]
-        if "AlgorithmName" in algorithm:
-            raise NotAvailableError("AlgorithmSpecification.AlgorithmName")
-        if "ResourceConfig" not in request:
-            raise ValidationError("ResourceConfig is required")
-        if request["ResourceConfig"].get("InstanceCount", 1) != 1:
-            raise NotAvailableError("training on more than one instance")
-        if "CheckpointConfig" in request:
-            raise NotAvailableError("CheckpointConfig")
-        if request["OutputDataConfig"].get("CompressionType", "GZIP") != "GZIP":
-            raise NotAvailableError("OutputDataConfig.CompressionType NONE")
-        for channel in request.get("InputDataConfig", []):
-            channels.check(channel, algorithm["TrainingInputMode"])
-        try:
-            script_mode.parse(request.get("HyperParameters", {}))
-        except script_mode.ScriptError as error:
-            raise ValidationError(str(error)) from error
+
+def _moved(document: Document, secondary: str, status: str, message: str) -> Document:
+    """The document in its new state, with one more transition."""
+    now = time.time()
+    transitions = [*document["SecondaryStatusTransitions"]]
+    if transitions:
+        transitions[-1] = {**transitions[-1], "EndTime": now}
+    transitions.append({"Status": secondary, "StartTime": now, "StatusMessage": message})
+    moved = {
+        **document,
+        "TrainingJobStatus": status,
+        "SecondaryStatus": secondary,
+        "SecondaryStatusTransitions": transitions,
+        "LastModifiedTime": now,
+    }
+    if status in ENDED:
+        transitions[-1]["EndTime"] = now
+        seconds = math.ceil(now - document.get("TrainingStartTime", now))
+        moved |= {"TrainingEndTime": now, "TrainingTimeInSeconds": seconds, "BillableTimeInSeconds": seconds}
+    return moved
+
+
+def _workload(request: Document) -> Workload:
+    """What the job will run. Raises ValidationError and NotAvailableError for a request that can't be met."""
+    algorithm = request["AlgorithmSpecification"]
+    if "AlgorithmName" in algorithm:
+        raise NotAvailableError("AlgorithmSpecification.AlgorithmName")
+    if "ResourceConfig" not in request:
+        raise ValidationError("ResourceConfig is required")
+    if request["ResourceConfig"].get("InstanceCount", 1) != 1:
+        raise NotAvailableError("training on more than one instance")
+    if request["OutputDataConfig"].get("CompressionType", "GZIP") != "GZIP":
+        raise NotAvailableError("OutputDataConfig.CompressionType NONE")
+    _check_spot(request)
+    builtin = algorithm_of(algorithm.get("TrainingImage", ""))
+    return BuiltinWorkload(builtin, request) if builtin else ScriptWorkload(request)
+
+
+def _check_spot(request: Document) -> None:
+    condition = request.get("StoppingCondition", {})
+    longest, wait = condition.get("MaxRuntimeInSeconds", _MAX_RUNTIME), condition.get("MaxWaitTimeInSeconds")
+    if request.get("EnableManagedSpotTraining", False):
+        if wait is None or wait < longest:
+            raise ValidationError(
+                "Invalid MaxWaitTimeInSeconds. It must be present and be greater than or equal to "
+                "MaxRuntimeInSeconds"
+            )
+    elif wait is not None:
+        raise ValidationError(
+            "Invalid MaxWaitTimeInSeconds. It can be present only with EnableManagedSpotTraining"
+        )
 
 
 _MESSAGES = {
     "Starting": "Preparing the instances for training",
     "Downloading": "Downloading input data",
-    "Training": "Training image download completed. Training in progress.",
     "Uploading": "Uploading generated training model",
     "Completed": "Training job completed",
     "Stopping": "Stopping the training job",
@@ -205,12 +212,13 @@ _MESSAGES = {
 class _Run(threading.Thread):
     """One job from its start to its end."""
 
-    def __init__(self, jobs: TrainingJobs, name: str) -> None:
-        super().__init__(name=f"training-{name}", daemon=True)
+    def __init__(self, jobs: TrainingJobs, request: Document, workload: Workload) -> None:
+        self._name_of_job: str = request["TrainingJobName"]
+        super().__init__(name=f"training-{self._name_of_job}", daemon=True)
         self._jobs = jobs
-        self._request = jobs._store.get(name).document  # type: ignore[union-attr]
-        self._name_of_job = name
-        self._folders = script_mode.Folders(jobs._work / name)
+        self._request = request
+        self._workload = workload
+        self._folders = script_mode.Folders(jobs._work / self._name_of_job)
         self._stop_asked = threading.Event()
         self._abandoned = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
@@ -252,49 +260,38 @@ class _Run(threading.Thread):
         jobs.move(name, "Downloading")
         shutil.rmtree(self._folders.root, ignore_errors=True)
         self._folders.create()
-        script = script_mode.parse(request.get("HyperParameters", {}))
-        for channel in request.get("InputDataConfig", []):
-            channels.fill(channel, self._folders.channel(channel["ChannelName"]), storage)
-        archive = self._folders.in_container(script.source)
-        if archive is None:
-            archive = self._folders.root / "sourcedir.tar.gz"
-            storage.download(script.source, archive)
-        script_mode.unpack(archive, self._folders.code)
-        script_mode.write_configuration(self._folders, request)
-        jobs.move(name, "Training", TrainingStartTime=time.time())
-        ending = self._run_script(script, storage)
+        self._workload.prepare(self._folders, storage)
+        jobs.move(name, "Training", message=self._workload.status_message, TrainingStartTime=time.time())
+        ending = self._run_process(storage)
         if self._abandoned.is_set():
             return "Failed", "Failed"
+        self._workload.finish(self._folders)
         jobs.move(name, "Uploading")
         self._upload(storage)
         return ending
 
-    def _run_script(self, script: script_mode.Script, storage: Storage) -> tuple[str, str]:
-        request = self._request
-        variables = inherited_environment() | script_mode.environment(self._folders, script, request)
-        if not request.get("EnableNetworkIsolation", False):
-            variables |= {name.upper(): value for name, value in storage.keys.items()}
-            variables |= {"AWS_ENDPOINT_URL": self._jobs._platform.endpoint_url, "AWS_REGION": "us-east-1"}
+    def _run_process(self, storage: Storage) -> tuple[str, str]:
+        started = self._workload.process(self._folders, storage, self._jobs._platform.endpoint_url)
         self._process = subprocess.Popen(
-            guarded(["nice", "-n", _NICENESS, *script_mode.command(script)]),
-            cwd=self._folders.code,
-            env=variables,
+            guarded(["nice", "-n", _NICENESS, *started.command]),
+            cwd=started.folder,
+            env=inherited_environment() | started.environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
-        said = _Output(self._process, self._jobs._platform, self._name_of_job, self._read_metrics)
+        said = _Output(self._process, self._jobs._platform, self._name_of_job, self._take_line)
         ending = self._supervise(self._process)
         said.join()
         status = self._process.returncode
         if ending is None and status != 0 and not self._abandoned.is_set():
             raise JobFailedError(self._reason(status, said.last_lines()))
-        self._publish_metrics()
+        self._jobs.add(self._name_of_job, FinalMetricDataList=list(self._metrics.values()))
         return ending or ("Completed", "Completed")
 
     def _supervise(self, process: subprocess.Popen[bytes]) -> tuple[str, str] | None:
         """Wait for the process; how it was ended, or None if it ended by itself."""
-        limit = self._request.get("StoppingCondition", {}).get("MaxRuntimeInSeconds", 86400)
+        limit = self._request.get("StoppingCondition", {}).get("MaxRuntimeInSeconds", _MAX_RUNTIME)
         deadline = time.monotonic() + limit
         ending: tuple[str, str] | None = None
         while True:
@@ -320,23 +317,24 @@ class _Run(threading.Thread):
             f"AlgorithmError: {said}, exit code: {status}" if said else f"AlgorithmError: exit code: {status}"
         )
 
-    def _read_metrics(self, line: str) -> None:
-        for definition in self._request["AlgorithmSpecification"].get("MetricDefinitions", []):
-            found = re.search(definition["Regex"], line)
-            if found is None:
-                continue
-            with contextlib.suppress(ValueError, IndexError):
-                self._metrics[definition["Name"]] = {
-                    "MetricName": definition["Name"],
-                    "Value": float(found.group(1)),
-                    "Timestamp": time.time(),
-                }
+    def _take_line(self, printed: str) -> list[str]:
+        """Look for metrics in what is logged for a line that the process printed."""
+        lines = self._workload.output(printed)
+        for line in lines:
+            for definition in self._workload.metrics:
+                self._read_metric(definition, line)
+        return lines
 
-    def _publish_metrics(self) -> None:
-        with self._jobs._changed:
-            record = self._jobs._record(self._name_of_job)
-            document = {**record.document, "FinalMetricDataList": list(self._metrics.values())}
-            self._jobs._store.put(self._name_of_job, Record(document, record.inner))
+    def _read_metric(self, definition: Mapping[str, Any], line: str) -> None:
+        found = re.search(definition["Regex"], line)
+        if found is None:
+            return
+        with contextlib.suppress(ValueError, IndexError):
+            self._metrics[definition["Name"]] = {
+                "MetricName": definition["Name"],
+                "Value": float(found.group(1)),
+                "Timestamp": time.time(),
+            }
 
     def _upload(self, storage: Storage) -> None:
         target = f"{self._request['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{self._name_of_job}/output"
@@ -344,22 +342,18 @@ class _Run(threading.Thread):
             storage.upload(_pack(self._folders.output_data), f"{target}/output.tar.gz")
         if any(self._folders.model.iterdir()):
             storage.upload(_pack(self._folders.model), f"{target}/model.tar.gz")
-            artifacts = {"S3ModelArtifacts": f"{target}/model.tar.gz"}
-            with self._jobs._changed:
-                record = self._jobs._record(self._name_of_job)
-                document = {**record.document, "ModelArtifacts": artifacts}
-                self._jobs._store.put(self._name_of_job, Record(document, record.inner))
+            self._jobs.add(self._name_of_job, ModelArtifacts={"S3ModelArtifacts": f"{target}/model.tar.gz"})
 
 
 class _Output(threading.Thread):
-    """Reads what a script prints: into the job's log stream, and line by line to `each_line`."""
+    """Reads what a process prints into the job's log stream, as the lines that `each_line` makes of each."""
 
     def __init__(
         self,
         process: subprocess.Popen[bytes],
         platform: Platform,
         job: str,
-        each_line: Callable[[str], None],
+        each_line: Callable[[str], list[str]],
     ) -> None:
         super().__init__(name=f"output-{job}", daemon=True)
         self._process = process
@@ -379,8 +373,7 @@ class _Output(threading.Thread):
         for raw in self._process.stdout:
             line = raw.decode(errors="replace").rstrip("\r\n")
             self._last.append(line)
-            self._each_line(line)
-            self._unwritten.append(line or " ")
+            self._unwritten.extend(said or " " for said in self._each_line(line))
             if time.monotonic() - self._written_at > _LOG_EVERY:
                 self._write()
         self._write()

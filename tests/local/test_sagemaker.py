@@ -5,198 +5,17 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from botocore.config import Config
 from botocore.exceptions import ClientError
+
+from tests.local.sagemaker_stack import IMAGE, INFERENCE, Stack, archive, eventually, machine, run
 
 if TYPE_CHECKING:
     from tests.local.conftest import LocalCloud
-
-IMAGE = "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-training:2.8.0-cpu-py312"
-
-TRAIN = """
-import argparse, json, os, pathlib, sys, time
-parser = argparse.ArgumentParser()
-parser.add_argument("--factor", type=int)
-parser.add_argument("--mode", default="work")
-options = parser.parse_args()
-data = pathlib.Path(os.environ["SM_CHANNEL_NUMBERS"])
-print("epoch=1 validation:accuracy=0.25;")
-print("epoch=2 validation:accuracy=0.75;")
-if options.mode == "fail":
-    pathlib.Path(os.environ["SM_OUTPUT_DIR"], "failure").write_text("the numbers are odd")
-    sys.exit(3)
-if options.mode == "sleep":
-    time.sleep(600)
-total = sum(int(path.read_text()) for path in data.rglob("*") if path.is_file())
-model = pathlib.Path(os.environ["SM_MODEL_DIR"])
-(model / "model.json").write_text(json.dumps({"total": total, "factor": options.factor}))
-(model / "code").mkdir()
-(model / "code" / "inference.py").write_text(pathlib.Path("inference.py").read_text())
-pathlib.Path(os.environ["SM_OUTPUT_DATA_DIR"], "evaluation.json").write_text("{}")
-"""
-
-INFERENCE = """
-import json, os, pathlib
-def model_fn(model_dir):
-    return json.loads(pathlib.Path(model_dir, "model.json").read_text())
-def input_fn(body, content_type):
-    if content_type != "text/plain":
-        raise ValueError("only text/plain, not " + content_type)
-    return int(body)
-def predict_fn(number, model):
-    return {"answer": number * model["factor"] + model["total"]}
-def output_fn(prediction, accept):
-    return json.dumps(prediction), "application/json"
-"""
-
-
-def archive(files: dict[str, str]) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
-        for name, text in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(text.encode())
-            tar.addfile(info, io.BytesIO(text.encode()))
-    return buffer.getvalue()
-
-
-def eventually(check: Callable[[], Any], within: float = 60.0) -> Any:
-    deadline = time.monotonic() + within
-    while time.monotonic() < deadline:
-        found = check()
-        if found:
-            return found
-        time.sleep(0.1)
-    raise AssertionError(f"not within {within} s")
-
-
-class Stack:
-    """A bucket with a training script, an execution role, and clients."""
-
-    def __init__(self, cloud: LocalCloud) -> None:
-        self.cloud = cloud
-        self.s3 = self.client("s3")
-        self.sagemaker = self.client("sagemaker")
-        self.runtime = self.client("sagemaker-runtime")
-        self.bucket = f"work-{uuid.uuid4().hex[:8]}"
-        self.s3.create_bucket(Bucket=self.bucket)
-        self.put("code/source.tar.gz", archive({"train.py": TRAIN, "inference.py": INFERENCE}))
-        self.put("numbers/one", b"1")
-        self.put("numbers/two and a half", b"2")
-        self.put("lists/numbers.json", json.dumps([{"prefix": self.uri("numbers/")}, "one"]).encode())
-        self.role = self.make_role(
-            "sagemaker.amazonaws.com",
-            [{"Effect": "Allow", "Action": "s3:*", "Resource": f"arn:aws:s3:::{self.bucket}*"}],
-        )
-
-    def client(self, service: str, **configuration: Any) -> Any:
-        return self.cloud.session().client(  # type: ignore[call-overload]
-            service, endpoint_url=self.cloud.endpoint_url, config=Config(**configuration)
-        )
-
-    def uri(self, key: str) -> str:
-        return f"s3://{self.bucket}/{key}"
-
-    def put(self, key: str, body: bytes) -> None:
-        self.s3.put_object(Bucket=self.bucket, Key=key, Body=body)
-
-    def make_role(self, service: str, statements: list[dict[str, Any]]) -> str:
-        iam = self.client("iam")
-        name = f"role-{uuid.uuid4().hex[:8]}"
-        trust = {
-            "Version": "2012-10-17",
-            "Statement": [{"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}],
-        }
-        arn: str = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
-        policy = {"Version": "2012-10-17", "Statement": statements}
-        iam.put_role_policy(RoleName=name, PolicyName="allow", PolicyDocument=json.dumps(policy))
-        return arn
-
-    def job(self, **changes: Any) -> dict[str, Any]:
-        """Arguments of CreateTrainingJob; `mode` and `channel` vary the common case."""
-        mode = changes.pop("mode", "work")
-        source = changes.pop("source", {"S3DataType": "S3Prefix", "S3Uri": self.uri("numbers/")})
-        return {
-            "TrainingJobName": f"job-{uuid.uuid4().hex[:8]}",
-            "AlgorithmSpecification": {
-                "TrainingImage": IMAGE,
-                "TrainingInputMode": "File",
-                "MetricDefinitions": [
-                    {"Name": "validation:accuracy", "Regex": r"validation:accuracy=([0-9.]+);"}
-                ],
-            },
-            "RoleArn": self.role,
-            "HyperParameters": {
-                "sagemaker_program": '"train.py"',
-                "sagemaker_submit_directory": json.dumps(self.uri("code/source.tar.gz")),
-                "factor": "10",
-                "mode": json.dumps(mode),
-            },
-            "InputDataConfig": [
-                {
-                    "ChannelName": "numbers",
-                    "DataSource": {"S3DataSource": {"S3DataDistributionType": "FullyReplicated", **source}},
-                }
-            ],
-            "OutputDataConfig": {"S3OutputPath": self.uri("models")},
-            "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 5},
-            "StoppingCondition": {"MaxRuntimeInSeconds": 60},
-            "EnableNetworkIsolation": True,
-            **changes,
-        }
-
-    def train(self, **changes: Any) -> dict[str, Any]:
-        """The Describe document of a job that has ended."""
-        request = self.job(**changes)
-        self.sagemaker.create_training_job(**request)
-        return self.ended(request["TrainingJobName"])
-
-    def ended(self, name: str) -> dict[str, Any]:
-        def check() -> dict[str, Any] | None:
-            job: dict[str, Any] = self.sagemaker.describe_training_job(TrainingJobName=name)
-            return job if job["TrainingJobStatus"] in ("Completed", "Failed", "Stopped") else None
-
-        found: dict[str, Any] = eventually(check)
-        return found
-
-    def model(self, data_url: str) -> str:
-        name = f"model-{uuid.uuid4().hex[:8]}"
-        self.sagemaker.create_model(
-            ModelName=name,
-            PrimaryContainer={"Image": IMAGE, "ModelDataUrl": data_url},
-            ExecutionRoleArn=self.role,
-        )
-        self.sagemaker.create_endpoint_config(
-            EndpointConfigName=name,
-            ProductionVariants=[
-                {
-                    "VariantName": "AllTraffic",
-                    "ModelName": name,
-                    "ServerlessConfig": {"MemorySizeInMB": 1024, "MaxConcurrency": 5},
-                }
-            ],
-        )
-        return name
-
-    def settled(self, endpoint: str) -> dict[str, Any]:
-        def check() -> dict[str, Any] | None:
-            found: dict[str, Any] = self.sagemaker.describe_endpoint(EndpointName=endpoint)
-            return found if found["EndpointStatus"] not in ("Creating", "Updating") else None
-
-        found: dict[str, Any] = eventually(check)
-        return found
-
-    def ask(self, endpoint: str, number: int) -> Any:
-        answer = self.runtime.invoke_endpoint(
-            EndpointName=endpoint, Body=str(number).encode(), ContentType="text/plain"
-        )
-        return json.loads(answer["Body"].read())
 
 
 @pytest.fixture(scope="module")
@@ -371,28 +190,6 @@ def test_model_packages_are_versions_of_a_group(stack: Stack, trained: dict[str,
         ModelPackageGroupName=group, ModelApprovalStatus="Approved"
     )
     assert [package["ModelPackageArn"] for package in approved["ModelPackageSummaryList"]] == [arns[1]]
-
-
-def machine(stack: Stack, definition: dict[str, Any], allowed: list[dict[str, Any]]) -> str:
-    states = stack.client("stepfunctions")
-    arn: str = states.create_state_machine(
-        name=f"machine-{uuid.uuid4().hex[:8]}",
-        definition=json.dumps(definition),
-        roleArn=stack.make_role("states.amazonaws.com", allowed),
-    )["stateMachineArn"]
-    return arn
-
-
-def run(stack: Stack, machine_arn: str, data: dict[str, Any]) -> dict[str, Any]:
-    states = stack.client("stepfunctions")
-    execution = states.start_execution(stateMachineArn=machine_arn, input=json.dumps(data))["executionArn"]
-
-    def check() -> dict[str, Any] | None:
-        found: dict[str, Any] = states.describe_execution(executionArn=execution)
-        return found if found["status"] != "RUNNING" else None
-
-    found: dict[str, Any] = eventually(check)
-    return found
 
 
 TRAIN_AND_LOOK = {

@@ -1,0 +1,330 @@
+"""Batch transform: a model asked about every object of an input, and its answers kept as objects."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shutil
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from local.sagemaker import channels, events
+from local.sagemaker.arns import arn, log_group
+from local.sagemaker.errors import NotAvailableError, ValidationError
+from local.sagemaker.jobs import ENDED, JobFailedError, JobRecords
+from local.sagemaker.models import Models
+from local.sagemaker.platform import Platform, Storage, StorageError
+from local.sagemaker.serving import Container, ContainerError
+from local.sagemaker.store import Document
+
+logger = logging.getLogger("loupe.local")
+
+_FAILURE_CHARACTERS = 1024
+_SAID_CHARACTERS = 200
+_MEGABYTE = 2**20
+_PAYLOAD_DEFAULT, _PAYLOAD_LIMIT = 6, 100
+_TIMEOUT, _RETRIES = 600, 3
+_LOG_GROUP = log_group("TransformJobs")
+
+
+class TransformJobs:
+    """All transform jobs, running and past. Every job runs in a thread of its own until it ends."""
+
+    def __init__(self, folder: Path, platform: Platform, models: Models) -> None:
+        self._records = JobRecords(folder / "transform-jobs", "Transform")
+        self._work = folder / "transform"
+        self._platform = platform
+        self._models = models
+        self._running: dict[str, _Run] = {}
+
+    # -- operations --------------------------------------------------------------------------------
+
+    def create(self, request: Document) -> Document:
+        _check(request)
+        name, now = request["TransformJobName"], time.time()
+        served = self._models.served(request["ModelName"])
+        document: Document = {
+            **request,
+            "TransformJobArn": arn("transform-job", name),
+            "TransformJobStatus": "InProgress",
+            "CreationTime": now,
+            "LastModifiedTime": now,
+        }
+        with self._records.changed:
+            self._records.add(document)
+            run = _Run(self, document, served)
+            self._running[name] = run
+        self._announce(document)
+        run.start()
+        return {"TransformJobArn": document["TransformJobArn"]}
+
+    def describe(self, request: Document) -> Document:
+        return self._records.get(request["TransformJobName"])
+
+    def stop(self, request: Document) -> Document:
+        name = request["TransformJobName"]
+        with self._records.changed:
+            self._records.require_running(name)
+            run = self._running[name]
+        self.move(name, "Stopping")
+        run.stop()
+        return {}
+
+    def list_all(self, request: Document) -> Document:
+        return self._records.page(
+            request,
+            (
+                "TransformJobName",
+                "TransformJobArn",
+                "CreationTime",
+                "TransformEndTime",
+                "LastModifiedTime",
+                "TransformJobStatus",
+                "FailureReason",
+            ),
+        )
+
+    def wait(self, name: str, is_wanted: Callable[[], bool]) -> Document:
+        """Block until the job has ended, or stop it as soon as nobody wants it; its document."""
+        document, ended = self._records.wait(name, is_wanted)
+        if not ended:
+            with contextlib.suppress(ValidationError):
+                self.stop({"TransformJobName": name})
+        return document
+
+    # -- life --------------------------------------------------------------------------------------
+
+    def resume(self) -> None:
+        """Jobs that ran when the cloud went down have failed: their processes are gone."""
+        shutil.rmtree(self._work, ignore_errors=True)
+        for name in self._records.running():
+            if name not in self._running:
+                reason = "InternalServerError: The local cloud was stopped while the job ran."
+                self.move(name, "Failed", FailureReason=reason)
+
+    def shut_down(self) -> None:
+        """Kill what runs; `resume` finds it at the next start."""
+        for run in list(self._running.values()):
+            run.abandon()
+
+    def move(self, name: str, status: str, **members: Any) -> None:
+        """Take a job to its next status, and say so in an event."""
+        now = time.time()
+
+        def change(before: Document) -> Document:
+            after = {**before, **members, "TransformJobStatus": status, "LastModifiedTime": now}
+            if status in ENDED:
+                after["TransformEndTime"] = now
+                self._running.pop(name, None)
+            return after
+
+        self._announce(self._records.update(name, change))
+
+    def add(self, name: str, **members: Any) -> None:
+        """Add members to a job's document, which is no change of its state."""
+        self._records.update(name, lambda document: {**document, **members})
+
+    def _announce(self, document: Document) -> None:
+        self._platform.publish(
+            events.TRANSFORM_JOB, document["TransformJobArn"], events.transform_job(document)
+        )
+
+
+def _check(request: Document) -> None:
+    """Raises ValidationError for what AWS refuses, and NotAvailableError for what is missing here."""
+    given, wanted = request["TransformInput"], request["TransformOutput"]
+    kind = given["DataSource"]["S3DataSource"]["S3DataType"]
+    unavailable = {
+        f"S3DataType {kind}": kind not in ("S3Prefix", "ManifestFile"),
+        "CompressionType Gzip": given.get("CompressionType", "None") != "None",
+        f"SplitType {given.get('SplitType')}": given.get("SplitType", "None") != "None",
+        "DataCaptureConfig": "DataCaptureConfig" in request,
+        "DataProcessing": _processes(request.get("DataProcessing", {})),
+    }
+    for what, is_asked in unavailable.items():
+        if is_asked:
+            raise NotAvailableError(f"{what} of a transform job")
+    for uri in (given["DataSource"]["S3DataSource"]["S3Uri"], wanted["S3OutputPath"]):
+        if not uri.startswith("s3://"):
+            raise NotAvailableError(f"{uri.partition(':')[0]} addresses of a transform job")
+    payload, parallel = _payload(request), request.get("MaxConcurrentTransforms", 0)
+    if payload == 0:
+        raise NotAvailableError("MaxPayloadInMB 0")
+    if payload > _PAYLOAD_LIMIT or payload * max(1, parallel) > _PAYLOAD_LIMIT:
+        raise ValidationError(
+            f"MaxPayloadInMB, and MaxConcurrentTransforms * MaxPayloadInMB, cannot be greater than "
+            f"{_PAYLOAD_LIMIT}; they are {payload} and {parallel}"
+        )
+
+
+def _processes(processing: Mapping[str, str]) -> bool:
+    filters = (processing.get("InputFilter", "$"), processing.get("OutputFilter", "$"))
+    return processing.get("JoinSource", "None") != "None" or filters != ("$", "$")
+
+
+def _payload(request: Document) -> int:
+    megabytes: int = request.get("MaxPayloadInMB", _PAYLOAD_DEFAULT)
+    return megabytes
+
+
+class _ObjectFailedError(Exception):
+    """An object has no answer; `is_client` if the model said that the object is at fault."""
+
+    def __init__(self, uri: str, said: str, *, is_client: bool) -> None:
+        super().__init__(f"{uri}: {said}")
+        self.is_client = is_client
+
+
+class _Run(threading.Thread):
+    """One job from its start to its end."""
+
+    def __init__(self, jobs: TransformJobs, request: Document, served: Document) -> None:
+        self._name_of_job: str = request["TransformJobName"]
+        super().__init__(name=f"transform-{self._name_of_job}", daemon=True)
+        self._jobs = jobs
+        self._request = request
+        self._served = served
+        self._stop_asked = threading.Event()
+        self._abandoned = threading.Event()
+        log = partial(jobs._platform.write_log, _LOG_GROUP, f"{self._name_of_job}/local")
+        self._container = Container(jobs._work, jobs._platform, log)
+
+    def stop(self) -> None:
+        self._stop_asked.set()
+
+    def abandon(self) -> None:
+        """The cloud is going down: end the process, and leave the job's record as it is."""
+        self._abandoned.set()
+        self._stop_asked.set()
+        self._container.stop()
+
+    def run(self) -> None:
+        try:
+            self._jobs.add(self._name_of_job, TransformStartTime=time.time())
+            status = self._transform()
+        except (JobFailedError, ContainerError, StorageError, channels.ChannelError) as error:
+            self._end("Failed", FailureReason=_reason(error))
+        except Exception as error:
+            logger.exception("The transform job %s broke down", self._name_of_job)
+            self._end("Failed", FailureReason=f"InternalServerError: {error}")
+            raise
+        else:
+            self._end(status)
+        finally:
+            self._container.stop()
+
+    def _end(self, status: str, **members: Any) -> None:
+        if not self._abandoned.is_set():
+            self._jobs.move(self._name_of_job, status, **members)
+
+    def _transform(self) -> str:
+        """The final status. Raises JobFailedError if objects have no answer, once all were tried."""
+        session = f"SageMaker-{self._name_of_job}"
+        storage = Storage(self._jobs._platform, self._served["role"], session)
+        files = _input_files(self._request["TransformInput"]["DataSource"]["S3DataSource"], storage)
+        self._container.start(self._definition(), self._served["role"], session)
+        failures: list[_ObjectFailedError] = []
+
+        def transform(file: tuple[str, str]) -> None:
+            if self._stop_asked.is_set():
+                return
+            try:
+                self._transform_object(*file, storage)
+            except _ObjectFailedError as error:
+                failures.append(error)
+
+        with ThreadPoolExecutor(max(1, self._request.get("MaxConcurrentTransforms", 0))) as pool:
+            for _ in pool.map(transform, files.items()):
+                pass
+        if self._stop_asked.is_set():
+            return "Stopped"
+        if failures:
+            self._log_failures(failures)
+            raise JobFailedError(_told(failures, len(files)))
+        return "Completed"
+
+    def _definition(self) -> Document:
+        """The model's container with the variables of the job, and those that batch transform sets itself."""
+        container: Document = self._served["container"]
+        variables = {
+            **container.get("Environment", {}),
+            **self._request.get("Environment", {}),
+            "SAGEMAKER_BATCH": "true",
+            "SAGEMAKER_MAX_PAYLOAD_IN_MB": str(_payload(self._request)),
+        }
+        return {**container, "Environment": variables}
+
+    def _transform_object(self, uri: str, relative: str, storage: Storage) -> None:
+        body = storage.read(uri)
+        if len(body) > _payload(self._request) * _MEGABYTE:
+            said = f"{len(body)} bytes are more than MaxPayloadInMB, {_payload(self._request)} MB"
+            raise _ObjectFailedError(uri, said, is_client=True)
+        answer = self._ask(uri, body)
+        wanted = self._request["TransformOutput"]
+        end = b"\n" if wanted.get("AssembleWith", "None") == "Line" else b""
+        storage.write(f"{wanted['S3OutputPath'].rstrip('/')}/{relative}.out", answer + end)
+
+    def _ask(self, uri: str, body: bytes) -> bytes:
+        headers = {"Content-Type": self._request["TransformInput"].get("ContentType", "")}
+        headers |= {"Accept": self._request["TransformOutput"].get("Accept", "")}
+        client = self._request.get("ModelClientConfig", {})
+        within = client.get("InvocationsTimeoutInSeconds", _TIMEOUT)
+        said, is_client = "", False
+        for _ in range(1 + client.get("InvocationsMaxRetries", _RETRIES)):
+            try:
+                answer = self._container.invoke(
+                    body, {name: value for name, value in headers.items() if value}, within=within
+                )
+            except ContainerError as error:
+                said, is_client = str(error), False
+                continue
+            if answer.status < 400:
+                return answer.body
+            text = answer.body.decode(errors="replace").strip()[:_SAID_CHARACTERS]
+            said, is_client = (
+                f"Bad HTTP status received from algorithm: {answer.status} {text}",
+                answer.status < 500,
+            )
+            if is_client:
+                break
+        raise _ObjectFailedError(uri, said, is_client=is_client)
+
+    def _log_failures(self, failures: list[_ObjectFailedError]) -> None:
+        stream = f"{self._name_of_job}/local/data-log"
+        self._jobs._platform.write_log(_LOG_GROUP, stream, [str(failure) for failure in failures])
+
+
+def _input_files(source: Mapping[str, Any], storage: Storage) -> dict[str, str]:
+    """Object URI -> path below the output. Raises ChannelError or StorageError."""
+    uri = source["S3Uri"]
+    if source["S3DataType"] == "ManifestFile":
+        files = channels.manifest_files(uri, storage.read(uri))
+    else:
+        files = channels.prefix_files(uri, storage.keys_under(uri))
+    if not files:
+        raise channels.ChannelError(f"No S3 objects found under S3 URL {uri!r} given in input data source")
+    return files
+
+
+def _told(failures: list[_ObjectFailedError], count: int) -> str:
+    """A FailureReason for objects without an answer. The others' answers stay."""
+    kind = "ClientError" if failures[0].is_client else "AlgorithmError"
+    return (
+        f"{kind}: {len(failures)} of {count} objects could not be transformed. See job logs for more "
+        f"information. The first: {failures[0]}"
+    )
+
+
+def _reason(error: Exception) -> str:
+    text = str(error)
+    known = text.startswith(("AlgorithmError:", "ClientError:", "InternalServerError:"))
+    if isinstance(error, ContainerError):
+        text = f"AlgorithmError: {text}"
+    elif not known:
+        text = f"ClientError: {text}"
+    return text[:_FAILURE_CHARACTERS]

@@ -1,0 +1,223 @@
+"""Built-in algorithms in the local cloud: a small training, its endpoint and a batch transform."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from PIL import Image, ImageDraw
+
+from tests.local.sagemaker_stack import Stack, eventually
+
+if TYPE_CHECKING:
+    from tests.local.conftest import LocalCloud
+
+CLASSIFICATION = "811284229777.dkr.ecr.us-east-1.amazonaws.com/image-classification:1"
+COLOURS = ("red", "green", "blue")
+
+
+def picture(*colours: str, side: int = 40, seed: int = 0) -> bytes:
+    """A PNG with a disc of each colour."""
+    chance = random.Random(seed)  # noqa: S311
+    image = Image.new("RGB", (side, side), "white")
+    draw = ImageDraw.Draw(image)
+    for colour in colours:
+        left, top = chance.randrange(side // 2), chance.randrange(side // 2)
+        draw.ellipse((left, top, left + side // 3, top + side // 3), fill=colour)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+class Studio(Stack):
+    """A stack with pictures of coloured discs."""
+
+    def manifest(self, name: str, labels: list[Any], pictures: list[bytes], attribute: str = "label") -> str:
+        rows = []
+        for number, (label, content) in enumerate(zip(labels, pictures, strict=True)):
+            key = f"pictures/{name}/{number} ä.png"
+            self.put(key, content)
+            rows.append({"source-ref": self.uri(key), attribute: label, f"{attribute}-metadata": {}})
+        self.put(f"manifests/{name}.manifest", "".join(json.dumps(row) + "\n" for row in rows).encode())
+        return self.uri(f"manifests/{name}.manifest")
+
+    def builtin_job(self, manifests: dict[str, str], **changes: Any) -> dict[str, Any]:
+        attribute, content_type = (
+            changes.pop("attribute", "label"),
+            changes.pop("content", "application/x-recordio"),
+        )
+        return {
+            "TrainingJobName": f"job-{uuid.uuid4().hex[:8]}",
+            "AlgorithmSpecification": {"TrainingImage": CLASSIFICATION, "TrainingInputMode": "Pipe"},
+            "RoleArn": self.role,
+            "HyperParameters": {
+                "num_classes": "3",
+                "num_training_samples": "24",
+                "mini_batch_size": "8",
+                "epochs": "8",
+                "image_shape": "3,32,32",
+            },
+            "InputDataConfig": [
+                {
+                    "ChannelName": name,
+                    "ContentType": content_type,
+                    "RecordWrapperType": "RecordIO",
+                    "CompressionType": "None",
+                    "DataSource": {
+                        "S3DataSource": {
+                            "S3DataType": "AugmentedManifestFile",
+                            "S3Uri": manifest,
+                            "S3DataDistributionType": "FullyReplicated",
+                            "AttributeNames": ["source-ref", attribute],
+                        }
+                    },
+                }
+                for name, manifest in manifests.items()
+            ],
+            "OutputDataConfig": {"S3OutputPath": self.uri("models")},
+            "ResourceConfig": {"InstanceType": "ml.g4dn.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 5},
+            "StoppingCondition": {"MaxRuntimeInSeconds": 600, "MaxWaitTimeInSeconds": 3600},
+            "EnableManagedSpotTraining": True,
+            "CheckpointConfig": {"S3Uri": self.uri("checkpoints"), "LocalPath": "/opt/ml/checkpoints"},
+            **changes,
+        }
+
+    def train_builtin(self, manifests: dict[str, str], **changes: Any) -> dict[str, Any]:
+        request = self.builtin_job(manifests, **changes)
+        self.sagemaker.create_training_job(**request)
+        return self.ended(request["TrainingJobName"], within=300)
+
+    def builtin_model(self, job: dict[str, Any], image: str = CLASSIFICATION) -> str:
+        name = f"model-{uuid.uuid4().hex[:8]}"
+        self.sagemaker.create_model(
+            ModelName=name,
+            PrimaryContainer={"Image": image, "ModelDataUrl": job["ModelArtifacts"]["S3ModelArtifacts"]},
+            ExecutionRoleArn=self.role,
+        )
+        return name
+
+    def transform_job(self, model: str, source: dict[str, str], **changes: Any) -> dict[str, Any]:
+        name = f"job-{uuid.uuid4().hex[:8]}"
+        return {
+            "TransformJobName": name,
+            "ModelName": model,
+            "TransformInput": {
+                "DataSource": {"S3DataSource": source},
+                "ContentType": "application/x-image",
+                "CompressionType": "None",
+                "SplitType": "None",
+            },
+            "TransformOutput": {"S3OutputPath": self.uri(f"out/{name}"), "AssembleWith": "None"},
+            "TransformResources": {"InstanceType": "ml.m5.large", "InstanceCount": 1},
+            **changes,
+        }
+
+    def transform(self, model: str, source: dict[str, str], **changes: Any) -> dict[str, Any]:
+        request = self.transform_job(model, source, **changes)
+        self.sagemaker.create_transform_job(**request)
+        return self.transformed(request["TransformJobName"])
+
+    def transformed(self, name: str) -> dict[str, Any]:
+        def check() -> dict[str, Any] | None:
+            job: dict[str, Any] = self.sagemaker.describe_transform_job(TransformJobName=name)
+            return job if job["TransformJobStatus"] in ("Completed", "Failed", "Stopped") else None
+
+        found: dict[str, Any] = eventually(check)
+        return found
+
+    def outputs(self, job: dict[str, Any]) -> dict[str, bytes]:
+        """Key below the output path -> content."""
+        prefix = job["TransformOutput"]["S3OutputPath"].partition(f"{self.bucket}/")[2]
+        listed = self.s3.list_objects_v2(Bucket=self.bucket, Prefix=prefix).get("Contents", [])
+        return {
+            item["Key"].removeprefix(f"{prefix}/"): self.s3.get_object(Bucket=self.bucket, Key=item["Key"])[
+                "Body"
+            ].read()
+            for item in listed
+        }
+
+
+@pytest.fixture(scope="module")
+def studio(local_cloud: LocalCloud) -> Studio:
+    return Studio(local_cloud)
+
+
+@pytest.fixture(scope="module")
+def manifests(studio: Studio) -> dict[str, str]:
+    found = {}
+    for name, count in (("train", 24), ("validation", 9)):
+        labels = [number % 3 for number in range(count)]
+        pictures = [picture(COLOURS[label], seed=number) for number, label in enumerate(labels)]
+        found[name] = studio.manifest(name, [str(label) for label in labels], pictures)
+    return found
+
+
+@pytest.fixture(scope="module")
+def trained(studio: Studio, manifests: dict[str, str]) -> dict[str, Any]:
+    job = studio.train_builtin(manifests)
+    assert job["TrainingJobStatus"] == "Completed", job
+    return job
+
+
+def test_a_stand_in_trains_and_says_that_it_is_one(studio: Studio, trained: dict[str, Any]) -> None:
+    (metric,) = trained["FinalMetricDataList"]
+    assert metric["MetricName"] == "validation:accuracy"
+    assert 0 <= metric["Value"] <= 1
+    messages = [transition["StatusMessage"] for transition in trained["SecondaryStatusTransitions"]]
+    assert any("a stand-in for image-classification" in message for message in messages)
+    logs = studio.client("logs").get_log_events(
+        logGroupName="/aws/sagemaker/TrainingJobs", logStreamName=f"{trained['TrainingJobName']}/algo-1"
+    )
+    lines = [event["message"] for event in logs["events"]]
+    assert "This is a stand-in" in lines[0]
+    assert any(line.startswith("Epoch[0] Validation-accuracy=") for line in lines)
+
+
+def test_an_endpoint_answers_as_image_classification_does(studio: Studio, trained: dict[str, Any]) -> None:
+    name = studio.builtin_model(trained)
+    studio.sagemaker.create_endpoint_config(
+        EndpointConfigName=name,
+        ProductionVariants=[
+            {
+                "VariantName": "AllTraffic",
+                "ModelName": name,
+                "ServerlessConfig": {"MemorySizeInMB": 2048, "MaxConcurrency": 2},
+            }
+        ],
+    )
+    studio.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
+    assert studio.settled(name)["EndpointStatus"] == "InService"
+
+    def ask(**arguments: str) -> Any:
+        body = picture("green", seed=99)
+        return json.loads(
+            studio.runtime.invoke_endpoint(EndpointName=name, Body=body, **arguments)["Body"].read()
+        )
+
+    probabilities = ask(ContentType="image/png")
+    assert len(probabilities) == 3
+    assert sum(probabilities) == pytest.approx(1)
+    assert ask(ContentType="application/x-image", Accept="application/jsonlines") == {
+        "prediction": probabilities
+    }
+    studio.sagemaker.delete_endpoint(EndpointName=name)
+
+
+def test_a_batch_transform_has_an_answer_for_each_listed_object(
+    studio: Studio, trained: dict[str, Any]
+) -> None:
+    for name in ("aaa", "bbb", "not-listed"):
+        studio.put(f"copies/{name}", picture("blue", seed=7))
+    listed = [{"prefix": studio.uri("copies/")}, "aaa", "bbb"]
+    studio.put("copies.json", json.dumps(listed).encode())
+    job = studio.transform(
+        studio.builtin_model(trained), {"S3DataType": "ManifestFile", "S3Uri": studio.uri("copies.json")}
+    )
+    assert job["TransformJobStatus"] == "Completed", job
+    outputs = studio.outputs(job)
+    assert set(outputs) == {"aaa.out", "bbb.out"}
+    assert len(json.loads(outputs["aaa.out"])["prediction"]) == 3
