@@ -24,6 +24,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
 
+import boto3
 import yaml
 
 from local.emulator_queries import speed_up
@@ -123,6 +124,7 @@ class Emulator:
 
     def __init__(self, home: Home, port: int, credentials: Credentials) -> None:
         self._home = home
+        self._credentials = credentials
         self._configure(port, credentials)
         self._app = _module("app")
         self._actions = _module("core.iam_actions")
@@ -353,6 +355,16 @@ class Emulator:
             "aws_secret_access_key": caller.secret_access_key,
             "aws_session_token": caller.session_token,
         }
+
+    def administrator(self, service: str) -> Any:
+        """A boto3 client of the one who may do everything in this cloud."""
+        return boto3.client(  # type: ignore[call-overload]
+            service,
+            region_name=REGION,
+            endpoint_url=self.endpoint_url,
+            aws_access_key_id=self._credentials.access_key_id,
+            aws_secret_access_key=self._credentials.secret_access_key,
+        )
 
     def _trusts(self, role_name: str, service: str) -> bool:
         role = self._iam._roles.get_scoped(ACCOUNT_ID, None, role_name)

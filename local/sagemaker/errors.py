@@ -28,6 +28,10 @@ class ResourceInUseError(SageMakerError):
     code = "ResourceInUse"
 
 
+class ResourceLimitExceededError(SageMakerError):
+    code = "ResourceLimitExceeded"
+
+
 class ResourceNotFoundError(SageMakerError):
     code = "ResourceNotFound"
 

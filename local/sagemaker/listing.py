@@ -20,13 +20,14 @@ def page(
     name: str,
     status: str,
     summarize: Callable[[Document], dict[str, Any]],
+    created: str = "CreationTime",
 ) -> dict[str, Any]:
     """One page of the documents that `parameters` ask for, newest first unless told otherwise.
 
-    `name` and `status` are the members that NameContains, SortBy and StatusEquals look at.
+    `name`, `status` and `created` are the members that NameContains, SortBy and StatusEquals look at.
     """
-    wanted = [document for document in documents if _matches(document, parameters, name, status)]
-    by = {"Name": name, "Status": status}.get(parameters.get("SortBy", ""), "CreationTime")
+    wanted = [document for document in documents if _matches(document, parameters, name, status, created)]
+    by = {"Name": name, "Status": status}.get(parameters.get("SortBy", ""), created)
     wanted.sort(key=lambda document: document[by], reverse=parameters.get("SortOrder") != "Ascending")
     start = _start(parameters.get("NextToken"))
     end = start + int(parameters.get("MaxResults", _PAGE))
@@ -44,8 +45,10 @@ def _start(token: str | None) -> int:
     return int(token)
 
 
-def _matches(document: Document, parameters: Mapping[str, Any], name: str, status: str) -> bool:
-    created, modified = document["CreationTime"], document.get("LastModifiedTime", document["CreationTime"])
+def _matches(
+    document: Document, parameters: Mapping[str, Any], name: str, status: str, created_at: str
+) -> bool:
+    created, modified = document[created_at], document.get("LastModifiedTime", document[created_at])
     return (
         parameters.get("NameContains", "") in document[name]
         and parameters.get("StatusEquals", document.get(status)) == document.get(status)
