@@ -38,5 +38,10 @@ def test_rules_listen_to_events_that_exist(root: Path) -> None:
     known = {event_type.__name__ for event_type in event_types()}
     patterns = re.findall(r"detail-type: \[([^\]]+)\]", (root / "template.yaml").read_text())
     listened = {name.strip() for pattern in patterns for name in pattern.split(",")}
-    assert listened - known == {"Object Created", "Object Deleted", "Step Functions Execution Status Change"}
+    assert listened - known == {
+        "Object Created",
+        "Object Deleted",
+        "SageMaker Ground Truth Labeling Job State Change",
+        "Step Functions Execution Status Change",
+    }
     assert events.SOURCE == "loupe"

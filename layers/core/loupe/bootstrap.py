@@ -13,9 +13,10 @@ import boto3
 from botocore.config import Config
 
 from loupe.adapters.dead_letters import DeadLetters
-from loupe.adapters.endpoints import SageMakerEndpoints
+from loupe.adapters.endpoints import HostedModels, SageMakerEndpoints
 from loupe.adapters.events import EventBridgeEvents
 from loupe.adapters.executions import StepFunctionsExecutions
+from loupe.adapters.ground_truth_provider import GroundTruthJobs, GroundTruthProvider
 from loupe.adapters.images_index import IndexedImages
 from loupe.adapters.ingest_queue import IngestQueue
 from loupe.adapters.labeling_index import LabelingJobIndex, TaskIndex
@@ -25,25 +26,33 @@ from loupe.adapters.projects_index import IndexedProjects
 from loupe.adapters.table import IndexTable
 from loupe.adapters.trainer_source import trainer_source
 from loupe.adapters.training_index import LoopIndex
+from loupe.adapters.worker_templates import worker_template
 from loupe.domain.annotation import LabelingPortal
 from loupe.domain.consolidation import ConsolidateAnnotations
+from loupe.domain.ground_truth import PROVIDER as GROUND_TRUTH
+from loupe.domain.ground_truth import GroundTruthSetup, RequestLabelingJob
 from loupe.domain.images import NEAR_DUPLICATE_DISTANCE
 from loupe.domain.labeling import StartLabeling
 from loupe.domain.prediction import Predict
 from loupe.domain.promotion import EvaluateCandidate
+from loupe.domain.provided_labels import ConcludeLabelingJob
 from loupe.domain.reconciliation import Reconcile
 from loupe.domain.registration import RegisterImages
 from loupe.domain.release import SmokeTestEndpoint
 from loupe.domain.restoration import RestoreJob
+from loupe.domain.script_training import ScriptTraining
 from loupe.domain.status import DescribeProject
 from loupe.domain.training import PlanTraining, TrainingSetup
 from loupe.domain.turns import BuildDataset, ConcludeTraining, RestoreLoop
+from loupe.ports import StartsLabelingJobs
 from loupe.settings import (
     BuildDatasetSettings,
+    ConcludeLabelingJobSettings,
     ConcludeTrainingSettings,
     ConsolidateAnnotationsSettings,
     DescribeProjectSettings,
     EvaluateCandidateSettings,
+    GroundTruthSettings,
     LabelingApiSettings,
     PlanTrainingSettings,
     PredictSettings,
@@ -56,6 +65,7 @@ from loupe.settings import (
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
+    from mypy_boto3_sagemaker.client import SageMakerClient
 
 _STANDARD = Config(
     retries={"mode": "standard", "max_attempts": 5}, connect_timeout=3, max_pool_connections=32
@@ -102,8 +112,17 @@ def _events(bus: str) -> EventBridgeEvents:
 
 
 @cache
+def _sagemaker() -> "SageMakerClient":
+    return boto3.client("sagemaker", config=_STANDARD)
+
+
+@cache
 def _executions() -> StepFunctionsExecutions:
     return StepFunctionsExecutions(boto3.client("stepfunctions", config=_STANDARD))
+
+
+def _models(config: Config) -> HostedModels:
+    return HostedModels({"serverless": SageMakerEndpoints(boto3.client("sagemaker-runtime", config=config))})
 
 
 # Ingest ---------------------------------------------------------------------------------------------
@@ -133,7 +152,19 @@ def start_labeling() -> StartLabeling:
     settings = StartLabelingSettings.from_environment()
     table, workspace = _table(settings.index_table), _objects(settings.workspace_bucket)
     jobs, tasks = LabelingJobIndex(table), TaskIndex(table)
-    providers = {"portal": PortalProvider(workspace, tasks)}
+    ground_truth = _ground_truth(settings, settings.workspace_bucket, table)
+    providers: dict[str, StartsLabelingJobs] = {
+        "portal": PortalProvider(workspace, tasks),
+        GROUND_TRUTH: ground_truth,
+    }
+    conclude = ConcludeLabelingJob(
+        jobs=jobs,
+        images=IndexedImages(table),
+        workspace=workspace,
+        provider=ground_truth,
+        events=_events(settings.event_bus_name),
+        clock=utc_now,
+    )
     return StartLabeling(
         projects=IndexedProjects(table),
         images=IndexedImages(table),
@@ -152,6 +183,36 @@ def start_labeling() -> StartLabeling:
             providers=providers,
             clock=utc_now,
         ),
+        conclude={GROUND_TRUTH: conclude},
+    )
+
+
+def _ground_truth(settings: GroundTruthSettings, workspace: str, table: IndexTable) -> GroundTruthProvider:
+    setup = GroundTruthSetup(
+        stack=settings.stack_name,
+        region=settings.aws_region,
+        role_arn=settings.ground_truth_role_arn,
+        workspace_bucket=workspace,
+        workteam=settings.workteam_arn,
+        output_key=settings.ground_truth_output_key,
+        volume_key=settings.ground_truth_volume_key,
+    )
+    request = RequestLabelingJob(IndexedProjects(table), _objects(workspace), worker_template, setup)
+    return GroundTruthProvider(_sagemaker(), _objects(workspace), request)
+
+
+@cache
+def conclude_labeling_job() -> ConcludeLabelingJob:
+    """For conclude_labeling_job."""
+    settings = ConcludeLabelingJobSettings.from_environment()
+    table = _table(settings.index_table)
+    return ConcludeLabelingJob(
+        jobs=LabelingJobIndex(table),
+        images=IndexedImages(table),
+        workspace=_objects(settings.workspace_bucket),
+        provider=GroundTruthJobs(_sagemaker()),
+        events=_events(settings.event_bus_name),
+        clock=utc_now,
     )
 
 
@@ -218,18 +279,20 @@ def plan_training() -> PlanTraining:
     """For plan_training."""
     settings = PlanTrainingSettings.from_environment()
     table = _table(settings.index_table)
+    raw_data, workspace = _objects(settings.raw_data_bucket), _objects(settings.workspace_bucket)
+    loops = LoopIndex(table)
+    setup = TrainingSetup(
+        stack=settings.stack_name,
+        role_arn=settings.sagemaker_role_arn,
+        training_image=settings.training_image,
+        inference_image=settings.inference_image,
+    )
     return PlanTraining(
         projects=IndexedProjects(table),
-        loops=LoopIndex(table),
-        raw_data=_objects(settings.raw_data_bucket),
-        workspace=_objects(settings.workspace_bucket),
-        setup=TrainingSetup(
-            stack=settings.stack_name,
-            role_arn=settings.sagemaker_role_arn,
-            training_image=settings.training_image,
-            inference_image=settings.inference_image,
-        ),
-        trainer_source=trainer_source,
+        loops=loops,
+        workspace=workspace,
+        stack=settings.stack_name,
+        trainers={"script": ScriptTraining(loops, raw_data, workspace, setup, trainer_source)},
         clock=utc_now,
     )
 
@@ -251,7 +314,7 @@ def smoke_test_endpoint() -> SmokeTestEndpoint:
     """For smoke_test_endpoint."""
     settings = SmokeTestEndpointSettings.from_environment()
     return SmokeTestEndpoint(
-        endpoints=SageMakerEndpoints(boto3.client("sagemaker-runtime", config=_STANDARD)),
+        endpoints=_models(_STANDARD),
         raw_data=_objects(settings.raw_data_bucket),
         workspace=_objects(settings.workspace_bucket),
     )
@@ -282,7 +345,7 @@ def predict() -> Predict:
     return Predict(
         projects=IndexedProjects(table),
         loops=LoopIndex(table),
-        endpoints=SageMakerEndpoints(boto3.client("sagemaker-runtime", config=_FOR_APPS)),
+        endpoints=_models(_FOR_APPS),
         raw_data=_objects(settings.raw_data_bucket),
         raw_data_bucket=settings.raw_data_bucket,
         clock=utc_now,
@@ -330,7 +393,10 @@ def reconcile() -> Reconcile:
             tasks=tasks,
             workspace=workspace,
             raw_data_bucket=settings.raw_data_bucket,
-            providers={"portal": PortalProvider(workspace, tasks)},
+            providers={
+                "portal": PortalProvider(workspace, tasks),
+                GROUND_TRUTH: _ground_truth(settings, settings.workspace_bucket, table),
+            },
             clock=utc_now,
         ),
         restore_loop=RestoreLoop(loops=loops, executions=_executions(), workspace=workspace),

@@ -1,6 +1,6 @@
 """What the domain needs of the world, as small protocols; adapters and the tests' fakes implement them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, Literal, Protocol
 
 from loupe.domain.events import Event
 from loupe.domain.label_values import LabelValue
-from loupe.domain.projects import ProjectConfig, TaskType
+from loupe.domain.projects import HostingKind, ProjectConfig, TaskType, Trainer
 
 # ---------------------------------------------------------------------------------------------------
 # Time, objects, events: used by every part
@@ -627,14 +627,37 @@ class WatchesLabelingJobs(Protocol):
 
 
 @dataclass(frozen=True)
+class ServedModel:
+    """A model that answers somewhere, with what it takes to understand its answers.
+
+    A class's index is its label's position in `labels`. `endpoint` is the name of a SageMaker endpoint, or
+    the ARN of a project version where Rekognition hosts the model.
+    """
+
+    hosting: HostingKind
+    trainer: Trainer
+    task: TaskType
+    labels: tuple[str, ...]
+    endpoint: str
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> "ServedModel":
+        """The model whose `asdict` that is."""
+        return cls(**{**document, "labels": tuple(document["labels"])})
+
+
+@dataclass(frozen=True)
 class Champion:
-    """The model in service. `score` is between 0 and 1, on the test set of its own dataset version."""
+    """The model in service. `score` is between 0 and 1, on the test set of its own dataset version.
+
+    A model that Rekognition hosts has neither an endpoint configuration nor a model package.
+    """
 
     version: str
     score: float
-    endpoint: str
-    endpoint_config: str
-    model_package_arn: str
+    model: ServedModel
+    endpoint_config: str | None
+    model_package_arn: str | None
     promoted_at: datetime
 
 
@@ -715,8 +738,14 @@ class WatchesExecutions(Protocol):
 class InvokesEndpoints(Protocol):
     """Models in service."""
 
-    def invoke(self, endpoint: str, image: bytes, content_type: str) -> list[dict[str, Any]]:
-        """The model's predictions for an image, `[{"label", "confidence"}, ...]`, best first.
+    def invoke(self, model: ServedModel, image: bytes, content_type: str) -> list[dict[str, Any]]:
+        """The model's predictions for an image as the API gives them, best first:
+
+            image-classification         {"label", "confidence"} of every label
+            multi-label-classification   {"label", "confidence", "threshold"} of every label, which applies
+                                         where its confidence is at least its threshold
+            bounding-box                 {"label", "confidence", "box": {"left", "top", "width", "height"}} in
+                                         pixels of the image sent, as stored
 
         Raises `ModelError` when the model fails on this image or does not answer as agreed, and
         `StoreUnavailable` when the endpoint is not there or the service did not answer.

@@ -49,17 +49,33 @@ class RegisterImagesSettings(IndexSettings):
     ingest_dead_letter_queue_url: Url
 
 
-class StartLabelingSettings(IndexSettings):
+class LabelingApiSettings(IndexSettings):
     raw_data_bucket: Name
     workspace_bucket: Name
     event_bus_name: Name
 
 
-class LabelingApiSettings(StartLabelingSettings):
+class ConsolidateAnnotationsSettings(LabelingApiSettings):
     pass
 
 
-class ConsolidateAnnotationsSettings(StartLabelingSettings):
+class ConcludeLabelingJobSettings(IndexSettings):
+    workspace_bucket: Name
+    event_bus_name: Name
+
+
+class GroundTruthSettings(Settings):
+    """For functions that start Ground Truth jobs. Empty where the stack has no workteam or no keys."""
+
+    aws_region: Name
+    stack_name: Name
+    ground_truth_role_arn: Arn
+    workteam_arn: str = ""
+    ground_truth_output_key: str = ""
+    ground_truth_volume_key: str = ""
+
+
+class StartLabelingSettings(LabelingApiSettings, GroundTruthSettings):
     pass
 
 
@@ -105,7 +121,7 @@ class DescribeProjectSettings(IndexSettings):
     pass
 
 
-class ReconcileSettings(IndexSettings):
+class ReconcileSettings(IndexSettings, GroundTruthSettings):
     raw_data_bucket: Name
     workspace_bucket: Name
     event_bus_name: Name

@@ -74,6 +74,7 @@ class Loop:
             "events": self.events,
             "clock": self.clock,
             "restore_job": self.restore,
+            "conclude": {},
         }
         return StartLabeling(
             **ports | instead,

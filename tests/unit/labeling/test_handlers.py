@@ -36,6 +36,9 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[IndexTable]:
         "RAW_DATA_BUCKET": "raw-data",
         "WORKSPACE_BUCKET": "workspace",
         "EVENT_BUS_NAME": "default",
+        "AWS_REGION": "us-east-1",
+        "STACK_NAME": "loupe",
+        "GROUND_TRUTH_ROLE_ARN": "arn:aws:iam::111122223333:role/loupe-GroundTruthRole",
     }
     for name, value in environment.items():
         monkeypatch.setenv(name, value)

@@ -59,6 +59,14 @@ class LabelingJobFinished(Event):
 
 
 @dataclass(frozen=True)
+class LabelingJobFailed(Event):
+    """A job ended without labels; its images wait again."""
+
+    job: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class TrainingRequested(Event):
     """Labels wait for a training: jobs finished while another training ran, or a person asked."""
 

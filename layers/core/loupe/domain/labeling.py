@@ -87,8 +87,8 @@ class StartLabeling:
         conclude: Mapping[str, Callable[[str, str], object]],
     ) -> None:
         """`suffix` gives four hexadecimal digits, by which jobs of one second differ. `restore_job(project,
-        job)` puts a job of S3 back into the index, and returns whether it lacked anything. `conclude` has, for
-        each provider that concludes its jobs itself, what asks it about a job: `(project, job)`."""
+        job)` puts a job of S3 back into the index, and returns whether it lacked anything. `conclude` has,
+        for each provider that concludes its jobs itself, what asks it about a job: `(project, job)`."""
         self._projects = projects
         self._images = images
         self._jobs = jobs

@@ -104,6 +104,11 @@ class Labeling(_Section):
             )
         return self
 
+    @property
+    def waits_for_whole_batches(self) -> bool:
+        """Whether jobs are cut from whole batches only, since Ground Truth labels no smaller ones by itself."""
+        return self.provider == "ground-truth" and self.ground_truth.automated_labeling
+
 
 class RekognitionTraining(_Section):
     """How Rekognition Custom Labels gets its test images: Loupe's frozen test set as a dataset of its own, or

@@ -9,8 +9,9 @@ from itertools import groupby
 from loupe.domain.annotation import annotation_content, read_annotation
 from loupe.domain.batches import batches, in_parallel
 from loupe.domain.errors import ObjectMissing
+from loupe.domain.job_ends import JobEnd, read_end
 from loupe.domain.label_attributes import has_label
-from loupe.domain.labeling import read_card
+from loupe.domain.labeling import LabelingRefused, read_card
 from loupe.domain.manifests import read_rows
 from loupe.domain.projects import LABEL_ATTRIBUTES
 from loupe.domain.workspace import Workspace
@@ -20,6 +21,7 @@ from loupe.ports import (
     JobCard,
     KeepsLabelingJobs,
     KeepsTasks,
+    LabelingJob,
     StartsLabelingJobs,
     StoresObjects,
     Task,
@@ -73,7 +75,10 @@ class RestoreJob:
         if not self._has_images(space.input_manifest(job)):
             return False
         known = self._jobs.job(project, job)
-        if self._workspace.exists(space.output_manifest(job)):
+        end = read_end(self._workspace, project, job)
+        if end is not None and end.state == "failed":
+            return self._restore_failed(card, end, known)
+        if self._is_whole(card, end):
             return (known is None or known.state != "finished") and self._restore_finished(card)
         if card.provider == "import":
             return False
@@ -87,6 +92,19 @@ class RestoreJob:
         except ObjectMissing:
             return False
 
+    def _is_whole(self, card: JobCard, end: JobEnd | None) -> bool:
+        """Whether the job's output manifest is its last word. Ground Truth writes one while people work."""
+        if card.provider == "ground-truth" and end is None:
+            accepted = Workspace(card.project).labels(card.job)
+            return self._workspace.exists(accepted)
+        return self._workspace.exists(Workspace(card.project).output_manifest(card.job))
+
+    def _restore_failed(self, card: JobCard, end: JobEnd, known: LabelingJob | None) -> bool:
+        if known is not None and known.state in ("finished", "failed"):
+            return False
+        self._jobs.restore_failed(card, end.reason or "it failed", end.at)
+        return True
+
     def _restore_finished(self, card: JobCard) -> bool:
         output = Workspace(card.project).output_manifest(card.job)
         tasks = labeled = 0
@@ -99,7 +117,11 @@ class RestoreJob:
     def _restore_open(self, card: JobCard) -> bool:
         if not self._jobs.claim(card):
             return False
-        tasks = self._providers[card.provider].start(card)
+        try:
+            tasks = self._providers[card.provider].start(card)
+        except LabelingRefused as refusal:
+            self._jobs.fail(card.project, card.job, refusal.detail, self._clock())
+            return True
         self._jobs.open(card.project, card.job, tasks, self._clock())
         self._restore_answers(card)
         return True

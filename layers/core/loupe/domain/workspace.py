@@ -27,6 +27,26 @@ class Workspace:
     def label_categories(self, job: str) -> str:
         return f"{self.job(job)}/label-categories.json"
 
+    def request(self, job: str) -> str:
+        """What the job's provider was asked for."""
+        return f"{self.job(job)}/request.json"
+
+    def worker_template(self, job: str) -> str:
+        """The page that a provider's workers see."""
+        return f"{self.job(job)}/template.liquid"
+
+    def end(self, job: str) -> str:
+        """How a job ended that another provider than the portal had, or that failed."""
+        return f"{self.job(job)}/end.json"
+
+    def review(self, job: str) -> str:
+        """Where the provider puts what a review of labels found."""
+        return f"{self.job(job)}/review"
+
+    def reviewed_manifest(self, job: str) -> str:
+        """What a review found, as the provider wrote it; the output manifest has what follows from it."""
+        return f"{self.review(job)}/{job}/manifests/output/output.manifest"
+
     def annotations(self, job: str) -> str:
         return f"{self.job(job)}/annotations/"
 
