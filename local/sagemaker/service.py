@@ -6,6 +6,7 @@ import asyncio
 import json
 import urllib.parse
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from local.sagemaker.errors import (
     NotAvailableError,
     SageMakerError,
 )
+from local.sagemaker.labeling import LabelingJobs
 from local.sagemaker.models import EndpointConfigs, Models
 from local.sagemaker.packages import ModelPackages
 from local.sagemaker.store import Document
@@ -26,6 +28,8 @@ from local.sagemaker.tags import Tags
 from local.sagemaker.training import TrainingJobs
 from local.sagemaker.transform import TransformJobs
 from local.sagemaker.validation import only_members, operation_model, validate
+from local.sagemaker.workforce import PortalWorkers, has_group
+from local.sagemaker.workteams import Workteams
 
 _CONTROL_TYPE = "application/x-amz-json-1.1"
 _RUNTIME_PREFIX = "/endpoints/"
@@ -36,6 +40,7 @@ _SDK_ERRORS = {
     "AccessDeniedException": "SageMakerException",
     "UnknownOperationException": "SageMakerException",
     "ResourceInUse": "ResourceInUseException",
+    "ResourceLimitExceeded": "ResourceLimitExceededException",
     "ResourceNotFound": "ResourceNotFoundException",
 }
 
@@ -51,42 +56,59 @@ class SageMaker:
         self._transform = TransformJobs(folder, emulator, models)
         configs = EndpointConfigs(folder, models)
         self._endpoints = Endpoints(folder, emulator, configs)
+        workteams = Workteams(folder, partial(has_group, emulator.administrator))
+        workers_of = partial(PortalWorkers.of_stack, emulator.administrator)
+        self._labeling = LabelingJobs(folder, emulator, workteams, workers_of)
         tags = Tags(folder)
         self._tags = tags
         self._operations: dict[str, Callable[[Document], Document]] = {
             "AddTags": tags.add,
             "CreateEndpoint": self._endpoints.create,
             "CreateEndpointConfig": configs.create,
+            "CreateLabelingJob": self._labeling.create,
             "CreateModel": models.create,
             "CreateModelPackage": packages.create,
             "CreateModelPackageGroup": packages.create_group,
             "CreateTrainingJob": self._training.create,
             "CreateTransformJob": self._transform.create,
+            "CreateWorkforce": workteams.create_workforce,
+            "CreateWorkteam": workteams.create_workteam,
             "DeleteEndpoint": self._endpoints.delete,
             "DeleteEndpointConfig": configs.delete,
             "DeleteModel": models.delete,
             "DeleteModelPackage": packages.delete,
             "DeleteModelPackageGroup": packages.delete_group,
             "DeleteTags": tags.delete,
+            "DeleteWorkforce": workteams.delete_workforce,
+            "DeleteWorkteam": workteams.delete_workteam,
             "DescribeEndpoint": self._endpoints.describe,
             "DescribeEndpointConfig": configs.describe,
+            "DescribeLabelingJob": self._labeling.describe,
             "DescribeModel": models.describe,
             "DescribeModelPackage": packages.describe,
             "DescribeModelPackageGroup": packages.describe_group,
             "DescribeTrainingJob": self._training.describe,
             "DescribeTransformJob": self._transform.describe,
+            "DescribeWorkforce": workteams.describe_workforce,
+            "DescribeWorkteam": workteams.describe_workteam,
             "ListEndpointConfigs": configs.list_all,
             "ListEndpoints": self._endpoints.list_all,
+            "ListLabelingJobs": self._labeling.list_all,
+            "ListLabelingJobsForWorkteam": self._labeling.list_for_workteam,
             "ListModelPackageGroups": packages.list_groups,
             "ListModelPackages": packages.list_all,
             "ListModels": models.list_all,
             "ListTags": tags.list_all,
             "ListTrainingJobs": self._training.list_all,
             "ListTransformJobs": self._transform.list_all,
+            "ListWorkforces": workteams.list_workforces,
+            "ListWorkteams": workteams.list_workteams,
+            "StopLabelingJob": self._labeling.stop,
             "StopTrainingJob": self._training.stop,
             "StopTransformJob": self._transform.stop,
             "UpdateEndpoint": self._endpoints.update,
             "UpdateModelPackage": packages.update,
+            "UpdateWorkteam": workteams.update_workteam,
         }
 
     def register(self) -> None:
@@ -104,7 +126,11 @@ class SageMaker:
                 data_plane_path=_RUNTIME_PREFIX,
             )
         )
-        for kind, wait in (("Training", self._training.wait), ("Transform", self._transform.wait)):
+        for kind, wait in (
+            ("Labeling", self._labeling.wait),
+            ("Training", self._training.wait),
+            ("Transform", self._transform.wait),
+        ):
             self._emulator.add_task(f"{_TASK}create{kind}Job", self._job_task(kind, wait))
         for operation in ("CreateModel", "CreateEndpointConfig", "CreateEndpoint", "UpdateEndpoint"):
             name = operation[0].lower() + operation[1:]
@@ -112,12 +138,14 @@ class SageMaker:
 
     def resume(self) -> None:
         """Go on after a restart, once the cloud answers requests."""
+        self._labeling.resume()
         self._training.resume()
         self._transform.resume()
         self._endpoints.resume()
 
     def stop(self) -> None:
         """End every process that was started."""
+        self._labeling.shut_down()
         self._training.shut_down()
         self._transform.shut_down()
         self._endpoints.shut_down()
