@@ -1,0 +1,170 @@
+"""Ground Truth's augmented manifests, of any job and any label attribute.
+
+Read: all `.manifest` and `.jsonl` files, or the one that was named. Of several label attributes that fit the
+task the newest is read: the one with the latest `creation-date`; among equals, the one that rows name last.
+Written: `train.manifest`, `validation.manifest`, `test.manifest`, `label-categories.json`. Holds all tasks.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from loupe.domain.interchange.records import (
+    Dataset,
+    Files,
+    ImageFile,
+    Labeled,
+    OutFile,
+    Reading,
+    Size,
+    TextFile,
+    UnreadableFile,
+    at,
+    file_names,
+    suffix,
+    text_lines,
+)
+from loupe.domain.label_attributes import MANIFEST_TYPES, Unlabeled, read_label
+from loupe.domain.manifests import InvalidManifest, Row, label_categories, write_rows
+from loupe.domain.projects import TaskType
+from loupe.domain.splits import SPLITS
+
+TASKS: tuple[TaskType, ...] = ("image-classification", "multi-label-classification", "bounding-box")
+
+_METADATA = "-metadata"
+_SUFFIXES = {".manifest", ".jsonl"}
+
+
+def read(reading: Reading) -> Iterator[Labeled]:
+    """Raises `UnreadableFile`."""
+    files, task, findings = reading.files, reading.task, reading.findings
+    paths = [path for path in files.paths if suffix(path) in _SUFFIXES]
+    if not paths and len(files.paths) == 1:
+        paths = list(files.paths)
+    if not paths:
+        raise UnreadableFile("There is no .manifest or .jsonl file; name the manifest itself.")
+    attribute = reading.attribute or _newest_attribute(files, paths, task)
+    findings.notes[f"labels are those of the attribute {attribute!r}"] += 1
+    for path in paths:
+        for line, text in text_lines(files, path):
+            if not text.strip():
+                continue
+            row = _row(text)
+            if isinstance(row, str):
+                findings.fault(path, line, row)
+                continue
+            try:
+                label = read_label(row, attribute, task, reading.classes or ())
+            except InvalidManifest as error:
+                findings.fault(path, line, error.detail)
+                continue
+            if isinstance(label, Unlabeled):
+                findings.left_out[_why_unlabeled(label, attribute)] += 1
+                continue
+            yield Labeled(
+                row["source-ref"],
+                label.value,
+                path,
+                line,
+                size=_size(row, attribute),
+                confidences=label.confidences,
+                labeled_at=label.labeled_at,
+                is_human=label.is_human,
+                job=label.job,
+            )
+
+
+def write(dataset: Dataset) -> Iterator[OutFile]:
+    """Rows are the version's own, so they name the images in S3."""
+    for split in SPLITS:
+        yield TextFile(f"{split}.manifest", write_rows(each.row for each in dataset.images(split)))
+    yield TextFile("label-categories.json", [label_categories(dataset.labels)])
+    if dataset.with_images:
+        names = file_names(dataset)
+        for split in SPLITS:
+            for image in dataset.images(split):
+                yield ImageFile(f"images/{names[image.source]}", image)
+
+
+def _row(text: str) -> Row | str:
+    """The row, or what is wrong with it."""
+    try:
+        row = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        return f"not JSON: {error}"
+    if not isinstance(row, dict) or not isinstance(row.get("source-ref"), str):
+        return "not an object with a source-ref"
+    return row
+
+
+def _newest_attribute(files: Files, paths: Sequence[str], task: TaskType) -> str:
+    newest: dict[str, str] = {}
+    others: set[str] = set()
+    for path in paths:
+        for _, text in text_lines(files, path):
+            row = _row(text) if text.strip() else ""
+            if isinstance(row, str):
+                continue
+            for key, metadata in row.items():
+                if not key.endswith(_METADATA) or not isinstance(metadata, dict):
+                    continue
+                attribute = key.removesuffix(_METADATA)
+                if _fits(row.get(attribute), metadata, task):
+                    created = str(metadata.get("creation-date", ""))
+                    # Of equals the later in the row comes last.
+                    newest[attribute] = max(newest.pop(attribute, ""), created)
+                else:
+                    others.add(f"{attribute} ({metadata.get('type', 'without type')})")
+    if not newest:
+        raise UnreadableFile(
+            f"{', '.join(paths[:3])}: no row has a label attribute of type {MANIFEST_TYPES[task]!r}, which "
+            f"the project's task asks for; it has {', '.join(sorted(others)) or 'none at all'}. "
+            "Name one with --attribute if its type is wrong."
+        )
+    latest = max(newest.values())
+    return [attribute for attribute, created in newest.items() if created == latest][-1]
+
+
+def _fits(value: Any, metadata: Row, task: TaskType) -> bool:
+    kind = metadata.get("type")
+    if kind is not None:
+        return bool(kind == MANIFEST_TYPES[task])
+    match task:
+        case "image-classification":
+            return isinstance(value, int | str) and "class-name" in metadata
+        case "multi-label-classification":
+            return isinstance(value, list)
+        case "bounding-box":
+            return isinstance(value, dict) and "annotations" in value
+
+
+def _why_unlabeled(label: Unlabeled, attribute: str) -> str:
+    if label.reason is None:
+        return f"rows without a label under {attribute!r}"
+    return f"rows that failed in their labeling job: {label.reason[:120]}"
+
+
+def _size(row: Row, attribute: str) -> Size | None:
+    match row.get(attribute):
+        case {"image_size": [{"width": int(width), "height": int(height)}, *_]}:
+            return width, height
+    return None
+
+
+def read_categories(files: Files, path: str) -> tuple[str, ...]:
+    """Names of classes: a Ground Truth label category file, a JSON list, or a name a line.
+
+    Raises `UnreadableFile`.
+    """
+    lines = [line for _, line in text_lines(files, path)]
+    if suffix(path) != ".json":
+        return tuple(line.strip() for line in lines if line.strip())
+    try:
+        document = json.loads("\n".join(lines))
+        found = document["labels"] if isinstance(document, dict) else document
+        names = tuple(each["label"] if isinstance(each, dict) else each for each in found)
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise UnreadableFile(f"{at(path, None)}: not a label category file: {error}") from error
+    if not all(isinstance(name, str) for name in names):
+        raise UnreadableFile(f"{path}: names of classes must be text")
+    return names

@@ -1,0 +1,186 @@
+"""PASCAL VOC: an XML file an image in `Annotations/`, images in `JPEGImages/`. Holds boxes.
+
+Corners are pixels counted from 1, and `xmax` and `ymax` lie within the box. Read: every `.xml` file whose
+root is `annotation`. Its image is the one that `filename` names, else the one in `JPEGImages/` with the
+file's own name. Objects that are `difficult` or `truncated` are boxes as all others; parts of objects are
+passed over.
+Written: `Annotations/`, `ImageSets/Main/{train,val,test}.txt` and, with images, `JPEGImages/`; `path` names
+the image in S3. Boxes that lie between pixels are written with fractions.
+"""
+
+import posixpath
+from collections.abc import Iterator
+from xml.etree.ElementTree import Element, ParseError, SubElement, indent, tostring
+
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import parse
+
+from loupe.domain.interchange.names import beside, normal
+from loupe.domain.interchange.records import (
+    FOLDERS,
+    Dataset,
+    Exported,
+    FileNames,
+    Findings,
+    ImageFile,
+    Labeled,
+    NotInFormat,
+    OutFile,
+    Reading,
+    Size,
+    TextFile,
+    UnreadableFile,
+    is_image,
+    number,
+    rounded,
+    suffix,
+)
+from loupe.domain.label_values import Box, Boxes
+from loupe.domain.projects import TaskType
+from loupe.domain.splits import SPLITS
+
+TASKS: tuple[TaskType, ...] = ("bounding-box",)
+
+_CORNERS = ("xmin", "ymin", "xmax", "ymax")
+
+
+def read(reading: Reading) -> Iterator[Labeled]:
+    """Raises `UnreadableFile`."""
+    files, findings = reading.files, reading.findings
+    paths = [path for path in files.paths if suffix(path) == ".xml"]
+    if not paths:
+        raise UnreadableFile("There is no .xml file; name the folder that has Annotations/ in it.")
+    present = frozenset(files.paths)
+    by_stem = {posixpath.splitext(path)[0]: path for path in files.paths if is_image(path)}
+    for path in paths:
+        try:
+            with files.open(path) as stream:
+                root = parse(stream, forbid_dtd=True).getroot()
+        except (ParseError, DefusedXmlException, ValueError) as error:
+            findings.fault(path, None, f"not XML that can be read: {error or type(error).__name__}")
+            continue
+        if root is None or root.tag != "annotation":
+            findings.notes["XML files that are no VOC annotations were passed over"] += 1
+            continue
+        boxes = _boxes(root, path, findings)
+        if boxes is not None:
+            source = _text(root, "path")
+            yield Labeled(
+                _image(root, path, present, by_stem),
+                boxes,
+                path,
+                source=source if source.startswith("s3://") else None,
+                size=_size(root),
+            )
+
+
+def _boxes(root: Element, path: str, findings: Findings) -> Boxes | None:
+    """None if one of them can't be used."""
+    boxes: list[Box] = []
+    faults = findings.fault_count
+    for position, found in enumerate(root.findall("object"), start=1):
+        name, corners = _text(found, "name"), found.find("bndbox")
+        for flag in ("difficult", "truncated"):
+            if _text(found, flag) == "1":
+                findings.notes[f"objects that are {flag} are boxes as all others"] += 1
+        if not name:
+            findings.fault(path, None, f"object {position} has no name")
+        elif corners is None:
+            findings.fault(path, None, f"object {position}, {name!r}, has no bndbox")
+        else:
+            try:
+                left, top, right, bottom = (number(_text(corners, corner)) for corner in _CORNERS)
+            except ValueError:
+                findings.fault(
+                    path, None, f"object {position}, {name!r}: {', '.join(_CORNERS)} must be numbers"
+                )
+                continue
+            boxes.append(rounded(Box(name, left - 1, top - 1, right - left + 1, bottom - top + 1)))
+    return Boxes(tuple(boxes)) if findings.fault_count == faults else None
+
+
+def _image(root: Element, path: str, present: frozenset[str], by_stem: dict[str, str]) -> str:
+    folder, stem = posixpath.split(posixpath.splitext(path)[0])
+    name = normal(_text(root, "filename"))
+    beside_annotations = posixpath.join(posixpath.dirname(folder), "JPEGImages")
+    for images in (beside_annotations, folder):
+        if name and posixpath.join(images, name) in present:
+            return posixpath.join(images, name)
+        if posixpath.join(images, stem) in by_stem:
+            return by_stem[posixpath.join(images, stem)]
+    return beside(path, name, present) if name else stem
+
+
+def _size(root: Element) -> Size | None:
+    size = root.find("size")
+    try:
+        width, height = (
+            (int(_text(size, side)) for side in ("width", "height")) if size is not None else (0, 0)
+        )
+    except ValueError:
+        return None
+    return (width, height) if width > 0 and height > 0 else None
+
+
+def _text(element: Element, name: str) -> str:
+    """The text of a child, without the white space of pretty printing."""
+    found = element.findtext(name) or ""
+    return found.strip() if "\n" in found else found
+
+
+# Writing --------------------------------------------------------------------------------------------
+
+
+def write(dataset: Dataset) -> Iterator[OutFile]:
+    """Raises `NotInFormat`."""
+    unusable = [label for label in dataset.labels if not label.isprintable()]
+    if unusable:
+        raise NotInFormat(
+            f"the label {unusable[0]!r} has characters that XML can't hold; export another format"
+        )
+    names = FileNames(flat=True, without_suffix=True)
+    for split in SPLITS:
+        stems: list[str] = []
+        for image in dataset.images(split):
+            name = names(image)
+            stems.append(posixpath.splitext(name)[0])
+            yield TextFile(f"Annotations/{stems[-1]}.xml", [_annotation(dataset, image, name)])
+            if dataset.with_images:
+                yield ImageFile(f"JPEGImages/{name}", image)
+        yield TextFile(f"ImageSets/Main/{FOLDERS[split]}.txt", (f"{stem}\n" for stem in stems))
+
+
+def _annotation(dataset: Dataset, image: Exported, name: str) -> str:
+    if image.size is None or not isinstance(image.value, Boxes):
+        raise NotInFormat(
+            f"{image.source}: the dataset version does not keep the size of its images; export one that was "
+            "built since"
+        )
+    root = Element("annotation")
+    _add(root, {"folder": "JPEGImages", "filename": name})
+    if image.source.isprintable():
+        _add(root, {"path": image.source})
+    elif not dataset.with_images:
+        raise NotInFormat(
+            f"{image.source!r} has characters that XML can't hold: export with --images, or another format"
+        )
+    _add(SubElement(root, "source"), {"database": f"{dataset.project} {dataset.version}"})
+    _add(SubElement(root, "size"), {"width": image.size[0], "height": image.size[1], "depth": 3})
+    _add(root, {"segmented": 0})
+    for box in image.value.boxes:
+        element = SubElement(root, "object")
+        _add(element, {"name": box.label, "pose": "Unspecified", "truncated": 0, "difficult": 0})
+        right, bottom = box.left + box.width, box.top + box.height
+        corners = (box.left + 1, box.top + 1, right, bottom)
+        _add(SubElement(element, "bndbox"), dict(zip(_CORNERS, map(_pixels, corners), strict=True)))
+    indent(root)
+    return tostring(root, encoding="unicode") + "\n"
+
+
+def _pixels(value: float) -> str:
+    return str(int(value)) if value == int(value) else f"{value:.12g}"
+
+
+def _add(parent: Element, children: dict[str, object]) -> None:
+    for name, value in children.items():
+        SubElement(parent, name).text = str(value)
