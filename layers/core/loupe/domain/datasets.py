@@ -4,13 +4,15 @@ import json
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from loupe.domain.errors import Conflict
-from loupe.domain.labels import label_lines
-from loupe.domain.manifests import SHA256, S3Uri, write_rows
+from loupe.domain.label_attributes import Label, write_label
+from loupe.domain.label_values import Boxes, OneLabel, SeveralLabels
+from loupe.domain.labels import label_lines, label_of_line
+from loupe.domain.manifests import HEIGHT, SHA256, VERSION_ID, WIDTH, Row, S3Uri, write_rows
 from loupe.domain.merging import OTHER_LABEL, MergedLabels
 from loupe.domain.near_duplicates import join_near_duplicates
 from loupe.domain.projects import ProjectConfig, TaskType
@@ -19,15 +21,23 @@ from loupe.domain.workspace import Workspace
 from loupe.ports import ImageRecord, KeepsImages, StoredObject, StoresObjects
 
 SPLIT_RULE = (
-    "70/15/15 for each label, by SHA-256; groups of near-duplicates stay together; an image that was once in "
-    "test stays in test, and one that was trained or validated on never joins it"
+    "70/15/15 for each label, of several labels by the rarest, by SHA-256; groups of near-duplicates stay "
+    "together; an image that was once in test stays in test, and one that was trained or validated on never "
+    "joins it"
+)
+DESIGNATED_SPLIT_RULE = (
+    "test is what was meant for it, and what was in it before; the rest is split 85/15 for each label, of "
+    "several labels by the rarest, by SHA-256; groups of near-duplicates stay together; an image that was "
+    "trained or validated on never joins test"
 )
 
 NOT_A_LABEL = "label is not in project.yaml any more"
 GONE = "object is gone or was replaced"
 NEAR_TEST = "near-duplicate of a test image"
+LEARNED = "meant for the test set, but an earlier version trained or validated on it"
 
-_METADATA_TYPES: dict[TaskType, str] = {"image-classification": "groundtruth/image-classification"}
+_WITHOUT = -1
+"""Stratum of the images that have no label."""
 
 
 class NotEnoughLabels(Conflict):
@@ -38,7 +48,9 @@ class NotEnoughLabels(Conflict):
 
 @dataclass(frozen=True)
 class DatasetCard:
-    """What dataset.json says. `counts` are images by split and label; `left_out` are images by reason.
+    """What dataset.json says. `images` are images by split; `counts` are images by split and label, where one
+    with two labels counts for both; `without` are images by split that have none of the labels, which happens
+    where an image may have several; `left_out` are images by reason.
 
     A class's index in the manifests is its label's position in `labels`. `new_labels` counts labels that no
     earlier version had.
@@ -51,8 +63,11 @@ class DatasetCard:
     previous_version: str | None
     jobs: tuple[str, ...]
     new_labels: int
+    images: dict[Split, int]
     counts: dict[Split, dict[str, int]]
+    without: dict[Split, int]
     left_out: dict[str, int]
+    split_rule: str
 
     def to_json(self) -> bytes:
         document = {
@@ -61,11 +76,15 @@ class DatasetCard:
             "labels": self.labels,
             "created_at": self.created_at.isoformat(),
             "previous_version": self.previous_version,
-            "split_rule": SPLIT_RULE,
+            "split_rule": self.split_rule,
             "new_labels": self.new_labels,
             "splits": {
-                split: {"images": sum(labels.values()), "labels": labels}
-                for split, labels in self.counts.items()
+                split: {
+                    "images": self.images[split],
+                    "labels": self.counts[split],
+                    "without": self.without[split],
+                }
+                for split in SPLITS
             },
             "left_out": self.left_out,
             "jobs": self.jobs,
@@ -83,8 +102,11 @@ class DatasetCard:
             previous_version=document["previous_version"],
             jobs=tuple(document["jobs"]),
             new_labels=document["new_labels"],
+            images={split: document["splits"][split]["images"] for split in SPLITS},
             counts={split: document["splits"][split]["labels"] for split in SPLITS},
+            without={split: document["splits"][split].get("without", 0) for split in SPLITS},
             left_out=document["left_out"],
+            split_rule=document["split_rule"],
         )
 
 
@@ -126,7 +148,9 @@ class DatasetDraft:
         self._names = Workspace(project)
         self._moved: dict[int, ImageRecord] = {}
         self._splits: dict[int, Split | None] = {}
-        self._merged = MergedLabels(config.labels)
+        self._label_sets: dict[Split, Counter[tuple[int, ...]]] = {split: Counter() for split in SPLITS}
+        """How many images of each split have the same labels."""
+        self._merged = MergedLabels(config.task, config.labels)
         if previous:
             self._merged.read_history(workspace.lines(self._names.split_history(previous.version)))
         self._first_new = len(self._merged)
@@ -164,15 +188,39 @@ class DatasetDraft:
         for slot, split in enumerate(merged.earlier):
             if split is not None:
                 earlier.setdefault(groups.find(slot), set()).add(split)
-        digests = merged.digests
         self._splits = assign(
-            (
-                Candidate(slot, digests[slot], merged.label[slot], groups.find(slot), merged.earlier[slot])
-                for slot in self._usable()
-            ),
+            self._candidates(),
             {group: frozenset(splits) for group, splits in earlier.items()},
+            merged.test_is_designated,
         )
+        sets = merged.label_sets
+        for slot, found in self._splits.items():
+            if found is not None:
+                self._label_sets[found][sets[merged.label[slot]]] += 1
         self._check()
+
+    def _candidates(self) -> list[Candidate]:
+        merged, digests, strata = self._merged, self._merged.digests, self._strata()
+        return [
+            Candidate(
+                slot,
+                digests[slot],
+                strata[merged.label[slot]],
+                merged.groups.find(slot),
+                merged.earlier[slot],
+                bool(merged.designated[slot]),
+            )
+            for slot in self._usable()
+        ]
+
+    def _strata(self) -> list[int]:
+        """For each set of labels the one that fewest images have."""
+        images = Counter(self._merged.label[slot] for slot in self._usable())
+        sets = self._merged.label_sets
+        by_label: Counter[int] = Counter()
+        for number, labels in enumerate(sets):
+            by_label.update(dict.fromkeys(labels, images[number]))
+        return [min(labels, key=lambda each: (by_label[each], each), default=_WITHOUT) for labels in sets]
 
     def write(self, version: str, raw_bucket: str, now: datetime) -> DatasetCard:
         """Write the version; the card comes last and makes it complete. Raises `AlreadyWritten`."""
@@ -193,8 +241,11 @@ class DatasetDraft:
             previous_version=self._previous.version if self._previous else None,
             jobs=self._jobs,
             new_labels=self.new_labels,
-            counts=self._counts(),
+            images={split: found.total() for split, found in self._label_sets.items()},
+            counts={split: self._by_label(found) for split, found in self._label_sets.items()},
+            without={split: found[()] for split, found in self._label_sets.items()},
             left_out=self._left_out(),
+            split_rule=DESIGNATED_SPLIT_RULE if self._merged.test_is_designated else SPLIT_RULE,
         )
         store.write_once(names.dataset_card(version), card.to_json(), "application/json")
         return card
@@ -205,55 +256,52 @@ class DatasetDraft:
         return (slot for slot, label in enumerate(merged.label) if label >= 0 and merged.present[slot])
 
     def _check(self) -> None:
-        counts = self._counts()
-        bare = [label for label, images in counts["train"].items() if not images]
+        trained = self._by_label(self._label_sets["train"])
+        bare = [label for label, images in trained.items() if not images]
         if bare:
             raise NotEnoughLabels(
                 f"no image to train on is labeled {', '.join(map(repr, bare))}: label some, or take "
                 "the label out of project.yaml"
             )
-        if not all(any(counts[split].values()) for split in SPLITS):
+        if not all(self._label_sets[split] for split in SPLITS):
             raise NotEnoughLabels(
                 "no label has three different images yet, one each to train, validate and test"
             )
 
-    def _counts(self) -> dict[Split, dict[str, int]]:
-        found = Counter((split, self._merged.label[slot]) for slot, split in self._splits.items())
-        return {
-            split: {label: found[split, index] for index, label in enumerate(self._config.labels)}
-            for split in SPLITS
-        }
+    def _by_label(self, label_sets: Counter[tuple[int, ...]]) -> dict[str, int]:
+        images = dict.fromkeys(self._config.labels, 0)
+        for labels, number in label_sets.items():
+            for index in labels:
+                images[self._config.labels[index]] += number
+        return images
 
     def _left_out(self) -> dict[str, int]:
         merged = self._merged
         foreign = sum(label == OTHER_LABEL for label in merged.label)
         gone = sum(label >= 0 and not merged.present[slot] for slot, label in enumerate(merged.label))
-        near = sum(split is None for split in self._splits.values())
-        return {reason: n for reason, n in ((NOT_A_LABEL, foreign), (GONE, gone), (NEAR_TEST, near)) if n}
+        out = [slot for slot, split in self._splits.items() if split is None]
+        learned = sum(merged.designated[slot] for slot in out)
+        found = {NOT_A_LABEL: foreign, GONE: gone, NEAR_TEST: len(out) - learned, LEARNED: learned}
+        return {reason: images for reason, images in found.items() if images}
 
-    def _rows(self, split_of_line: "array[int]", number: int, raw_bucket: str) -> Iterator[dict[str, Any]]:
+    def _rows(self, split_of_line: "array[int]", number: int, raw_bucket: str) -> Iterator[Row]:
         """Manifest rows of a split, in the order of their labels."""
         lines = label_lines(self._project, self._jobs, self._workspace)
         for position, (split, line) in enumerate(zip(split_of_line, lines, strict=True)):
             if split == number:
                 yield self._row(json.loads(line), self._moved.get(position), raw_bucket)
 
-    def _row(self, line: dict[str, Any], moved: ImageRecord | None, raw_bucket: str) -> dict[str, Any]:
-        key, version_id = (moved.key, moved.version_id) if moved else (line["key"], line["version_id"])
-        attribute = self._config.label_attribute
+    def _row(self, line: dict[str, Any], moved: ImageRecord | None, raw_bucket: str) -> Row:
+        lies = {name: getattr(moved, name) for name in _PLACE} if moved else line
+        attribute, size = self._config.label_attribute, (lies["width"], lies["height"])
+        label = _with_labels(label_of_line(line, self._config.task), self._config.labels)
         return {
-            "source-ref": str(S3Uri(raw_bucket, key)),
+            "source-ref": str(S3Uri(raw_bucket, lies["key"])),
             SHA256: line["sha256"],
-            **({"image-version-id": version_id} if version_id else {}),
-            attribute: self._config.labels.index(line["label"]),
-            f"{attribute}-metadata": {
-                "class-name": line["label"],
-                "confidence": line["confidences"][0],
-                "type": _METADATA_TYPES[self._config.task],
-                "job-name": f"labeling-job/{line['job']}",
-                "human-annotated": "yes" if line["human"] else "no",
-                "creation-date": datetime.fromisoformat(line["labeled_at"]).strftime("%Y-%m-%dT%H:%M:%S.%f"),
-            },
+            **({VERSION_ID: lies["version_id"]} if lies["version_id"] else {}),
+            WIDTH: size[0],
+            HEIGHT: size[1],
+            **write_label(label, attribute, self._config.task, self._config.labels, size),
         }
 
     def _history(self) -> Iterator[dict[str, Any]]:
@@ -270,3 +318,21 @@ class DatasetDraft:
                 "group": digests[first_of_group.setdefault(merged.groups.find(slot), slot)].hex(),
                 "phash": None if phash is None else f"{phash:064x}",
             }
+
+
+_PLACE = ("key", "version_id", "width", "height")
+
+
+def _with_labels(label: Label, labels: tuple[str, ...]) -> Label:
+    """The label without those parts whose label is not among these."""
+    kept = [part for part, name in enumerate(label.value.names) if name in labels]
+    confidences = tuple(label.confidences[part] for part in kept)
+    match label.value:
+        case OneLabel():
+            return label
+        case SeveralLabels(several):
+            return replace(
+                label, value=SeveralLabels(tuple(several[p] for p in kept)), confidences=confidences
+            )
+        case Boxes(boxes):
+            return replace(label, value=Boxes(tuple(boxes[p] for p in kept)), confidences=confidences)

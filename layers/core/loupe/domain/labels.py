@@ -201,6 +201,20 @@ def label_lines(project: str, jobs: Iterable[str], store: StoresObjects) -> Iter
         yield from store.lines(names.labels(job))
 
 
+def names_in_line(line: Mapping[str, Any], task: TaskType) -> list[str] | None:
+    """The label of each part of the label in a line; None if it has none for that task."""
+    said = line.get(LABEL_ATTRIBUTES[task])
+    if said is None:
+        return None
+    match task:
+        case "image-classification":
+            return [said]
+        case "multi-label-classification":
+            return list(said)
+        case "bounding-box":
+            return [box["label"] for box in said]
+
+
 def label_of_line(line: Mapping[str, Any], task: TaskType) -> Label:
     """The label in a line that has one for that task."""
     value = read_value(task, line)

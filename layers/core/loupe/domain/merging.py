@@ -1,19 +1,26 @@
-"""All accepted labels of a project at once, compactly: 100,000 images in a few tens of megabytes."""
+"""All accepted labels of a project at once, compactly: 100,000 images in a few tens of megabytes.
+
+Of a label only the set of its label indexes is kept, and equal sets only once: that is what splitting
+and counting need. Rows are read again from the label files as they are written.
+"""
 
 import json
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from hashlib import blake2b
+from typing import Any
 
+from loupe.domain.labels import names_in_line
 from loupe.domain.near_duplicates import Groups
+from loupe.domain.projects import TaskType
 from loupe.domain.splits import SPLITS, Split
 from loupe.ports import ImageRecord, StoredObject
 
 NO_LABEL = -1
 """No job gave the image a label (it is only in the history)."""
 OTHER_LABEL = -2
-"""Its label is not among the project's."""
+"""Its label is not among the project's, or is of another task."""
 
 _NO_LINE = -1
 
@@ -21,13 +28,17 @@ _NO_LINE = -1
 class MergedLabels:
     """One slot an image: first those that an earlier dataset version had, in its order, then the new ones.
 
-    `label` is the index of the image's latest label, or `NO_LABEL` or `OTHER_LABEL`; `line` is the position
-    of that label among the lines of all label files; `fresh` tells labels that no version has used yet,
-    `present` those whose object still is what was labeled.
+    `label` tells the image's newest label: a position in `label_sets`, or `NO_LABEL` or `OTHER_LABEL`. Of
+    several labels or boxes an image, those that are not among the project's are passed over. `line` is the
+    position of that label among the lines of all label files; `fresh` tells labels that no version has used
+    yet, `present` those whose object still is what was labeled, `designated` images that some job meant for
+    the test set.
     """
 
-    def __init__(self, labels: Sequence[str]) -> None:
+    def __init__(self, task: TaskType, labels: Sequence[str]) -> None:
+        self._task = task
         self._indexes = {label: index for index, label in enumerate(labels)}
+        self._sets: dict[tuple[int, ...], int] = {}
         self._slots: dict[bytes, int] = {}
         self._places: list[bytes] = []
         self._labeled_at = array("d")
@@ -38,6 +49,7 @@ class MergedLabels:
         self.line = array("q")
         self.fresh = bytearray()
         self.present = bytearray()
+        self.designated = bytearray()
         self.lines = 0
 
     def __len__(self) -> int:
@@ -48,6 +60,16 @@ class MergedLabels:
         """SHA-256 of each slot's image."""
         return list(self._slots)
 
+    @property
+    def label_sets(self) -> list[tuple[int, ...]]:
+        """The distinct sets of labels that images have, each as ascending label indexes."""
+        return list(self._sets)
+
+    @property
+    def test_is_designated(self) -> bool:
+        """Whether some job said which images are the test set."""
+        return any(self.designated)
+
     def read_history(self, lines: Iterable[str]) -> None:
         """The split, perceptual hash and group of each image of earlier versions; before any label."""
         for text in lines:
@@ -57,21 +79,33 @@ class MergedLabels:
             self.groups.join(self._slots[bytes.fromhex(line["group"])], slot)
 
     def read_labels(self, lines: Iterable[str], fresh: bool) -> None:
-        """The lines of a label file; of several labels of an image the latest wins."""
+        """The lines of a label file; of several labels of an image the newest wins."""
         for text in lines:
             line = json.loads(text)
             position, self.lines = self.lines, self.lines + 1
-            if "label" not in line:
+            if "failure_reason" in line:
                 continue
             slot = self._slot(bytes.fromhex(line["sha256"]), line["phash"])
+            if line.get("split") == "test":
+                self.designated[slot] = True
             labeled_at = datetime.fromisoformat(line["labeled_at"]).timestamp()
             if labeled_at < self._labeled_at[slot]:
                 continue
             self._labeled_at[slot] = labeled_at
             self._places[slot] = _place(line["key"], line["etag"])
-            self.label[slot] = self._indexes.get(line["label"], OTHER_LABEL)
-            self.line[slot] = position
+            withdrawn = "withdrawn" in line
+            self.label[slot] = NO_LABEL if withdrawn else self._label(line)
+            self.line[slot] = _NO_LINE if withdrawn else position
             self.fresh[slot] = fresh
+
+    def _label(self, line: dict[str, Any]) -> int:
+        names = names_in_line(line, self._task)
+        if names is None:
+            return OTHER_LABEL
+        found = tuple(sorted({self._indexes[name] for name in names if name in self._indexes}))
+        if not found and self._task == "image-classification":
+            return OTHER_LABEL
+        return self._sets.setdefault(found, len(self._sets))
 
     def look_for(
         self, listing: Callable[[], Iterable[StoredObject]], where_now: "WhereNow"
@@ -108,6 +142,7 @@ class MergedLabels:
             self.line.append(_NO_LINE)
             self.fresh.append(False)
             self.present.append(False)
+            self.designated.append(False)
             self._places.append(b"")
             self._labeled_at.append(float("-inf"))
         return slot
