@@ -45,7 +45,7 @@ class TransformJobs:
     # -- operations --------------------------------------------------------------------------------
 
     def create(self, request: Document) -> Document:
-        _check(request)
+        check_request(request)
         name, now = request["TransformJobName"], time.time()
         served = self._models.served(request["ModelName"])
         document: Document = {
@@ -135,7 +135,7 @@ class TransformJobs:
         )
 
 
-def _check(request: Document) -> None:
+def check_request(request: Document) -> None:
     """Raises ValidationError for what AWS refuses, and NotAvailableError for what is missing here."""
     given, wanted = request["TransformInput"], request["TransformOutput"]
     kind = given["DataSource"]["S3DataSource"]["S3DataType"]
