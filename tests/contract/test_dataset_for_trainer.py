@@ -52,6 +52,7 @@ def job(tmp_path: Path) -> Path:
     world.finish("digits-1", answers)
     plan = world.plan(world.build().version or "")
     storage = Storage({"raw": world.raw, "workspace": world.workspace})
+    assert plan.training_job
     for channel in plan.training_job["InputDataConfig"]:
         channels.fill(channel, tmp_path / channel["ChannelName"], storage)
     return tmp_path

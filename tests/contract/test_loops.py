@@ -6,10 +6,11 @@ import pytest
 
 from loupe.adapters.table import IndexTable
 from loupe.adapters.training_index import LoopIndex
-from loupe.ports import Champion, KeepsLoops, LastTraining, LoopRecord, TrainingLock
+from loupe.ports import Champion, KeepsLoops, LastTraining, LoopRecord, ServedModel, TrainingLock
 from tests.fakes.loops import FakeLoops
 
 NOW = datetime(2026, 11, 21, 10, 15, 0, 123456, tzinfo=UTC)
+MODEL = ServedModel("serverless", "script", "image-classification", ("a", "b"), "loupe-digits")
 FIRST, SECOND, THIRD = (f"arn:aws:states:us-east-1:123456789012:execution:loupe:{name}" for name in "abc")
 
 
@@ -25,7 +26,7 @@ def test_a_loop_that_never_turned_is_empty(loops: KeepsLoops) -> None:
 
 
 def test_what_was_saved_comes_back_and_the_rest_stays(loops: KeepsLoops) -> None:
-    champion = Champion("0001", 1.0, "loupe-digits", "loupe-digits-0001", "arn:aws:sagemaker:...", NOW)
+    champion = Champion("0001", 1.0, MODEL, "loupe-digits-0001", "arn:aws:sagemaker:...", NOW)
     running = LastTraining("0002", "running", "a model is being trained", NOW, None, FIRST)
     loops.save_dataset_version("digits", "0002")
     loops.save_champion("digits", champion)
@@ -37,6 +38,13 @@ def test_what_was_saved_comes_back_and_the_rest_stays(loops: KeepsLoops) -> None
     loops.save_waiting_for("digits", None)
     assert loops.loop("digits") == LoopRecord(None, "0002", champion, failed, None)
     assert loops.loop("other") == LoopRecord()
+
+
+def test_a_champion_that_rekognition_hosts_has_no_endpoint_configuration(loops: KeepsLoops) -> None:
+    model = ServedModel("rekognition", "rekognition", "bounding-box", ("bolt",), "arn:aws:rekognition:...")
+    champion = Champion("0001", 0.5, model, None, None, NOW)
+    loops.save_champion("parts", champion)
+    assert loops.loop("parts").champion == champion
 
 
 def test_one_execution_has_the_lock(loops: KeepsLoops) -> None:

@@ -22,7 +22,7 @@ from loupe.domain.prediction import (
     image_in_request,
 )
 from loupe.domain.projects import ProjectConfig
-from loupe.ports import Champion, LastTraining
+from loupe.ports import Champion, LastTraining, ServedModel
 from tests.fakes.clock import FakeClock
 from tests.fakes.loops import FakeLoops
 from tests.fakes.objects import FakeObjects
@@ -39,10 +39,10 @@ class FakeEndpoints:
     asked: list[tuple[str, int, str]] = field(default_factory=list)
     fails: bool = False
 
-    def invoke(self, endpoint: str, image: bytes, content_type: str) -> list[dict[str, Any]]:
-        self.asked.append((endpoint, len(image), content_type))
+    def invoke(self, model: ServedModel, image: bytes, content_type: str) -> list[dict[str, Any]]:
+        self.asked.append((model.endpoint, len(image), content_type))
         if self.fails:
-            raise ModelError(f"endpoint {endpoint}: the model failed")
+            raise ModelError(f"endpoint {model.endpoint}: the model failed")
         return [{"label": "a", "confidence": 0.9}, {"label": "b", "confidence": 0.1}]
 
 
@@ -60,7 +60,8 @@ class World:
 
     def promote(self, version: str) -> None:
         at = datetime(2026, 11, 21, tzinfo=UTC)
-        self.loops.save_champion("parts", Champion(version, 0.9, "loupe-parts", f"c-{version}", "arn:p", at))
+        model = ServedModel("serverless", "script", CONFIG.task, CONFIG.labels, "loupe-parts")
+        self.loops.save_champion("parts", Champion(version, 0.9, model, f"c-{version}", "arn:p", at))
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from loupe.domain.errors import StoreUnavailable
 from loupe.domain.events import ModelPromoted, ModelRejected, TrainingFailed, TrainingRequested
 from loupe.domain.labels import concluded_images
 from loupe.domain.turns import RestoreLoop, Result, explain
-from loupe.ports import LoopRecord
+from loupe.ports import LoopRecord, ServedModel
 from tests.fakes.loops import FakeLoops
 from tests.unit.training.world import FIRST, NAMES, PROJECT, World, execution
 
@@ -34,10 +34,10 @@ def test_a_promoted_model_is_the_champion_and_it_is_told(planned: World) -> None
     assert planned.conclude(promoted()) == "good"
     loop = planned.loops.loop(PROJECT)
     assert loop.champion is not None
-    assert (loop.champion.version, loop.champion.score, loop.champion.endpoint) == (
+    assert (loop.champion.version, loop.champion.score, loop.champion.model) == (
         "0001",
         0.9,
-        "loupe-digits",
+        ServedModel("serverless", "script", "image-classification", ("a", "b"), "loupe-digits"),
     )
     assert loop.last_training is not None
     assert (loop.last_training.status, loop.last_training.ended_at) == ("promoted", planned.clock())

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loupe.domain.training import MAX_NAME, TrainingPlan, is_file_path, legal_name, model_versions
+from loupe.domain.script_training import is_file_path
+from loupe.domain.training import MAX_NAME, TrainingPlan, legal_name, model_versions
 from tests.unit.training.requests import assert_sagemaker_takes
 from tests.unit.training.world import FIRST, NAMES, PROJECT, World, execution
 
@@ -25,6 +26,7 @@ def labeled(world: World) -> World:
 
 def channels(plan: TrainingPlan) -> dict[str, tuple[str, str]]:
     """Kind and place of the channels, by name."""
+    assert plan.training_job
     sources = {
         channel["ChannelName"]: channel["DataSource"]["S3DataSource"]
         for channel in plan.training_job["InputDataConfig"]
@@ -35,10 +37,20 @@ def channels(plan: TrainingPlan) -> dict[str, tuple[str, str]]:
 def test_sagemaker_takes_the_request(labeled: World) -> None:
     labeled.configure(training={"hyperparameters": {"epochs": "5"}, "instance_type": "ml.m5.large"})
     plan = labeled.plan("0001")
+    assert plan.training_job
     assert_sagemaker_takes("CreateTrainingJob", plan.training_job)
     assert plan.training_job["EnableNetworkIsolation"] is True
     assert plan.training_job["HyperParameters"]["epochs"] == "5"
     assert plan.training_job["ResourceConfig"]["InstanceType"] == "ml.m5.large"
+
+
+def test_spot_instances_are_waited_for_as_long_again_as_the_training_may_take(labeled: World) -> None:
+    labeled.configure(training={"spot": "true", "max_run_minutes": "30"})
+    job = labeled.plan("0001").training_job
+    assert job
+    assert_sagemaker_takes("CreateTrainingJob", job)
+    assert job["EnableManagedSpotTraining"] is True
+    assert job["StoppingCondition"] == {"MaxRuntimeInSeconds": 1800, "MaxWaitTimeInSeconds": 3600}
 
 
 def test_the_source_travels_as_a_channel_since_the_container_has_no_network(labeled: World) -> None:
@@ -46,6 +58,7 @@ def test_the_source_travels_as_a_channel_since_the_container_has_no_network(labe
     kind, uri = channels(plan)["code"]
     assert kind == "S3Prefix"
     assert labeled.workspace.read(uri.removeprefix("s3://workspace/")) == b"source"
+    assert plan.training_job
     submit = plan.training_job["HyperParameters"]["sagemaker_submit_directory"]
     assert submit == f"/opt/ml/input/data/code/{uri.rpartition('/')[2]}"
 
@@ -97,7 +110,8 @@ def test_the_champion_travels_along_to_be_compared_with(labeled: World) -> None:
     labeled.turn()
     plan = labeled.plan("0001", SECOND)
     first = TrainingPlan.read(labeled.workspace, PROJECT, "0001")
-    assert channels(plan)["champion"] == ("S3Prefix", first.model_data_url)
+    assert first.release
+    assert channels(plan)["champion"] == ("S3Prefix", first.release.model_data_url)
 
 
 def test_the_same_execution_gets_the_same_plan_and_another_one_a_new_version(labeled: World) -> None:

@@ -9,10 +9,11 @@ import pytest
 from loupe.domain.errors import ObjectMissing
 from loupe.domain.projects import Promotion
 from loupe.domain.promotion import Decision, EvaluateCandidate, InvalidEvaluation, decide
-from loupe.ports import Champion
+from loupe.ports import Champion, ServedModel
 from tests.unit.training.world import NAMES, PROJECT, World
 
-CHAMPION = Champion("0001", 0.9, "endpoint", "config", "arn:p", datetime(2026, 11, 21, tzinfo=UTC))
+MODEL = ServedModel("serverless", "script", "image-classification", ("a", "b"), "endpoint")
+CHAMPION = Champion("0001", 0.9, MODEL, "config", "arn:p", datetime(2026, 11, 21, tzinfo=UTC))
 
 
 def evaluation(candidate: Any, champion: Any = None) -> dict[str, Any]:
@@ -107,6 +108,7 @@ def test_an_output_that_is_no_archive_is_an_error(world: World) -> None:
     digests = {world.upload(f"{number}"): "ab"[number % 2] for number in range(20)}
     world.finish("digits-1", digests)
     plan = world.plan(world.build().version or "")
-    world.workspace.write(plan.output, b"not an archive")
+    assert plan.release
+    world.workspace.write(plan.release.output, b"not an archive")
     with pytest.raises(InvalidEvaluation, match="can't be unpacked"):
         EvaluateCandidate(world.projects, world.loops, world.workspace)(PROJECT, plan.version)

@@ -9,6 +9,7 @@ import pytest
 
 from loupe.domain.errors import ModelError
 from loupe.domain.release import SmokeTestEndpoint, SmokeTestFailed
+from loupe.ports import ServedModel
 from tests.unit.training.world import NAMES, PROJECT, World
 
 Predictions = list[dict[str, Any]]
@@ -26,8 +27,8 @@ class FakeEndpoint:
     respond: Callable[[bytes], Predictions]
     asked: list[tuple[str, bytes, str]] = field(default_factory=list)
 
-    def invoke(self, endpoint: str, image: bytes, content_type: str) -> Predictions:
-        self.asked.append((endpoint, image, content_type))
+    def invoke(self, model: ServedModel, image: bytes, content_type: str) -> Predictions:
+        self.asked.append((model.endpoint, image, content_type))
         return self.respond(image)
 
 

@@ -19,16 +19,25 @@ PLAN = {
     "dataset_version": "0001",
     "execution": EXECUTION,
     "started_at": "2026-11-21T10:15:00+00:00",
-    "training_job": {"TrainingJobName": "loupe-digits-0001-abcd", "Tags": []},
-    "model_package_group": "loupe-digits",
+    "task": "image-classification",
+    "labels": ["a", "b"],
+    "trainer": "script",
+    "hosting": "serverless",
     "model_name": "loupe-digits-0001-abcd",
-    "model_data_url": "s3://workspace/model.tar.gz",
     "evaluation_uri": "s3://workspace/evaluation.json",
-    "endpoint": "loupe-digits",
-    "role_arn": "arn:aws:iam::000000000000:role/sagemaker",
-    "inference_image": "image",
-    "memory_mb": 4096,
-    "max_concurrency": 5,
+    "tags": [{"Key": "loupe:project", "Value": "digits"}],
+    "training_job": {"TrainingJobName": "loupe-digits-0001-abcd"},
+    "release": {
+        "model_package_group": "loupe-digits",
+        "model_data_url": "s3://workspace/model.tar.gz",
+        "image": "image",
+        "environment": {"SAGEMAKER_PROGRAM": "inference.py"},
+        "endpoint": "loupe-digits",
+        "role_arn": "arn:aws:iam::000000000000:role/sagemaker",
+        "memory_mb": 4096,
+        "max_concurrency": 5,
+    },
+    "custom_labels": None,
 }
 
 
@@ -145,6 +154,15 @@ def test_a_first_model_gets_an_endpoint(monkeypatch: pytest.MonkeyPatch) -> None
         "score": 0.9,
         "champion_score": None,
         "model_package_arn": "arn:package",
+    }
+
+
+def test_a_trainer_that_it_does_not_know_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run(monkeypatch, PlanTrainingFunctionArn={**PLAN, "trainer": "abacus"})
+    assert run.execution["status"] == "FAILED"
+    assert run.conclusion["failure"] == {
+        "Error": "UnknownTrainer",
+        "Cause": "the state machine does not know how to train with abacus",
     }
 
 

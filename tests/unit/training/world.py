@@ -6,14 +6,18 @@ import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from typing import Any
+from typing import Any, Literal
 
 from loupe.domain.datasets import DatasetCard
-from loupe.domain.projects import ProjectConfig
+from loupe.domain.label_attributes import Label, write_failure, write_label
+from loupe.domain.label_values import LabelValue, OneLabel
+from loupe.domain.manifests import Row
+from loupe.domain.projects import LABEL_ATTRIBUTES, ProjectConfig
+from loupe.domain.script_training import ScriptTraining
 from loupe.domain.training import PlanTraining, TrainingPlan, TrainingSetup
 from loupe.domain.turns import BuildDataset, ConcludeTraining, Result, TurnBegun
 from loupe.domain.workspace import Workspace
-from loupe.ports import ImageRecord, JobCard, Look, ObjectRecord
+from loupe.ports import ImageRecord, JobCard, JobProvider, Look, ObjectRecord
 from tests.fakes.clock import FakeClock
 from tests.fakes.events import FakeEvents
 from tests.fakes.images import FakeImages
@@ -104,34 +108,44 @@ class World:
         now = ObjectRecord(key, record.etag, None, self.clock(), record.sha256)
         self.images.register(PROJECT, [Look(key, known, now, record)])
 
-    def finish(self, job: str, answers: Mapping[str, str | None]) -> None:
-        """A labeling job comes to its end: by the image's SHA-256 its label, or None for a skipped one."""
+    def finish(
+        self,
+        job: str,
+        answers: Mapping[str, str | LabelValue | None],
+        *,
+        provider: JobProvider = "portal",
+        failure: str | None = "skipped by ann: blurred",
+        split: Literal["test"] | None = None,
+    ) -> None:
+        """A labeling job comes to its end: by the image's SHA-256 its label, or None for a skipped one, which
+        has `failure` as its reason, or neither label nor reason."""
         self.clock.advance(minutes=1)
-        labels = sorted({label for label in answers.values() if label})
-        card = JobCard(PROJECT, job, "portal", "image-classification", tuple(labels), "", 100, self.clock())
-        self.images.take(PROJECT, job, answers)
+        values = {sha: OneLabel(said) if isinstance(said, str) else said for sha, said in answers.items()}
+        labels = tuple(sorted({name for value in values.values() if value for name in value.names}))
+        task = next((value.task for value in values.values() if value), "image-classification")
+        card = JobCard(PROJECT, job, provider, task, labels, "", 100, self.clock(), split=split)
+        if provider != "import":
+            self.images.take(PROJECT, job, answers)
         self.jobs.restore_finished(card, len(answers), 0, self.clock())
-        categories = {"labels": [{"label": label} for label in labels]}
-        self.workspace.write(NAMES.label_categories(job), json.dumps(categories).encode())
-        rows = [self._row(job, digest, label, labels) for digest, label in answers.items()]
+        rows = [self._row(card, digest, value, failure) for digest, value in values.items()]
         self.workspace.write_lines(NAMES.output_manifest(job), (json.dumps(row) + "\n" for row in rows))
 
-    def _row(self, job: str, digest: str, label: str | None, labels: list[str]) -> dict[str, Any]:
+    def _row(self, card: JobCard, digest: str, value: LabelValue | None, failure: str | None) -> Row:
         record = self.images.image(PROJECT, digest)
-        row: dict[str, Any] = {
+        row: Row = {
             "source-ref": f"s3://raw/{record.key if record else f'{PROJECT}/lost'}",
             "image-sha256": digest,
+            "image-width": 64,
+            "image-height": 64,
         }
-        metadata: dict[str, Any] = {
-            "type": "groundtruth/image-classification",
-            "job-name": f"labeling-job/{job}",
-            "human-annotated": "yes",
-            "creation-date": self.clock().strftime("%Y-%m-%dT%H:%M:%S.%f"),
-        }
-        if label is None:
-            return {**row, "label-metadata": {**metadata, "failure-reason": "skipped by ann: blurred"}}
-        metadata |= {"class-name": label, "confidence": 0.0}
-        return {**row, "label": labels.index(label), "label-metadata": metadata}
+        attribute = LABEL_ATTRIBUTES[card.task]
+        if value is not None:
+            confidences = (0.0,) * len(value.names)
+            label = Label(value, confidences, self.clock(), is_human=True, job=card.job)
+            return row | write_label(label, attribute, card.task, card.labels, (64, 64))
+        if failure is None:
+            return row
+        return row | write_failure(failure, attribute, card.task, card.job, self.clock())
 
     def label(self, job: str, label: str, names: list[str]) -> list[str]:
         """Upload images and have them all labeled alike; returns their SHA-256s."""
@@ -156,8 +170,9 @@ class World:
         return build(PROJECT, by)
 
     def plan(self, dataset_version: str, by: str = FIRST) -> TrainingPlan:
+        script = ScriptTraining(self.loops, self.raw, self.workspace, SETUP, lambda: b"source")
         plan = PlanTraining(
-            self.projects, self.loops, self.raw, self.workspace, SETUP, lambda: b"source", self.clock
+            self.projects, self.loops, self.workspace, SETUP.stack, {"script": script}, self.clock
         )
         return plan(PROJECT, dataset_version, by)
 
@@ -201,4 +216,5 @@ class World:
                 info = tarfile.TarInfo(name)
                 info.size = len(content)
                 tar.addfile(info, io.BytesIO(content))
-        self.workspace.write(plan.output, archive.getvalue())
+        assert plan.release
+        self.workspace.write(plan.release.output, archive.getvalue())

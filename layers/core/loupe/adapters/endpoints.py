@@ -1,23 +1,38 @@
-"""Models in service on SageMaker, behind `loupe.ports.InvokesEndpoints`."""
+"""Models in service, behind `loupe.ports.InvokesEndpoints`."""
 
-import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from loupe.domain.answers import read_answer
 from loupe.domain.errors import ModelError, StoreUnavailable
+from loupe.domain.images import ImageRejected, dimensions
+from loupe.domain.projects import HostingKind
+from loupe.ports import InvokesEndpoints, ServedModel
 
 if TYPE_CHECKING:
     from mypy_boto3_sagemaker_runtime.client import SageMakerRuntimeClient
 
 
+class HostedModels:
+    """Asks each model where it is hosted."""
+
+    def __init__(self, hosts: Mapping[HostingKind, InvokesEndpoints]) -> None:
+        self._hosts = hosts
+
+    def invoke(self, model: ServedModel, image: bytes, content_type: str) -> list[dict[str, Any]]:
+        return self._hosts[model.hosting].invoke(model, image, content_type)
+
+
 class SageMakerEndpoints:
-    """Invokes endpoints whose models answer as trainer/inference.py does."""
+    """Invokes endpoints of SageMaker."""
 
     def __init__(self, client: "SageMakerRuntimeClient") -> None:
         self._client = client
 
-    def invoke(self, endpoint: str, image: bytes, content_type: str) -> list[dict[str, Any]]:
+    def invoke(self, model: ServedModel, image: bytes, content_type: str) -> list[dict[str, Any]]:
+        endpoint = model.endpoint
         try:
             answer = self._client.invoke_endpoint(
                 EndpointName=endpoint, Body=image, ContentType=content_type, Accept="application/json"
@@ -29,8 +44,14 @@ class SageMakerEndpoints:
             raise StoreUnavailable(f"endpoint {endpoint}: {error}") from error
         except BotoCoreError as error:
             raise StoreUnavailable(f"endpoint {endpoint}: {error}") from error
-        try:
-            predictions = json.loads(content)["predictions"]
-            return [{"label": p["label"], "confidence": float(p["confidence"])} for p in predictions]
-        except (ValueError, KeyError, TypeError) as error:
-            raise ModelError(f"endpoint {endpoint} answered {content[:200]!r}") from error
+        return read_answer(model, content, _size(model, image))
+
+
+def _size(model: ServedModel, image: bytes) -> tuple[int, int]:
+    """Width and height, where the answer's meaning depends on them."""
+    if model.task != "bounding-box":
+        return 0, 0
+    try:
+        return dimensions(image)
+    except ImageRejected as rejected:
+        raise ModelError(f"{model.endpoint} answered to what is no image: {rejected.detail}") from rejected

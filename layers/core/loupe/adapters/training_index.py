@@ -3,11 +3,12 @@
 The item also has attributes of labeling (the open job), so every write changes single attributes.
 """
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from loupe.adapters.table import ConditionFailed, IndexTable
-from loupe.ports import Champion, LastTraining, LoopRecord, TrainingLock
+from loupe.ports import Champion, LastTraining, LoopRecord, ServedModel, TrainingLock
 
 _SK = "LOOP"
 
@@ -67,7 +68,7 @@ class LoopIndex:
         fields = {
             "version": champion.version,
             "score": champion.score,
-            "endpoint": champion.endpoint,
+            "model": asdict(champion.model),
             "endpoint_config": champion.endpoint_config,
             "model_package_arn": champion.model_package_arn,
             "promoted_at": champion.promoted_at.isoformat(),
@@ -104,7 +105,7 @@ def _champion(item: dict[str, Any]) -> Champion:
     return Champion(
         version=item["version"],
         score=float(item["score"]),
-        endpoint=item["endpoint"],
+        model=ServedModel.from_json(item["model"]),
         endpoint_config=item["endpoint_config"],
         model_package_arn=item["model_package_arn"],
         promoted_at=datetime.fromisoformat(item["promoted_at"]),

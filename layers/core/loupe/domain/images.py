@@ -87,6 +87,17 @@ def inspect(data: bytes) -> ImageFacts:
     raise _not_accepted(data)
 
 
+def dimensions(data: bytes) -> tuple[int, int]:
+    """Width and height in pixels as stored, from the header alone. Raises `ImageRejected`."""
+    if data.startswith(_JPEG):
+        header = _decoded(lambda: pyvips.Image.jpegload_buffer(data, access="sequential"))
+    elif data.startswith(_PNG):
+        header = _PngHeader.read(data)
+    else:
+        raise _not_accepted(data)
+    return _checked_dimensions(header.width, header.height)
+
+
 def check_size(size: int) -> None:
     """Raises `ImageRejected` for a number of bytes that no image may have."""
     if size == 0:
@@ -113,6 +124,7 @@ def _not_accepted(data: bytes) -> ImageRejected:
 
 
 # JPEG -----------------------------------------------------------------------------------------------
+
 
 def _inspect_jpeg(data: bytes) -> ImageFacts:
     header = _decoded(lambda: pyvips.Image.jpegload_buffer(data, access="sequential"))

@@ -169,8 +169,7 @@ class Predict:
             )
         if isinstance(image, S3Uri):
             image = self._read(image)
-        task = known.project.config.task if known.project.config else "image-classification"
-        return self._ask(project, task, champion, image)
+        return self._ask(project, champion, image)
 
     def _look_up(self, project: str) -> _Known:
         now = self._clock()
@@ -194,7 +193,7 @@ class Predict:
         except (ObjectMissing, ImageRejected) as error:
             raise NotAnImage(f"s3_uri: {error}") from error
 
-    def _ask(self, project: str, task: str, champion: Champion, image: bytes) -> Prediction:
+    def _ask(self, project: str, champion: Champion, image: bytes) -> Prediction:
         media_type = _checked_media_type(image)
         if len(image) > MAX_ENDPOINT_BYTES:
             try:
@@ -202,7 +201,7 @@ class Predict:
             except ImageRejected as error:
                 raise NotAnImage(error.detail) from error
         try:
-            predictions = self._endpoints.invoke(champion.endpoint, image, media_type)
+            predictions = self._endpoints.invoke(champion.model, image, media_type)
         except ModelError as error:
             # Looked into only now, so that the answers to good images wait for nothing.
             try:
@@ -214,7 +213,7 @@ class Predict:
             prediction_id=f"{self._clock():%Y%m%dt%H%M%S}-{uuid.uuid4().hex[:16]}",
             project=project,
             model_version=champion.version,
-            task=task,
+            task=champion.model.task,
             predictions=predictions,
         )
 

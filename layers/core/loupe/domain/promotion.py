@@ -74,7 +74,10 @@ class EvaluateCandidate:
         """Raises `InvalidEvaluation`, `ObjectMissing`."""
         names = Workspace(project)
         plan = TrainingPlan.read(self.workspace, project, version)
-        with self.workspace.open(plan.output) as stream:
+        release = plan.release
+        if release is None:
+            raise InvalidEvaluation(f"model {version} of {project} is not one that SageMaker trained")
+        with self.workspace.open(release.output) as stream:
             found = _unpack(stream, {EVALUATION, PREDICTIONS})
         if EVALUATION not in found:
             raise InvalidEvaluation(f"the training left no {EVALUATION}")

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from loupe.domain.datasets import DatasetCard
 from loupe.domain.errors import DomainError, ModelError, ObjectMissing
 from loupe.domain.manifests import SHA256, Row, S3Uri, read_rows
 from loupe.domain.training import TrainingPlan
@@ -37,24 +36,27 @@ class SmokeTestEndpoint:
     raw_data: StoresObjects
     workspace: StoresObjects
 
-    def __call__(self, project: str, version: str) -> int:
-        """The number of images asked about. Raises `SmokeTestFailed`, `StoreUnavailable`."""
+    def __call__(self, project: str, version: str, endpoint: str | None = None) -> int:
+        """The number of images asked about. `endpoint` is where the model answers if that was not known
+        when its training was planned. Raises `SmokeTestFailed`, `StoreUnavailable`."""
         plan = TrainingPlan.read(self.workspace, project, version)
+        model = plan.served_at(endpoint)
         names = Workspace(project)
-        card = DatasetCard.from_json(self.workspace.read(names.dataset_card(plan.dataset_version)))
         asked: list[tuple[str, list[dict[str, Any]]]] = []
         for row, image in self._test_images(project, plan.dataset_version):
             where = row["source-ref"]
             try:
-                answer = self.endpoints.invoke(plan.endpoint, image, _content_type(image))
+                answer = self.endpoints.invoke(model, image, _content_type(image))
             except ModelError as error:
-                raise SmokeTestFailed(f"{plan.endpoint} failed on {where}: {error}") from error
-            _check(answer, card.labels, where)
+                raise SmokeTestFailed(f"{model.endpoint} failed on {where}: {error}") from error
+            _check(answer, model.labels, where)
             asked.append((row[SHA256], answer))
             if len(asked) == _IMAGES:
                 break
         if not asked:
-            raise SmokeTestFailed(f"no test image of dataset version {card.version} is there to ask about")
+            raise SmokeTestFailed(
+                f"no test image of dataset version {plan.dataset_version} is there to ask about"
+            )
         expected = self._expected(names, version, {digest for digest, _ in asked})
         for digest, answer in asked:
             _compare(answer, expected.get(digest), digest)

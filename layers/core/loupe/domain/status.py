@@ -6,7 +6,7 @@ from typing import Any
 
 from loupe.domain.errors import ProjectNotFound
 from loupe.domain.projects import check_project_name
-from loupe.ports import KeepsImages, KeepsLabelingJobs, KeepsLoops, KeepsProjects
+from loupe.ports import Champion, KeepsImages, KeepsLabelingJobs, KeepsLoops, KeepsProjects
 
 JOBS_SHOWN = 20
 MAX_REJECTED = 1000
@@ -48,7 +48,7 @@ class DescribeProject:
                 for job in self.jobs.jobs(project, JOBS_SHOWN)
             ],
             "dataset_version": loop.dataset_version,
-            "champion": _plain(loop.champion, "version", "score", "endpoint", "promoted_at"),
+            "champion": _champion(loop.champion),
             "training_since": loop.training.started_at.isoformat() if loop.training else None,
             "waiting_for": loop.waiting_for,
             "last_training": _plain(
@@ -63,6 +63,19 @@ class DescribeProject:
             "rejected": [_plain(record, "key", "reason", "detail", "at") for record in page.rejected],
             "next": page.next,
         }
+
+
+def _champion(champion: Champion | None) -> dict[str, Any] | None:
+    if champion is None:
+        return None
+    return {
+        "version": champion.version,
+        "score": champion.score,
+        "trainer": champion.model.trainer,
+        "hosting": champion.model.hosting,
+        "endpoint": champion.model.endpoint,
+        "promoted_at": champion.promoted_at.isoformat(),
+    }
 
 
 def _plain(record: object | None, *names: str) -> dict[str, Any] | None:

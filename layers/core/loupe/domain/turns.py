@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -24,6 +24,7 @@ from loupe.ports import (
     KeepsProjects,
     LastTraining,
     PublishesEvents,
+    ServedModel,
     StoresObjects,
     TrainingLock,
     WatchesExecutions,
@@ -138,7 +139,8 @@ def finished_jobs(project: str, jobs: KeepsLabelingJobs) -> set[str]:
 @dataclass(frozen=True)
 class Result:
     """How an execution of train_and_deploy ended. `version` is None if no model was planned; `failure` is the
-    Error and Cause that Step Functions caught."""
+    Error and Cause that Step Functions caught; `endpoint` is where the model answers if that was not known
+    when its training was planned."""
 
     project: str
     execution: str
@@ -149,6 +151,7 @@ class Result:
     champion_score: float | None = None
     model_package_arn: str | None = None
     failure: dict[str, str] | None = None
+    endpoint: str | None = None
 
 
 @dataclass(frozen=True)
@@ -320,10 +323,10 @@ def _record(store: StoresObjects, plan: TrainingPlan, result: Result, now: datet
         "started_at": plan.started_at,
         "ended_at": now.isoformat(),
         "execution": plan.execution,
-        "endpoint": plan.endpoint,
-        "endpoint_config": plan.model_name,
+        "model": asdict(plan.served_at(result.endpoint)) if result.outcome == "promoted" else None,
+        "endpoint_config": plan.model_name if plan.release else None,
         "model_package_arn": result.model_package_arn,
-        "model_data_url": plan.model_data_url,
+        "model_data_url": plan.release.model_data_url if plan.release else None,
         "failure": result.failure,
     }
     try:
@@ -338,7 +341,7 @@ def _champion(outcome: dict[str, Any]) -> Champion:
     return Champion(
         version=outcome["version"],
         score=outcome["score"],
-        endpoint=outcome["endpoint"],
+        model=ServedModel.from_json(outcome["model"]),
         endpoint_config=outcome["endpoint_config"],
         model_package_arn=outcome["model_package_arn"],
         promoted_at=datetime.fromisoformat(outcome["ended_at"]),

@@ -1,0 +1,97 @@
+"""What models answer, made into predictions as the API gives them (`loupe.ports.InvokesEndpoints`).
+
+Loupe's own trainer answers in that form already:
+
+    {"predictions": [{"label", "confidence", "threshold"?, "box"?}, ...]}
+
+SageMaker's built-in algorithms answer by class index: image classification with a list of probabilities,
+alone or as `{"prediction": [...]}`; object detection with
+`{"prediction": [[class, score, left, top, right, bottom], ...]}`, in any order, with sides from 0 to 1 and,
+where a place is left empty, class -1.
+"""
+
+import json
+import math
+from collections.abc import Iterable
+from operator import itemgetter
+from typing import Any
+
+from loupe.domain.errors import ModelError
+from loupe.ports import ServedModel
+
+Prediction = dict[str, Any]
+
+BUILTIN_THRESHOLD = 0.5
+"""From which probability on a built-in multi-label model means a label; the algorithm has no other."""
+
+_BOX = ("left", "top", "width", "height")
+
+
+def read_answer(model: ServedModel, content: bytes, size: tuple[int, int]) -> list[Prediction]:
+    """Predictions of a model that SageMaker hosts, best first. `size` is the width and height in pixels of
+    the image that was asked about. Raises `ModelError`."""
+    try:
+        document = json.loads(content)
+        if model.trainer == "builtin":
+            return _READERS[model.task](document, model.labels, size)
+        return [_prediction(given) for given in document["predictions"]]
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise ModelError(f"{model.endpoint} answered {content[:200]!r}") from error
+
+
+def best_first(predictions: Iterable[Prediction]) -> list[Prediction]:
+    return sorted(predictions, key=itemgetter("confidence"), reverse=True)
+
+
+def _prediction(given: dict[str, Any]) -> Prediction:
+    prediction: Prediction = {"label": given["label"], "confidence": float(given["confidence"])}
+    if "threshold" in given:
+        prediction["threshold"] = float(given["threshold"])
+    if "box" in given:
+        prediction["box"] = {side: float(given["box"][side]) for side in _BOX}
+    return prediction
+
+
+def _one(document: Any, labels: tuple[str, ...], _: tuple[int, int]) -> list[Prediction]:
+    confidences = _probabilities(document, labels)
+    return best_first(
+        {"label": label, "confidence": confidence}
+        for label, confidence in zip(labels, confidences, strict=True)
+    )
+
+
+def _several(document: Any, labels: tuple[str, ...], size: tuple[int, int]) -> list[Prediction]:
+    return [{**each, "threshold": BUILTIN_THRESHOLD} for each in _one(document, labels, size)]
+
+
+def _probabilities(document: Any, labels: tuple[str, ...]) -> list[float]:
+    values = document["prediction"] if isinstance(document, dict) else document
+    if len(values) != len(labels):
+        raise ValueError(f"{len(values)} probabilities for {len(labels)} labels")
+    return [float(value) for value in values]
+
+
+def _boxes(document: Any, labels: tuple[str, ...], size: tuple[int, int]) -> list[Prediction]:
+    width, height = size
+    found = []
+    for number, score, *sides in document["prediction"]:
+        if number < 0:
+            continue
+        left, top, right, bottom = (min(1.0, max(0.0, float(side))) for side in sides)
+        box = {
+            "left": left * width,
+            "top": top * height,
+            "width": (right - left) * width,
+            "height": (bottom - top) * height,
+        }
+        if not math.isfinite(score) or min(box["width"], box["height"]) <= 0:
+            continue  # reaches nowhere, or lies outside the image altogether
+        found.append({"label": labels[int(number)], "confidence": float(score), "box": box})
+    return best_first(found)
+
+
+_READERS = {
+    "image-classification": _one,
+    "multi-label-classification": _several,
+    "bounding-box": _boxes,
+}

@@ -1,0 +1,184 @@
+"""Training by Loupe's own trainer in SageMaker's script mode: channels, the trainer's source, image lists."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import Any
+
+from loupe.domain.errors import AlreadyWritten, ObjectMissing
+from loupe.domain.manifests import SHA256, Row, S3Uri, read_rows
+from loupe.domain.projects import ProjectConfig
+from loupe.domain.splits import SPLITS
+from loupe.domain.training import TrainingPlan, TrainingSetup, endpoint_release, training_request
+from loupe.domain.workspace import Workspace
+from loupe.ports import KeepsLoops, StoresObjects
+
+MAX_PATH_COMPONENT = 255
+"""Bytes of a file name on Linux."""
+
+METRICS = {
+    "train:loss": r"train:loss=([0-9.eE+-]+);",
+    "validation:accuracy": r"validation:accuracy=([0-9.eE+-]+);",
+    "test:accuracy": r"test:accuracy=([0-9.eE+-]+);",
+}
+"""What SageMaker reads from the trainer's output."""
+
+ENVIRONMENT = {
+    "SAGEMAKER_PROGRAM": "inference.py",
+    "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code",
+}
+"""What the inference container is told: the archive of the model has its code, too."""
+
+_COPIES_AT_ONCE = 16
+_SOURCE_FILE = "sourcedir.tar.gz"
+
+
+@dataclass(frozen=True)
+class ScriptTraining:
+    """Plans training jobs that run Loupe's own trainer, and the release of what comes of them."""
+
+    loops: KeepsLoops
+    raw_data: StoresObjects
+    workspace: StoresObjects
+    setup: TrainingSetup
+    trainer_source: Callable[[], bytes]
+
+    def complete(self, plan: TrainingPlan, config: ProjectConfig) -> TrainingPlan:
+        """Behind `loupe.domain.training.PlansTraining`."""
+        bucket, image = self.workspace.bucket, self.setup.inference_image
+        return replace(
+            plan,
+            training_job=self._request(plan, config),
+            release=endpoint_release(plan, config, self.setup, bucket, image, ENVIRONMENT),
+        )
+
+    def _request(self, plan: TrainingPlan, config: ProjectConfig) -> dict[str, Any]:
+        return {
+            **training_request(plan, config, self.setup.role_arn, self.workspace.bucket),
+            "AlgorithmSpecification": {
+                "TrainingImage": self.setup.training_image,
+                "TrainingInputMode": "File",
+                "MetricDefinitions": [{"Name": metric, "Regex": regex} for metric, regex in METRICS.items()],
+            },
+            "HyperParameters": {
+                **config.training.hyperparameters,
+                "sagemaker_program": "train.py",
+                # Without a network the container can't fetch its source: it travels as a channel, too.
+                "sagemaker_submit_directory": f"/opt/ml/input/data/code/{_SOURCE_FILE}",
+            },
+            "InputDataConfig": list(self._channels(plan)),
+            "EnableNetworkIsolation": True,
+        }
+
+    def _channels(self, plan: TrainingPlan) -> Iterator[dict[str, Any]]:
+        project, dataset_version = plan.project, plan.dataset_version
+        names = Workspace(project)
+        yield self._channel("code", "S3Prefix", self._upload_source())
+        yield self._channel("dataset", "S3Prefix", names.dataset(dataset_version))
+        copies = self._write_image_lists(project, dataset_version)
+        yield self._channel("images", "ManifestFile", names.images_manifest(dataset_version))
+        if copies:
+            yield self._channel("copies", "ManifestFile", names.copies_manifest(dataset_version))
+        champion = self.loops.loop(project).champion
+        if champion and champion.model.trainer == "script":
+            release = TrainingPlan.read(self.workspace, project, champion.version).release
+            if release:
+                yield self._channel("champion", "S3Prefix", S3Uri.parse(release.model_data_url).key)
+
+    def _channel(self, name: str, kind: str, key: str) -> dict[str, Any]:
+        return {
+            "ChannelName": name,
+            "InputMode": "File",
+            "DataSource": {
+                "S3DataSource": {
+                    "S3DataType": kind,
+                    "S3Uri": str(S3Uri(self.workspace.bucket, key)),
+                    "S3DataDistributionType": "FullyReplicated",
+                }
+            },
+        }
+
+    def _upload_source(self) -> str:
+        source = self.trainer_source()
+        key = f"trainer/{sha256(source).hexdigest()}/{_SOURCE_FILE}"
+        with suppress(AlreadyWritten):
+            self.workspace.write_once(key, source, "application/gzip")
+        return key
+
+    def _write_image_lists(self, project: str, dataset_version: str) -> int:
+        """Write the lists of objects that the job copies; returns how many have to be copied to flat names
+        first, since their keys can't be file paths."""
+        names = Workspace(project)
+        folders = {folder for row in self._rows(project, dataset_version) for folder in _folders(_key(row))}
+
+        def is_path(row: Row) -> bool:
+            return is_file_path(_key(row)) and _key(row) not in folders
+
+        with suppress(AlreadyWritten):
+            self.workspace.write_lines_once(
+                names.images_manifest(dataset_version),
+                _manifest_file(
+                    f"s3://{self.raw_data.bucket}/",
+                    (_key(row) for row in self._rows(project, dataset_version) if is_path(row)),
+                ),
+            )
+        odd = {row[SHA256]: _key(row) for row in self._rows(project, dataset_version) if not is_path(row)}
+        copied = self._copy(names, odd)
+        if copied:
+            with suppress(AlreadyWritten):
+                self.workspace.write_lines_once(
+                    names.copies_manifest(dataset_version),
+                    _manifest_file(f"s3://{self.workspace.bucket}/{names.image_copies}", copied),
+                )
+        return len(copied)
+
+    def _copy(self, names: Workspace, keys: dict[str, str]) -> list[str]:
+        """Copy images server-side; an image that is gone by now is missing in the training, too."""
+
+        def copy(image: tuple[str, str]) -> str | None:
+            digest, key = image
+            try:
+                self.workspace.copy_from(self.raw_data.bucket, key, names.image_copy(digest))
+            except ObjectMissing:
+                return None
+            return digest
+
+        with ThreadPoolExecutor(_COPIES_AT_ONCE) as pool:
+            return [digest for digest in pool.map(copy, keys.items()) if digest]
+
+    def _rows(self, project: str, dataset_version: str) -> Iterator[Row]:
+        names = Workspace(project)
+        for split in SPLITS:
+            yield from read_rows(self.workspace.lines(names.split(dataset_version, split)))
+
+
+def is_file_path(key: str) -> bool:
+    """Whether an object key can be a file's path as SageMaker writes it into a training job."""
+    components = key.split("/")
+    return key.isprintable() and all(
+        component not in ("", ".", "..") and len(component.encode()) <= MAX_PATH_COMPONENT
+        for component in components
+    )
+
+
+def _key(row: Row) -> str:
+    return S3Uri.parse(row["source-ref"]).key
+
+
+def _folders(key: str) -> Iterator[str]:
+    """`a` and `a/b` of `a/b/c`: S3 may have objects of those names, too, a file system can't."""
+    position = key.find("/")
+    while position >= 0:
+        yield key[:position]
+        position = key.find("/", position + 1)
+
+
+def _manifest_file(prefix: str, keys: Iterable[str]) -> Iterator[str]:
+    """SageMaker's ManifestFile: a prefix, and the keys below it."""
+    yield f"[{json.dumps({'prefix': prefix})}"
+    for key in keys:
+        yield f",\n{json.dumps(key, ensure_ascii=False)}"
+    yield "]\n"
