@@ -173,7 +173,7 @@ def _payload(request: Document) -> int:
 
 
 class _ObjectFailedError(Exception):
-    """An object has no answer; `is_client` if the model said that the object is at fault."""
+    """An object has no answer; `is_client` unless it is the model that is at fault."""
 
     def __init__(self, uri: str, said: str, *, is_client: bool) -> None:
         super().__init__(f"{uri}: {said}")
@@ -237,6 +237,8 @@ class _Run(threading.Thread):
                 self._transform_object(*file, storage)
             except _ObjectFailedError as error:
                 failures.append(error)
+            except StorageError as error:
+                failures.append(_ObjectFailedError(file[0], str(error), is_client=True))
 
         with ThreadPoolExecutor(max(1, self._request.get("MaxConcurrentTransforms", 0))) as pool:
             for _ in pool.map(transform, files.items()):

@@ -182,6 +182,56 @@ class Stack:
         )
         return name
 
+    def bare_model(self, job: dict[str, Any], image: str = IMAGE) -> str:
+        """A model of a training job's artifacts, without anything that serves it."""
+        name = f"model-{uuid.uuid4().hex[:8]}"
+        self.sagemaker.create_model(
+            ModelName=name,
+            PrimaryContainer={"Image": image, "ModelDataUrl": job["ModelArtifacts"]["S3ModelArtifacts"]},
+            ExecutionRoleArn=self.role,
+        )
+        return name
+
+    def transform_job(self, model: str, source: dict[str, str], **changes: Any) -> dict[str, Any]:
+        name, content_type = f"job-{uuid.uuid4().hex[:8]}", changes.pop("content", "application/x-image")
+        return {
+            "TransformJobName": name,
+            "ModelName": model,
+            "TransformInput": {
+                "DataSource": {"S3DataSource": source},
+                "ContentType": content_type,
+                "CompressionType": "None",
+                "SplitType": "None",
+            },
+            "TransformOutput": {"S3OutputPath": self.uri(f"out/{name}"), "AssembleWith": "None"},
+            "TransformResources": {"InstanceType": "ml.m5.large", "InstanceCount": 1},
+            **changes,
+        }
+
+    def transform(self, model: str, source: dict[str, str], **changes: Any) -> dict[str, Any]:
+        request = self.transform_job(model, source, **changes)
+        self.sagemaker.create_transform_job(**request)
+        return self.transformed(request["TransformJobName"])
+
+    def transformed(self, name: str) -> dict[str, Any]:
+        def check() -> dict[str, Any] | None:
+            job: dict[str, Any] = self.sagemaker.describe_transform_job(TransformJobName=name)
+            return job if job["TransformJobStatus"] in ("Completed", "Failed", "Stopped") else None
+
+        found: dict[str, Any] = eventually(check)
+        return found
+
+    def outputs(self, job: dict[str, Any]) -> dict[str, bytes]:
+        """Key below the output path -> content."""
+        prefix = job["TransformOutput"]["S3OutputPath"].partition(f"{self.bucket}/")[2]
+        listed = self.s3.list_objects_v2(Bucket=self.bucket, Prefix=prefix).get("Contents", [])
+        return {
+            item["Key"].removeprefix(f"{prefix}/"): self.s3.get_object(Bucket=self.bucket, Key=item["Key"])[
+                "Body"
+            ].read()
+            for item in listed
+        }
+
     def settled(self, endpoint: str) -> dict[str, Any]:
         def check() -> dict[str, Any] | None:
             found: dict[str, Any] = self.sagemaker.describe_endpoint(EndpointName=endpoint)

@@ -9,9 +9,10 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from botocore.exceptions import ClientError
 from PIL import Image, ImageDraw
 
-from tests.local.sagemaker_stack import Stack, eventually
+from tests.local.sagemaker_stack import IMAGE, Stack
 
 if TYPE_CHECKING:
     from tests.local.conftest import LocalCloud
@@ -91,55 +92,6 @@ class Studio(Stack):
         self.sagemaker.create_training_job(**request)
         return self.ended(request["TrainingJobName"], within=300)
 
-    def builtin_model(self, job: dict[str, Any], image: str = CLASSIFICATION) -> str:
-        name = f"model-{uuid.uuid4().hex[:8]}"
-        self.sagemaker.create_model(
-            ModelName=name,
-            PrimaryContainer={"Image": image, "ModelDataUrl": job["ModelArtifacts"]["S3ModelArtifacts"]},
-            ExecutionRoleArn=self.role,
-        )
-        return name
-
-    def transform_job(self, model: str, source: dict[str, str], **changes: Any) -> dict[str, Any]:
-        name = f"job-{uuid.uuid4().hex[:8]}"
-        return {
-            "TransformJobName": name,
-            "ModelName": model,
-            "TransformInput": {
-                "DataSource": {"S3DataSource": source},
-                "ContentType": "application/x-image",
-                "CompressionType": "None",
-                "SplitType": "None",
-            },
-            "TransformOutput": {"S3OutputPath": self.uri(f"out/{name}"), "AssembleWith": "None"},
-            "TransformResources": {"InstanceType": "ml.m5.large", "InstanceCount": 1},
-            **changes,
-        }
-
-    def transform(self, model: str, source: dict[str, str], **changes: Any) -> dict[str, Any]:
-        request = self.transform_job(model, source, **changes)
-        self.sagemaker.create_transform_job(**request)
-        return self.transformed(request["TransformJobName"])
-
-    def transformed(self, name: str) -> dict[str, Any]:
-        def check() -> dict[str, Any] | None:
-            job: dict[str, Any] = self.sagemaker.describe_transform_job(TransformJobName=name)
-            return job if job["TransformJobStatus"] in ("Completed", "Failed", "Stopped") else None
-
-        found: dict[str, Any] = eventually(check)
-        return found
-
-    def outputs(self, job: dict[str, Any]) -> dict[str, bytes]:
-        """Key below the output path -> content."""
-        prefix = job["TransformOutput"]["S3OutputPath"].partition(f"{self.bucket}/")[2]
-        listed = self.s3.list_objects_v2(Bucket=self.bucket, Prefix=prefix).get("Contents", [])
-        return {
-            item["Key"].removeprefix(f"{prefix}/"): self.s3.get_object(Bucket=self.bucket, Key=item["Key"])[
-                "Body"
-            ].read()
-            for item in listed
-        }
-
 
 @pytest.fixture(scope="module")
 def studio(local_cloud: LocalCloud) -> Studio:
@@ -178,7 +130,7 @@ def test_a_stand_in_trains_and_says_that_it_is_one(studio: Studio, trained: dict
 
 
 def test_an_endpoint_answers_as_image_classification_does(studio: Studio, trained: dict[str, Any]) -> None:
-    name = studio.builtin_model(trained)
+    name = studio.bare_model(trained, CLASSIFICATION)
     studio.sagemaker.create_endpoint_config(
         EndpointConfigName=name,
         ProductionVariants=[
@@ -215,9 +167,72 @@ def test_a_batch_transform_has_an_answer_for_each_listed_object(
     listed = [{"prefix": studio.uri("copies/")}, "aaa", "bbb"]
     studio.put("copies.json", json.dumps(listed).encode())
     job = studio.transform(
-        studio.builtin_model(trained), {"S3DataType": "ManifestFile", "S3Uri": studio.uri("copies.json")}
+        studio.bare_model(trained, CLASSIFICATION),
+        {"S3DataType": "ManifestFile", "S3Uri": studio.uri("copies.json")},
     )
     assert job["TransformJobStatus"] == "Completed", job
     outputs = studio.outputs(job)
     assert set(outputs) == {"aaa.out", "bbb.out"}
     assert len(json.loads(outputs["aaa.out"])["prediction"]) == 3
+
+
+def test_a_job_that_breaks_a_rule_fails_and_says_which(studio: Studio, manifests: dict[str, str]) -> None:
+    resources = {"InstanceType": "ml.m5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 5}
+    job = studio.train_builtin(manifests, ResourceConfig=resources)
+    assert job["TrainingJobStatus"] == "Failed"
+    assert job["FailureReason"].startswith("ClientError: image-classification trains on GPU instances only")
+
+
+def test_spot_training_must_say_how_long_it_waits(studio: Studio, manifests: dict[str, str]) -> None:
+    request = studio.builtin_job(manifests, StoppingCondition={"MaxRuntimeInSeconds": 600})
+    with pytest.raises(ClientError, match="Invalid MaxWaitTimeInSeconds"):
+        studio.sagemaker.create_training_job(**request)
+
+
+def test_a_trained_model_can_be_the_start_of_another(
+    studio: Studio, manifests: dict[str, str], trained: dict[str, Any]
+) -> None:
+    source = {
+        "S3DataType": "S3Prefix",
+        "S3Uri": trained["ModelArtifacts"]["S3ModelArtifacts"],
+        "S3DataDistributionType": "FullyReplicated",
+    }
+    request = studio.builtin_job(manifests)
+    request["InputDataConfig"].append(
+        {
+            "ChannelName": "model",
+            "ContentType": "application/x-sagemaker-model",
+            "InputMode": "File",
+            "DataSource": {"S3DataSource": source},
+        }
+    )
+    request["HyperParameters"] |= {"epochs": "1", "num_layers": "18"}
+    studio.sagemaker.create_training_job(**request)
+    job = studio.ended(request["TrainingJobName"])
+    assert job["FailureReason"] == (
+        "ClientError: num_layers is 18, but the model in the channel 'model' was trained with 152"
+    )
+
+
+def test_the_archive_serves_behind_the_algorithms_image_only(studio: Studio, trained: dict[str, Any]) -> None:
+    studio.put("copies/aaa", picture("blue"))
+    model = studio.bare_model(trained, IMAGE)
+    job = studio.transform(model, {"S3DataType": "S3Prefix", "S3Uri": studio.uri("copies/aaa")})
+    assert job["TransformJobStatus"] == "Failed"
+    assert "inference.py" in job["FailureReason"]
+
+
+def test_an_object_that_is_no_image_fails_the_transform_and_leaves_the_others_answers(
+    studio: Studio, trained: dict[str, Any]
+) -> None:
+    studio.put("mixed/good.png", picture("red"))
+    studio.put("mixed/bad.png", b"not an image")
+    job = studio.transform(
+        studio.bare_model(trained, CLASSIFICATION), {"S3DataType": "S3Prefix", "S3Uri": studio.uri("mixed/")}
+    )
+    assert job["TransformJobStatus"] == "Failed"
+    assert job["FailureReason"].startswith("ClientError: 1 of 2 objects could not be transformed")
+    assert (
+        f"{studio.uri('mixed/bad.png')}: Bad HTTP status received from algorithm: 422" in job["FailureReason"]
+    )
+    assert set(studio.outputs(job)) == {"good.png.out"}
