@@ -372,6 +372,16 @@ def test_an_outcome_counts_for_images_that_wait_and_not_for_those_of_another_job
     assert kept.counts == ImageCounts(labeled=1, labeling=1)
 
 
+def test_an_image_that_was_refused_may_get_a_label_after_all(kept: Kept) -> None:
+    shas = kept.see_all(range(2))
+    kept.images.take(P, JOB, shas)
+    kept.images.accept(P, JOB, [], ((each, "blurred") for each in shas))
+    kept.images.accept(P, "digits-import", shas[:1], [(shas[1], "dark")])
+    assert (kept.known(0).state, kept.known(0).reason) == ("labeled", None)
+    assert (kept.known(1).state, kept.known(1).reason) == ("rejected", "blurred")
+    assert kept.counts == ImageCounts(labeled=1, rejected=1)
+
+
 def test_images_with_a_job_or_label_outlive_their_object(kept: Kept) -> None:
     shas = kept.see_all(range(2))
     kept.images.take(P, JOB, shas)

@@ -182,7 +182,7 @@ class FakeImages:
 
     def _conclude(self, project: str, job: str, sha256: str, state: ImageState, reason: str | None) -> None:
         for image in self._known(project, [sha256]):
-            if image.state == "pending" or (image.state == "labeling" and image.job == job):
+            if image.awaits(job) or (state == "labeled" and image.state == "rejected"):
                 self._set(project, replace(image, state=state, job=job, reason=reason))
 
     # Upkeep

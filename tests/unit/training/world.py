@@ -12,7 +12,7 @@ from loupe.domain.datasets import DatasetCard
 from loupe.domain.label_attributes import Label, write_failure, write_label
 from loupe.domain.label_values import LabelValue, OneLabel
 from loupe.domain.manifests import Row
-from loupe.domain.projects import LABEL_ATTRIBUTES, ProjectConfig
+from loupe.domain.projects import LABEL_ATTRIBUTES, ProjectConfig, TaskType
 from loupe.domain.script_training import ScriptTraining
 from loupe.domain.training import PlanTraining, TrainingPlan, TrainingSetup
 from loupe.domain.turns import BuildDataset, ConcludeTraining, Result, TurnBegun
@@ -122,7 +122,7 @@ class World:
         self.clock.advance(minutes=1)
         values = {sha: OneLabel(said) if isinstance(said, str) else said for sha, said in answers.items()}
         labels = tuple(sorted({name for value in values.values() if value for name in value.names}))
-        task = next((value.task for value in values.values() if value), "image-classification")
+        task: TaskType = next((value.task for value in values.values() if value), "image-classification")
         card = JobCard(PROJECT, job, provider, task, labels, "", 100, self.clock(), split=split)
         if provider != "import":
             self.images.take(PROJECT, job, answers)

@@ -195,7 +195,7 @@ class IndexedImages:
             if not image:
                 return None
             record = image.record
-            if record.state != "pending" and (record.state != "labeling" or record.job != job):
+            if not record.awaits(job) and (reason is not None or record.state != "rejected"):
                 return image
             state: ImageState = "rejected" if reason is not None else "labeled"
             return replace(image, record=replace(record, state=state, job=job, reason=reason))

@@ -229,44 +229,32 @@ def label_of_line(line: Mapping[str, Any], task: TaskType) -> Label:
 
 
 def concluded_images(project: str, store: StoresObjects) -> Iterator[ImageRecord]:
-    """Every image that has a label or was refused by people, as the index keeps it; for a lost index."""
-    jobs = accepted_jobs(project, store)
-    withdrawn = _withdrawals(label_lines(project, jobs, store))
-    for text in label_lines(project, jobs, store):
+    """Every image that has a label or was refused, as the index keeps it; for a lost index.
+
+    An image that several jobs concluded comes several times: what counts comes first.
+    """
+    withdrawn: set[str] = set()
+    for text in label_lines(project, reversed(accepted_jobs(project, store)), store):
         line = json.loads(text)
-        if line["etag"] is None or _is_void(line, withdrawn):
-            continue
-        yield ImageRecord(
-            sha256=line["sha256"],
-            key=line["key"],
-            version_id=line["version_id"],
-            etag=line["etag"],
-            bytes=line["bytes"],
-            width=line["width"],
-            height=line["height"],
-            format=line["format"],
-            phash=line["phash"],
-            registered_at=datetime.fromisoformat(line["registered_at"]),
-            state="rejected" if "failure_reason" in line else "labeled",
-            job=line["job"],
-            reason=line.get("failure_reason"),
-        )
+        if "withdrawn" in line:
+            withdrawn.add(line["sha256"])
+        elif line["etag"] is not None and line["sha256"] not in withdrawn:
+            yield _concluded(line)
 
 
-def _withdrawals(lines: Iterable[str]) -> dict[str, datetime]:
-    """When the label of an image was withdrawn last; of the few images of which one was."""
-    found: dict[str, datetime] = {}
-    for text in lines:
-        if '"withdrawn":true' in text:
-            line = json.loads(text)
-            at = datetime.fromisoformat(line["labeled_at"])
-            found[line["sha256"]] = max(at, found.get(line["sha256"], at))
-    return found
-
-
-def _is_void(line: Line, withdrawn: Mapping[str, datetime]) -> bool:
-    if "withdrawn" in line:
-        return True
-    if "failure_reason" in line or line["sha256"] not in withdrawn:
-        return False
-    return datetime.fromisoformat(line["labeled_at"]) <= withdrawn[line["sha256"]]
+def _concluded(line: Line) -> ImageRecord:
+    return ImageRecord(
+        sha256=line["sha256"],
+        key=line["key"],
+        version_id=line["version_id"],
+        etag=line["etag"],
+        bytes=line["bytes"],
+        width=line["width"],
+        height=line["height"],
+        format=line["format"],
+        phash=line["phash"],
+        registered_at=datetime.fromisoformat(line["registered_at"]),
+        state="rejected" if "failure_reason" in line else "labeled",
+        job=line["job"],
+        reason=line.get("failure_reason"),
+    )
