@@ -107,6 +107,7 @@ def test_a_role_that_may_not_read_the_data_fails_the_job(stack: Stack) -> None:
     [
         ({"TrainingJobName": "under_score"}, "trainingJobName"),
         ({"StoppingCondition": {"MaxRuntimeInSeconds": 0}}, "MaxRuntimeInSeconds"),
+        ({"StoppingCondition": {"MaxRuntimeInSeconds": 60, "MaxWaitTimeInSeconds": 60}}, "MaxWaitTime"),
         ({"HyperParameters": {"factor": "1"}}, "sagemaker_program"),
     ],
 )

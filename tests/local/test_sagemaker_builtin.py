@@ -119,6 +119,7 @@ def test_a_stand_in_trains_and_says_that_it_is_one(studio: Studio, trained: dict
     (metric,) = trained["FinalMetricDataList"]
     assert metric["MetricName"] == "validation:accuracy"
     assert 0 <= metric["Value"] <= 1
+    assert trained["BillableTimeInSeconds"] > 0
     messages = [transition["StatusMessage"] for transition in trained["SecondaryStatusTransitions"]]
     assert any("a stand-in for image-classification" in message for message in messages)
     logs = studio.client("logs").get_log_events(

@@ -25,7 +25,8 @@ MODEL_CHANNEL = "model"
 @dataclass(frozen=True)
 class Algorithm:
     """`architecture` names the hyperparameters that a model for incremental training must share; `metrics`
-    are the MetricDefinitions that the service itself brings along."""
+    are those of the MetricDefinitions that the service itself brings along which the stand-in has figures
+    for."""
 
     name: str
     hyperparameters: Mapping[str, Rule]
@@ -40,10 +41,7 @@ ALGORITHMS = {
             "image-classification",
             IMAGE_CLASSIFICATION,
             ("num_layers", "image_shape", "num_classes"),
-            (
-                {"Name": "train:accuracy", "Regex": r"Epoch\[\d+\] Train-accuracy=(\S+)"},
-                {"Name": "validation:accuracy", "Regex": r"Epoch\[\d+\] Validation-accuracy=(\S+)"},
-            ),
+            ({"Name": "validation:accuracy", "Regex": r"Epoch\[\d+\] Validation-accuracy=(\S+)"},),
         ),
         Algorithm(
             "object-detection",
