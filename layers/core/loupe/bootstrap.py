@@ -27,11 +27,13 @@ from loupe.adapters.table import IndexTable
 from loupe.adapters.trainer_source import trainer_source
 from loupe.adapters.training_index import LoopIndex
 from loupe.adapters.worker_templates import worker_template
+from loupe.adapters.workforce import CognitoWorkerGroups, SageMakerWorkforce
 from loupe.domain.annotation import LabelingPortal
 from loupe.domain.consolidation import ConsolidateAnnotations
 from loupe.domain.ground_truth import PROVIDER as GROUND_TRUTH
 from loupe.domain.ground_truth import GroundTruthSetup, RequestLabelingJob
 from loupe.domain.images import NEAR_DUPLICATE_DISTANCE
+from loupe.domain.import_labels import ImportLabels
 from loupe.domain.labeling import StartLabeling
 from loupe.domain.prediction import Predict
 from loupe.domain.promotion import EvaluateCandidate
@@ -44,6 +46,7 @@ from loupe.domain.script_training import ScriptTraining
 from loupe.domain.status import DescribeProject
 from loupe.domain.training import PlanTraining, TrainingSetup
 from loupe.domain.turns import BuildDataset, ConcludeTraining, RestoreLoop
+from loupe.domain.workforce import ManageWorkforce
 from loupe.ports import StartsLabelingJobs
 from loupe.settings import (
     BuildDatasetSettings,
@@ -53,6 +56,7 @@ from loupe.settings import (
     DescribeProjectSettings,
     EvaluateCandidateSettings,
     GroundTruthSettings,
+    ImportLabelsSettings,
     LabelingApiSettings,
     PlanTrainingSettings,
     PredictSettings,
@@ -233,6 +237,20 @@ def labeling_portal() -> LabelingPortal:
 
 
 @cache
+def import_labels() -> ImportLabels:
+    """For import_labels."""
+    settings = ImportLabelsSettings.from_environment()
+    table = _table(settings.index_table)
+    return ImportLabels(
+        images=IndexedImages(table),
+        jobs=LabelingJobIndex(table),
+        workspace=_objects(settings.workspace_bucket),
+        events=_events(settings.event_bus_name),
+        clock=utc_now,
+    )
+
+
+@cache
 def serve_pages_settings() -> ServePagesSettings:
     """For serve_pages."""
     return ServePagesSettings.from_environment()
@@ -250,6 +268,15 @@ def consolidate_annotations() -> ConsolidateAnnotations:
         workspace=_objects(settings.workspace_bucket),
         events=_events(settings.event_bus_name),
         clock=utc_now,
+    )
+
+
+@cache
+def manage_workforce() -> ManageWorkforce:
+    """For manage_workforce."""
+    return ManageWorkforce(
+        workforces=SageMakerWorkforce(boto3.client("sagemaker", config=_STANDARD)),
+        groups=CognitoWorkerGroups(boto3.client("cognito-idp", config=_STANDARD)),
     )
 
 

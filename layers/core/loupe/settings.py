@@ -79,6 +79,11 @@ class StartLabelingSettings(LabelingApiSettings, GroundTruthSettings):
     pass
 
 
+class ImportLabelsSettings(IndexSettings):
+    workspace_bucket: Name
+    event_bus_name: Name
+
+
 class ServePagesSettings(Settings):
     aws_region: Name
     user_pool_client_id: Name
@@ -119,6 +124,10 @@ class PredictSettings(IndexSettings):
 
 class DescribeProjectSettings(IndexSettings):
     pass
+
+
+class ManageWorkforceSettings(Settings):
+    """CloudFormation says which stack and user pool it is about."""
 
 
 class ReconcileSettings(IndexSettings, GroundTruthSettings):

@@ -55,6 +55,9 @@ FIRST_RETRY, LAST_RETRY = timedelta(minutes=10), timedelta(days=1)
 """How long no job is cut after the provider refused one: twice as long after each further refusal, until
 project.yaml changes. docs/decisions/refused-labeling-jobs.md says why."""
 
+IMPORT_HOLDS = timedelta(hours=24)
+"""So long an import that was begun keeps its images from other jobs, once its command works on it no more."""
+
 _TAKEN_AT_ONCE = 1_000
 
 
@@ -131,7 +134,7 @@ class StartLabeling:
             return
         if self._restore_lost_jobs(project):
             return
-        if self._is_held_back(record):
+        if self._is_held_back(record) or not self._has_free_images(project, record.config.labeling):
             return
         config, now = record.config, self._clock()
         card = JobCard(
@@ -157,6 +160,19 @@ class StartLabeling:
         oldest = self._images.oldest_pending(project)
         return oldest is not None and self._clock() - oldest >= timedelta(minutes=labeling.max_wait_minutes)
 
+    def _has_free_images(self, project: str, labeling: Labeling) -> bool:
+        """Whether a job is due, too, without the images that other jobs have: those of an import that is
+        under way are pending, and no job gets them."""
+        held = self._images_of_other_jobs(project)
+        if not held:
+            return True
+        waiting = self._images.pending(project, labeling.batch_size + len(held))
+        free = list(islice((each for each in waiting if each.sha256 not in held), labeling.batch_size))
+        if len(free) == labeling.batch_size or not free:
+            return bool(free)
+        waited = self._clock() - free[0].registered_at
+        return not labeling.waits_for_whole_batches and waited >= timedelta(minutes=labeling.max_wait_minutes)
+
     def _is_held_back(self, record: ProjectRecord) -> bool:
         """Whether the provider refused jobs of this very project.yaml, and it is too early to ask again."""
         failed = list(takewhile(lambda job: job.state == "failed", self._jobs.jobs(record.project, limit=20)))
@@ -164,7 +180,7 @@ class StartLabeling:
         refusals = sum(card.config_etag == record.config_etag and card.review_of is None for card in cards)
         if refusals == 0:
             return False
-        wait = min(FIRST_RETRY * 2 ** (refusals - 1), LAST_RETRY)
+        wait = min(FIRST_RETRY * (1 << (refusals - 1)), LAST_RETRY)
         return self._clock() - failed[0].changed_at < wait
 
     def _restore_lost_jobs(self, project: str) -> bool:
@@ -227,23 +243,29 @@ class StartLabeling:
             for image in self._images.in_job(card.project, card.job):
                 had.add(image.sha256)
                 yield self._row(image)
-        wanted, others = card.batch_size - len(had), self._images_of_other_jobs(card)
+        wanted, others = card.batch_size - len(had), self._images_of_other_jobs(card.project, card.job)
         waiting = self._images.pending(card.project, wanted + len(others))
         free = (image for image in waiting if image.sha256 not in had and image.sha256 not in others)
         for batch in batches(islice(free, wanted), _TAKEN_AT_ONCE):
             taken = self._images.take(card.project, card.job, [image.sha256 for image in batch])
             yield from (self._row(image) for image in batch if image.sha256 in taken)
 
-    def _images_of_other_jobs(self, card: JobCard) -> set[str]:
-        """Images whose job's labels are not accepted yet. They wait only if the index lost what it knew."""
-        settled = {card.job, *accepted_jobs(card.project, self._workspace)}
-        space, images = Workspace(card.project), set[str]()
+    def _images_of_other_jobs(self, project: str, but: str | None = None) -> set[str]:
+        """Images whose job's labels are not accepted yet. They wait only if the index lost what it knew, or
+        if an import is under way."""
+        settled = {but, *accepted_jobs(project, self._workspace)}
+        space, images = Workspace(project), set[str]()
         for job in self._workspace.list_folders(space.jobs):
-            if job not in settled and not has_failed(self._workspace, card.project, job):
+            if job not in settled and not self._gave_up(project, job):
                 with suppress(ObjectMissing):
                     rows = read_rows(self._workspace.lines(space.input_manifest(job)))
                     images.update(row[SHA256] for row in rows)
         return images
+
+    def _gave_up(self, project: str, job: str) -> bool:
+        return has_failed(self._workspace, project, job) or is_abandoned_import(
+            self._workspace, project, job, self._clock()
+        )
 
     def _row(self, image: ImageRecord) -> Row:
         row: Row = {
@@ -273,6 +295,20 @@ class StartLabeling:
 
     def _is_stalled(self, since: datetime) -> bool:
         return self._clock() - since >= STALLED
+
+
+def is_abandoned_import(workspace: StoresObjects, project: str, job: str, now: datetime) -> bool:
+    """Whether the job is an import that is not whole, and that nobody has worked on for so long that its
+    images are free again. The command that works on it writes its input manifest anew from time to time."""
+    space = Workspace(project)
+    try:
+        card = read_card(workspace, project, job)
+    except ObjectMissing:
+        return False
+    if card.provider != "import" or workspace.exists(space.output_manifest(job)):
+        return False
+    manifest = next(iter(workspace.list(space.input_manifest(job))), None)
+    return manifest is not None and now - manifest.last_modified >= IMPORT_HOLDS
 
 
 def announce(jobs: KeepsLabelingJobs, events: PublishesEvents, project: str, job: str) -> None:

@@ -25,7 +25,7 @@ from loupe.domain.interchange.records import (
     text_lines,
 )
 from loupe.domain.label_attributes import MANIFEST_TYPES, Unlabeled, read_label
-from loupe.domain.manifests import InvalidManifest, Row, label_categories, write_rows
+from loupe.domain.manifests import SHA256, InvalidManifest, Row, label_categories, write_rows
 from loupe.domain.projects import TaskType
 from loupe.domain.splits import SPLITS
 
@@ -71,6 +71,7 @@ def read(reading: Reading) -> Iterator[Labeled]:
                 labeled_at=label.labeled_at,
                 is_human=label.is_human,
                 job=label.job,
+                sha256=row.get(SHA256),
             )
 
 

@@ -65,7 +65,8 @@ class Labeled:
     `image` is a path in the same folder where there is such a file; else the name that the label file gives
     the image: a path, its end, or an S3 URI. `source` is an S3 URI where it lies if nothing has that name.
     `size` is the image's size as the label file tells it. `is_relative`: boxes are given in fractions of
-    the image's sides. `labeled_at` is None where nobody knows; `job` is the labeling job that it came from.
+    the image's sides. `labeled_at` is None where nobody knows; `job` is the labeling job that it came from;
+    `sha256` is what the image was when it was labeled, where the file says so.
     """
 
     image: str
@@ -79,6 +80,7 @@ class Labeled:
     labeled_at: datetime | None = None
     is_human: bool = True
     job: str | None = None
+    sha256: str | None = None
 
     @property
     def place(self) -> str:

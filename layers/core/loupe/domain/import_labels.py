@@ -1,0 +1,100 @@
+"""The stack's part in an import: what the command asks of the index. See `loupe.domain.imports`."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from loupe.domain.errors import BadRequest, NotFound, ObjectMissing
+from loupe.domain.label_attributes import Label, read_label
+from loupe.domain.label_values import check_value
+from loupe.domain.labeling import announce, read_card
+from loupe.domain.manifests import HEIGHT, SHA256, WIDTH, InvalidManifest, read_rows
+from loupe.domain.projects import LABEL_ATTRIBUTES
+from loupe.domain.workspace import Workspace
+from loupe.ports import (
+    Clock,
+    ImageRecord,
+    JobCard,
+    KeepsImages,
+    KeepsLabelingJobs,
+    PublishesEvents,
+    StoresObjects,
+)
+
+MAX_ASKED = 1_000
+"""So many images are told of at a time."""
+
+
+@dataclass(frozen=True)
+class ImportLabels:
+    """Tells the command which images are registered, and takes a whole import over."""
+
+    images: KeepsImages
+    jobs: KeepsLabelingJobs
+    workspace: StoresObjects
+    events: PublishesEvents
+    clock: Clock
+
+    def known(self, project: str, keys: list[str], sha256s: list[str]) -> dict[str, Any]:
+        """What is registered under those keys, and of those images:
+
+        {"objects": {key: {"sha256"} | {"reason", "detail"}},
+         "images": {sha256: {"key", "version_id", "width", "height", "state"}}}
+
+        without what is not known. Raises `BadRequest` for more than `MAX_ASKED`.
+        """
+        if len(keys) + len(sha256s) > MAX_ASKED:
+            raise BadRequest(f"ask for at most {MAX_ASKED:,} images at a time")
+        objects = self.images.objects(project, keys)
+        wanted = {record.sha256 for record in objects.values() if record.sha256}.union(sha256s)
+        images = self.images.images(project, wanted)
+        return {
+            "objects": {
+                key: {"sha256": record.sha256}
+                if record.sha256
+                else {"reason": record.reason, "detail": record.detail}
+                for key, record in objects.items()
+                if record.sha256 is None or record.sha256 in images
+            },
+            "images": {sha256: _told(record) for sha256, record in images.items()},
+        }
+
+    def finish(self, project: str, job: str) -> dict[str, Any]:
+        """Put a whole import among the finished jobs and announce it; repeating it changes nothing.
+
+        Returns {"job", "images"}. Raises `NotFound`, `BadRequest` and `InvalidManifest`.
+        """
+        try:
+            card = read_card(self.workspace, project, job)
+            images = self._check(card)
+        except ObjectMissing as error:
+            raise NotFound(f"there is no whole import {job!r} in {project!r}: {error.detail}") from error
+        known = self.jobs.job(project, job)
+        if known is None or known.state != "finished":
+            self.jobs.restore_finished(card, images, 0, self.clock())
+        if known is None or not known.announced:
+            announce(self.jobs, self.events, project, job)
+        return {"job": job, "images": images}
+
+    def _check(self, card: JobCard) -> int:
+        """How many images the import has, all of which have a label that its card allows."""
+        if card.provider != "import":
+            raise BadRequest(f"{card.job!r} is a labeling job of {card.provider}, not an import")
+        names, images = Workspace(card.project), 0
+        taken = {row[SHA256] for row in read_rows(self.workspace.lines(names.input_manifest(card.job)))}
+        for row in read_rows(self.workspace.lines(names.output_manifest(card.job))):
+            label = read_label(row, LABEL_ATTRIBUTES[card.task], card.task, card.labels)
+            if not isinstance(label, Label) or row.get(SHA256) not in taken:
+                raise InvalidManifest(f"the row of {row['source-ref']} is none of this import")
+            check_value(label.value, card.labels, (row[WIDTH], row[HEIGHT]))
+            images += 1
+        return images
+
+
+def _told(record: ImageRecord) -> dict[str, Any]:
+    return {
+        "key": record.key,
+        "version_id": record.version_id,
+        "width": record.width,
+        "height": record.height,
+        "state": record.state,
+    }
