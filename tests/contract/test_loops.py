@@ -6,7 +6,15 @@ import pytest
 
 from loupe.adapters.table import IndexTable
 from loupe.adapters.training_index import LoopIndex
-from loupe.ports import Champion, KeepsLoops, LastTraining, LoopRecord, ServedModel, TrainingLock
+from loupe.ports import (
+    Champion,
+    HostingRecord,
+    KeepsLoops,
+    LastTraining,
+    LoopRecord,
+    ServedModel,
+    TrainingLock,
+)
 from tests.fakes.loops import FakeLoops
 
 NOW = datetime(2026, 11, 21, 10, 15, 0, 123456, tzinfo=UTC)
@@ -45,6 +53,15 @@ def test_a_champion_that_rekognition_hosts_has_no_endpoint_configuration(loops: 
     champion = Champion("0001", 0.5, model, None, None, NOW)
     loops.save_champion("parts", champion)
     assert loops.loop("parts").champion == champion
+
+
+def test_hosting_and_the_last_call_come_back(loops: KeepsLoops) -> None:
+    starting = HostingRecord("starting", NOW, 2, 5)
+    loops.save_hosting("parts", starting)
+    loops.save_call("parts", NOW + timedelta(minutes=1))
+    assert loops.loop("parts") == LoopRecord(hosting=starting, last_called_at=NOW + timedelta(minutes=1))
+    loops.save_hosting("parts", HostingRecord("running", NOW, 1))
+    assert loops.loop("parts").hosting == HostingRecord("running", NOW, 1, None)
 
 
 def test_one_execution_has_the_lock(loops: KeepsLoops) -> None:

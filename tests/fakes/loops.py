@@ -2,8 +2,9 @@
 
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
-from loupe.ports import Champion, LastTraining, LoopRecord, TrainingLock
+from loupe.ports import Champion, HostingRecord, LastTraining, LoopRecord, TrainingLock
 
 
 @dataclass
@@ -38,6 +39,12 @@ class FakeLoops:
 
     def save_waiting_for(self, project: str, reason: str | None) -> None:
         self._loops[project] = replace(self._loops[project], waiting_for=reason)
+
+    def save_hosting(self, project: str, hosting: HostingRecord) -> None:
+        self._loops[project] = replace(self._loops[project], hosting=hosting)
+
+    def save_call(self, project: str, at: datetime) -> None:
+        self._loops[project] = replace(self._loops[project], last_called_at=at)
 
 
 @dataclass

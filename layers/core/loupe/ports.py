@@ -690,16 +690,33 @@ class TrainingLock:
     started_at: datetime
 
 
+HostingState = Literal["starting", "running", "stopping", "stopped"]
+
+
+@dataclass(frozen=True)
+class HostingRecord:
+    """Whether a champion that Rekognition hosts answers, and since when. `inference_units` are those that run
+    at least, and are paid for until it is stopped; `max_inference_units` those up to which it scales."""
+
+    state: HostingState
+    since: datetime
+    inference_units: int
+    max_inference_units: int | None = None
+
+
 @dataclass(frozen=True)
 class LoopRecord:
     """Where a project's loop stands. `waiting_for` says in words what keeps the next training from
-    starting, None if nothing does."""
+    starting, None if nothing does. `hosting` and `last_called_at` (to the minute) are known of a champion
+    that Rekognition hosts."""
 
     training: TrainingLock | None = None
     dataset_version: str | None = None
     champion: Champion | None = None
     last_training: LastTraining | None = None
     waiting_for: str | None = None
+    hosting: HostingRecord | None = None
+    last_called_at: datetime | None = None
 
 
 class KeepsLoops(Protocol):
@@ -724,6 +741,12 @@ class KeepsLoops(Protocol):
 
     def save_waiting_for(self, project: str, reason: str | None) -> None: ...
 
+    def save_hosting(self, project: str, hosting: HostingRecord) -> None: ...
+
+    def save_call(self, project: str, at: datetime) -> None:
+        """Remember when the champion was asked last."""
+        ...
+
 
 class WatchesExecutions(Protocol):
     """Executions of train_and_deploy."""
@@ -733,6 +756,35 @@ class WatchesExecutions(Protocol):
 
         Raises `StoreUnavailable`.
         """
+        ...
+
+
+@dataclass(frozen=True)
+class HostedVersion:
+    """A model version in Rekognition. `endpoint` is its ARN, `name` its name within its project; one that
+    was never started is stopped."""
+
+    endpoint: str
+    name: str
+    state: HostingState
+
+
+class RunsModels(Protocol):
+    """Models that cost by the hour while they run. All methods raise `StoreUnavailable`."""
+
+    def versions(self, host: str) -> list[HostedVersion]:
+        """All versions of the Rekognition project of that name, newest first; none if there is no project."""
+        ...
+
+    def start(self, endpoint: str, inference_units: int, max_inference_units: int | None) -> None:
+        """Begin to start a version, which takes minutes; changes nothing for one that runs or starts.
+
+        Raises `Conflict` where the account has no room for another running model.
+        """
+        ...
+
+    def stop(self, endpoint: str) -> None:
+        """Begin to stop a version; changes nothing for one that is stopped."""
         ...
 
 
@@ -753,7 +805,9 @@ class InvokesEndpoints(Protocol):
                                          pixels of the image sent, as stored
 
         Raises `ModelError` when the model fails on this image or does not answer as agreed, and
-        `StoreUnavailable` when the endpoint is not there or the service did not answer.
+        `StoreUnavailable` when the endpoint is not there or the service did not answer. A model that
+        Rekognition hosts gives those labels alone that it means to apply, without their thresholds, and
+        raises `ModelStopped` when it does not run.
         """
         ...
 

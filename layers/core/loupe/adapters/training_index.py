@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from loupe.adapters.table import ConditionFailed, IndexTable
-from loupe.ports import Champion, LastTraining, LoopRecord, ServedModel, TrainingLock
+from loupe.ports import Champion, HostingRecord, LastTraining, LoopRecord, ServedModel, TrainingLock
 
 _SK = "LOOP"
 
@@ -28,6 +28,10 @@ class LoopIndex:
             champion=_champion(champion) if champion else None,
             last_training=_last_training(last) if last else None,
             waiting_for=item.get("waiting_for"),
+            hosting=_hosting(item["hosting"]) if item.get("hosting") else None,
+            last_called_at=datetime.fromisoformat(item["last_called_at"])
+            if item.get("last_called_at")
+            else None,
         )
 
     def lock_training(self, project: str, lock: TrainingLock, instead_of: str | None = None) -> bool:
@@ -89,6 +93,12 @@ class LoopIndex:
     def save_waiting_for(self, project: str, reason: str | None) -> None:
         self._save(project, "waiting_for", reason)
 
+    def save_hosting(self, project: str, hosting: HostingRecord) -> None:
+        self._save(project, "hosting", {**asdict(hosting), "since": hosting.since.isoformat()})
+
+    def save_call(self, project: str, at: datetime) -> None:
+        self._save(project, "last_called_at", at.isoformat())
+
     def _save(self, project: str, attribute: str, value: Any) -> None:
         self._table.update(_pk(project), _SK, f"SET #{attribute} = :value", {"value": value})
 
@@ -120,4 +130,14 @@ def _last_training(item: dict[str, Any]) -> LastTraining:
         started_at=datetime.fromisoformat(item["started_at"]),
         ended_at=datetime.fromisoformat(item["ended_at"]) if item["ended_at"] else None,
         execution=item["execution"],
+    )
+
+
+def _hosting(item: dict[str, Any]) -> HostingRecord:
+    most = item["max_inference_units"]
+    return HostingRecord(
+        state=item["state"],
+        since=datetime.fromisoformat(item["since"]),
+        inference_units=int(item["inference_units"]),
+        max_inference_units=None if most is None else int(most),
     )

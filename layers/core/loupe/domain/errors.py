@@ -72,3 +72,9 @@ class ModelError(DomainError):
     """The endpoint is there, and its model failed on this input."""
 
     status, slug, title = 502, "model-unavailable", "The model did not answer"
+
+
+class ModelStopped(Conflict):
+    """The model is there, and does not run now."""
+
+    slug, title = "model-stopped", "The model is stopped"

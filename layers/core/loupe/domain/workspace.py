@@ -91,6 +91,14 @@ class Workspace:
         """Objects that a training job copies: those of `image_copy`."""
         return f"{self.dataset(version)}copies.manifest"
 
+    def custom_labels_manifest(self, version: str, dataset: str) -> str:
+        """What Rekognition gets as its `train` or `test` dataset."""
+        return f"{self.dataset(version)}rekognition/{dataset}.manifest"
+
+    def custom_labels_validation(self, version: str) -> str:
+        """What would be wrong with those in Rekognition's eyes."""
+        return f"{self.dataset(version)}rekognition/validation.json"
+
     # Images whose key can't be a file path in a training job
     @property
     def image_copies(self) -> str:

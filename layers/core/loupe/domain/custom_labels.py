@@ -1,0 +1,155 @@
+"""Training by Rekognition Custom Labels: its manifests, checked before anything is paid for, and its requests."""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import Any
+
+from loupe.domain.custom_labels_validation import Dataset, Report, Validation, unfit_images
+from loupe.domain.datasets import DatasetCard
+from loupe.domain.errors import ObjectMissing
+from loupe.domain.manifests import S3Uri
+from loupe.domain.merging import label_lines
+from loupe.domain.projects import ProjectConfig
+from loupe.domain.splits import Split
+from loupe.domain.training import TrainingPlan, legal_name
+from loupe.domain.workspace import Workspace
+from loupe.ports import KeepsLoops, StoresObjects
+
+TRAINED: tuple[Split, ...] = ("train", "validation")
+"""Splits of the TRAIN dataset: Rekognition takes no validation set of ours, and makes its own."""
+
+TESTED: tuple[Split, ...] = ("test",)
+
+
+@dataclass(frozen=True)
+class CustomLabelsManifests:
+    """The manifests of a dataset version as Rekognition gets them. `distributed`: it has no TEST manifest,
+    and all images are in TRAIN, from which Rekognition takes the test images itself."""
+
+    card: DatasetCard
+    project: str
+    distributed: bool
+    raw_bucket: str
+    workspace: StoresObjects
+
+    def check(self) -> Report:
+        """What Rekognition would say of them; nothing is written."""
+        validation = self._validation()
+        for dataset in self._datasets():
+            for _ in self._lines(validation, dataset):
+                pass
+        return validation.report(self.distributed)
+
+    def write(self) -> tuple[Report, str]:
+        """Write the manifests, without their bad rows, and the report. Returns it, and a digest of what the
+        test set holds: two models with the same digest answered the same images with the same labels."""
+        names, version = Workspace(self.project), self.card.version
+        validation, digest = self._validation(), sha256()
+        for dataset in self._datasets():
+            lines = self._lines(validation, dataset)
+            self.workspace.write_lines(
+                names.custom_labels_manifest(version, dataset),
+                _digested(lines, digest) if dataset == "test" else lines,
+            )
+        report = validation.report(self.distributed)
+        self.workspace.write(
+            names.custom_labels_validation(version),
+            json.dumps(report.to_json(), ensure_ascii=False, indent=1).encode(),
+            "application/json",
+        )
+        return report, digest.hexdigest()
+
+    def _validation(self) -> Validation:
+        labels = label_lines(self.project, self.card.jobs, self.workspace)
+        return Validation(self.card.task, self.raw_bucket, unfit_images(labels))
+
+    def _datasets(self) -> Iterator[Dataset]:
+        yield "train"
+        if not self.distributed:
+            yield "test"
+
+    def _lines(self, validation: Validation, dataset: Dataset) -> Iterator[str]:
+        names = Workspace(self.project)
+        splits = (*TRAINED, *TESTED) if self.distributed else TRAINED if dataset == "train" else TESTED
+        for split in splits:
+            manifest = f"{split}.manifest"
+            try:
+                lines = self.workspace.lines(names.split(self.card.version, split))
+                yield from validation.usable(dataset, manifest, lines)
+            except ObjectMissing:
+                validation.missing(manifest)
+
+
+def _digested(lines: Iterable[str], digest: Any) -> Iterator[str]:
+    for line in lines:
+        digest.update(line.encode())
+        yield line
+
+
+@dataclass(frozen=True)
+class CustomLabelsTraining:
+    """Plans the training of a version of the project's Rekognition project, and its start."""
+
+    loops: KeepsLoops
+    raw_data: StoresObjects
+    workspace: StoresObjects
+    stack: str
+
+    def complete(self, plan: TrainingPlan, config: ProjectConfig) -> TrainingPlan:
+        """Behind `loupe.domain.training.PlansTraining`. Raises `ManifestsRefused`."""
+        names = Workspace(plan.project)
+        card = DatasetCard.from_json(self.workspace.read(names.dataset_card(plan.dataset_version)))
+        distributed = config.training.rekognition.test_dataset == "distribute"
+        manifests = CustomLabelsManifests(
+            card, plan.project, distributed, self.raw_data.bucket, self.workspace
+        )
+        report, test_set = manifests.write()
+        report.require()
+        hosting = config.hosting
+        start = {"MinInferenceUnits": hosting.inference_units}
+        if hosting.max_inference_units is not None:
+            start["MaxInferenceUnits"] = hosting.max_inference_units
+        champion = self.loops.loop(plan.project).champion
+        tags = {tag["Key"]: tag["Value"] for tag in plan.tags}
+        return replace(
+            plan,
+            custom_labels={
+                "project": {
+                    "ProjectName": custom_labels_project(self.stack, plan.project),
+                    "Tags": {"loupe:project": plan.project},
+                },
+                "train": {"DatasetType": "TRAIN", **self._source(plan, "train")},
+                # Without a source it is empty, until entries of the other one are distributed.
+                "test": {"DatasetType": "TEST", **({} if distributed else self._source(plan, "test"))},
+                "distribute": distributed,
+                "version": {
+                    "VersionName": plan.model_name,
+                    "OutputConfig": {
+                        "S3Bucket": self.workspace.bucket,
+                        "S3KeyPrefix": names.model(plan.version).rstrip("/"),
+                    },
+                    "Tags": tags,
+                },
+                "start": start,
+                "test_set": None if distributed else test_set,
+                "old_version": champion.model.endpoint
+                if champion and champion.model.hosting == "rekognition"
+                else None,
+            },
+        )
+
+    def _source(self, plan: TrainingPlan, dataset: Dataset) -> dict[str, Any]:
+        key = Workspace(plan.project).custom_labels_manifest(plan.dataset_version, dataset)
+        place = S3Uri(self.workspace.bucket, key)
+        return {
+            "DatasetSource": {
+                "GroundTruthManifest": {"S3Object": {"Bucket": place.bucket, "Name": place.key}}
+            }
+        }
+
+
+def custom_labels_project(stack: str, project: str) -> str:
+    """Name of a project's one project in Rekognition."""
+    return legal_name(stack, project)
