@@ -117,6 +117,7 @@ def cut_job(number: int) -> dict[str, float]:
             clock=lambda: _NOW,
             suffix=lambda: "1a2b",
             restore_job=lambda _project, _job: False,
+            conclude={},
         )
         started = time.perf_counter()
         start_labeling(_PROJECT)

@@ -19,10 +19,13 @@ class ImageCounts(TypedDict):
 
 
 class JobStatus(TypedDict):
-    """`state` is preparing, open, consolidating or finished."""
+    """`state` is preparing, open, consolidating, finished or failed; `finished_at` is when it ended. `reason`
+    says why it failed, or why it lacks labels."""
 
     job: str
+    provider: str
     state: str
+    reason: str | None
     tasks: int
     answered: int
     skipped: int

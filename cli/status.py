@@ -26,7 +26,7 @@ def waits_for_training(status: ProjectStatus) -> JobStatus | None:
     if status["waiting_for"]:
         return None
     for job in status["jobs"]:
-        if job["finished_at"] is None:
+        if job["state"] != "finished" or job["finished_at"] is None:
             continue
         if training is None or moment(job["finished_at"]) > moment(training["started_at"]):
             return job
@@ -74,9 +74,15 @@ def describe_champion(status: ProjectStatus) -> str:
 def describe_job(job: JobStatus) -> str:
     """A job in words."""
     skipped = f", {job['skipped']} skipped" if job["skipped"] else ""
+    reason = f": {job['reason']}" if job["reason"] else ""
+    provider = "" if job["provider"] == "portal" else f" ({job['provider']})"
     if job["finished_at"] is None:
-        return f"{job['job']}: {job['state']}, {job['answered']} of {job['tasks']} answered{skipped}"
-    return f"{job['job']}: finished {_when(job['finished_at'])}, {job['tasks']} tasks{skipped}"
+        done = f"{job['answered']} of {job['tasks']} answered"
+        return f"{job['job']}{provider}: {job['state']}, {done}{skipped}"
+    ended = f"{job['job']}{provider}: {job['state']} {_when(job['finished_at'])}"
+    if job["state"] == "failed":
+        return f"{ended}{reason}"
+    return f"{ended}, {job['tasks']} tasks{skipped}{reason}"
 
 
 def _when(text: str) -> str:
@@ -196,6 +202,12 @@ def failure_of(found: ProjectStatus) -> CommandFault | None:
         return CommandFault(
             f"The project.yaml of {found['project']} is not valid: {found['config_error']}",
             "Put it right (`loupe project create ... --yes`); its images wait.",
+        )
+    job = found["jobs"][0] if found["jobs"] else None
+    if job is not None and job["state"] == "failed" and found["images"]["pending"]:
+        return CommandFault(
+            f"The labeling job {job['job']} of {found['project']} failed: {job['reason']}",
+            "Its images wait. Loupe tries again after a while, and at once when project.yaml is put right.",
         )
     training = found["last_training"]
     goes_on = is_training(found) or waits_for_training(found) is not None

@@ -363,3 +363,81 @@ def test_many_answers_at_once_are_counted_exactly(index: Index) -> None:
     assert task(index, "000004").answer == answer()
     assert index.tasks.answer_many(*HERE, said) == 0
     assert job(index).answered == 105
+
+
+# Jobs of other providers, and jobs that fail ---------------------------------------------------------
+
+
+def test_a_job_tells_its_provider(index: Index) -> None:
+    index.jobs.claim(replace(CARD, provider="ground-truth"))
+    assert job(index).provider == "ground-truth"
+    review = replace(CARD, project="bolts", review_of="v0001", review="adjustment", config_etag="e1")
+    index.jobs.claim(review)
+    assert index.jobs.card("bolts", JOB) == review
+
+
+def test_progress_by_the_providers_count(open_index: Index) -> None:
+    assert open_index.jobs.progress(*HERE, 2, 1, LATER)
+    assert (job(open_index).answered, job(open_index).skipped) == (2, 1)
+    assert job(open_index).changed_at == LATER
+    open_index.jobs.end(*HERE, None, LATER)
+    assert not open_index.jobs.progress(*HERE, 3, 1, LATER)
+
+
+def test_a_provider_ends_a_job_whatever_is_answered(open_index: Index) -> None:
+    assert open_index.jobs.end(*HERE, "it was stopped", NOW)
+    assert not open_index.jobs.end(*HERE, "again", NOW)
+    assert (job(open_index).state, job(open_index).reason) == ("consolidating", "it was stopped")
+    assert open_index.jobs.finish(*HERE, LATER)
+    assert job(open_index).reason == "it was stopped"
+    without_reason = replace(CARD, job="digits-20261121t101501-ffff")
+    open_index.jobs.claim(without_reason)
+    open_index.jobs.open("digits", without_reason.job, 3, NOW)
+    assert open_index.jobs.end("digits", without_reason.job, None, NOW)
+    ended = open_index.jobs.job("digits", without_reason.job)
+    assert ended is not None
+    assert ended.reason is None
+
+
+@pytest.mark.parametrize("state", ["preparing", "open", "consolidating"])
+def test_a_failed_job_makes_room_for_the_next(index: Index, state: str) -> None:
+    index.jobs.claim(CARD)
+    if state != "preparing":
+        index.jobs.open(*HERE, 3, NOW)
+    if state == "consolidating":
+        index.jobs.end(*HERE, None, NOW)
+    assert index.jobs.fail(*HERE, "it was refused", LATER)
+    assert not index.jobs.fail(*HERE, "again", LATER)
+    failed = job(index)
+    assert (failed.state, failed.reason, failed.finished_at) == ("failed", "it was refused", LATER)
+    assert not failed.announced
+    assert index.jobs.open_job("digits") is None
+    assert index.jobs.jobs("digits", 1) == [failed]
+    assert index.jobs.claim(replace(CARD, job="digits-20261121t102500-1a2b"))
+
+
+def test_a_finished_job_does_not_fail(open_index: Index) -> None:
+    open_index.jobs.end(*HERE, None, NOW)
+    open_index.jobs.finish(*HERE, NOW)
+    assert not open_index.jobs.fail(*HERE, "too late", LATER)
+    assert job(open_index).state == "finished"
+
+
+def test_a_job_that_was_never_there_does_not_fail(index: Index) -> None:
+    assert not index.jobs.fail(*HERE, "why", NOW)
+    assert index.jobs.job(*HERE) is None
+
+
+def test_a_failed_job_is_restored_and_releases_the_project(open_index: Index) -> None:
+    open_index.jobs.restore_failed(CARD, "it was refused", LATER)
+    assert (job(open_index).state, job(open_index).reason) == ("failed", "it was refused")
+    assert job(open_index).announced
+    assert open_index.jobs.open_job("digits") is None
+    open_index.jobs.restore_failed(CARD, "another reason", LATER)
+    assert job(open_index).reason == "it was refused"
+
+
+def test_a_finished_job_is_not_restored_as_failed(index: Index) -> None:
+    index.jobs.restore_finished(CARD, 3, 0, NOW)
+    index.jobs.restore_failed(CARD, "why", LATER)
+    assert job(index).state == "finished"

@@ -157,6 +157,8 @@ class FakeStack:
             "jobs": [
                 {
                     "job": f"job-{index}",
+                    "provider": "portal",
+                    "reason": None,
                     "state": "open" if index == number else "finished",
                     "tasks": len(job),
                     "answered": sum(task.label is not None for task in job),

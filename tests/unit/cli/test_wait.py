@@ -4,7 +4,7 @@ from copy import deepcopy
 import pytest
 
 from cli.stack import ProjectStatus
-from cli.status import failure_of
+from cli.status import describe_job, failure_of, waits_for_training
 from cli.wait import REACHED, describe
 from tests.unit.cli.conftest import Loupe
 from tests.unit.cli.fake_stack import FakeStack
@@ -97,3 +97,17 @@ def test_a_project_that_the_stack_has_not_noticed_yet_is_waited_for(loupe: Loupe
 
 def test_an_unknown_state_is_wrong_use(loupe: Loupe, project: str) -> None:
     loupe("wait", project, "done", exit_code=2)
+
+
+def test_a_labeling_job_that_failed_is_not_waited_for(deployed: ProjectStatus) -> None:
+    job = deployed["jobs"][0]
+    job["provider"], job["state"], job["reason"] = "ground-truth", "failed", "the workteam is gone"
+    assert failure_of(deployed) is None
+    deployed["images"]["pending"] = 3
+    fault = failure_of(deployed)
+    assert fault is not None
+    assert "the workteam is gone" in fault.message
+    job["finished_at"] = "2026-11-21T13:00:00Z"
+    assert waits_for_training(deployed) is None
+    assert describe_job(job).startswith("job-0 (ground-truth): failed ")
+    assert describe_job(job).endswith(": the workteam is gone")

@@ -14,11 +14,13 @@ from loupe.domain.label_values import OneLabel
 from loupe.domain.labeling import StartLabeling
 from loupe.domain.manifests import Row, read_rows
 from loupe.domain.projects import ProjectConfig
+from loupe.domain.provided_labels import ConcludeLabelingJob
 from loupe.domain.restoration import RestoreJob
 from loupe.domain.workspace import Workspace
 from loupe.ports import ImageRecord, KeepsTasks, LabelingJob
 from tests.fakes.clock import FakeClock
 from tests.fakes.events import FakeEvents
+from tests.fakes.ground_truth import FakeGroundTruth
 from tests.fakes.images import FakeImages
 from tests.fakes.labeling import FakeLabelingJobs, FakeTasks
 from tests.fakes.objects import FakeObjects
@@ -44,12 +46,24 @@ class Loop:
         self.tasks = FakeTasks(self.jobs)
         self._suffixes = count()
         self._image_numbers = count()
+        self.ground_truth = FakeGroundTruth(self.workspace)
+        self.conclude = ConcludeLabelingJob(
+            jobs=self.jobs,
+            images=self.images,
+            workspace=self.workspace,
+            provider=self.ground_truth,
+            events=self.events,
+            clock=self.clock,
+        )
         self.restore = RestoreJob(
             jobs=self.jobs,
             tasks=self.tasks,
             workspace=self.workspace,
             raw_data_bucket=self.raw_data.bucket,
-            providers={"portal": PortalProvider(self.workspace, self.tasks)},
+            providers={
+                "portal": PortalProvider(self.workspace, self.tasks),
+                "ground-truth": self.ground_truth,
+            },
             clock=self.clock,
         )
         self.start = self.start_labeling()
@@ -74,12 +88,12 @@ class Loop:
             "events": self.events,
             "clock": self.clock,
             "restore_job": self.restore,
-            "conclude": {},
+            "conclude": {"ground-truth": self.conclude},
         }
         return StartLabeling(
             **ports | instead,
             raw_data_bucket=self.raw_data.bucket,
-            providers={"portal": PortalProvider(workspace, tasks)},
+            providers={"portal": PortalProvider(workspace, tasks), "ground-truth": self.ground_truth},
             suffix=lambda: f"{next(self._suffixes):04x}",
         )
 

@@ -45,6 +45,7 @@ ACCOUNTS = {
 """Regions that have Ground Truth, with the account whose functions prepare and consolidate tasks there."""
 
 MAX_IMAGES = 100_000
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 MAX_TAGS = 50
 MAX_AUTOMATED_SIDES = (3840, 2160)
 """Largest image, in pixels, that automated labeling takes."""
@@ -180,6 +181,12 @@ def labeling_job_request(
     task = worker_task(card.task, card.review)
     workteam = _workteam(config, setup)
     _check_labels(card)
+    available = config.task_available_hours * 3600
+    if available < config.task_seconds:
+        raise LabelingRefused(
+            f"labeling.ground_truth.task_available_hours: a task can't be gone after {available:,} s while a "
+            f"worker has {config.task_seconds:,} s for it (task_seconds)"
+        )
     space = Workspace(card.project)
 
     def uri(key: str) -> str:
@@ -198,7 +205,7 @@ def labeling_job_request(
         ),
         "NumberOfHumanWorkersPerDataObject": workers,
         "TaskTimeLimitInSeconds": config.task_seconds,
-        "TaskAvailabilityLifetimeInSeconds": config.task_available_hours * 3600,
+        "TaskAvailabilityLifetimeInSeconds": available,
         "MaxConcurrentTaskCount": config.max_concurrent_tasks,
         "AnnotationConsolidationConfig": {"AnnotationConsolidationLambdaArn": function("ACS")},
     }
@@ -227,11 +234,16 @@ def labeling_job_request(
 
 
 def check_images(card: JobCard, config: GroundTruth, rows: Iterable[Row]) -> None:
-    """Raises `LabelingRefused` where Ground Truth takes no job of so many or so large images."""
+    """Raises `LabelingRefused` where Ground Truth takes no job of these images."""
     images = too_large = 0
     longest, shortest = MAX_AUTOMATED_SIDES
     for row in rows:
         images += 1
+        if not row["source-ref"].lower().endswith(IMAGE_SUFFIXES):
+            raise LabelingRefused(
+                f"Ground Truth takes images whose names end in {', '.join(IMAGE_SUFFIXES)}, unlike "
+                f"{row['source-ref']}: name it so, or set labeling.provider to portal"
+            )
         too_large += max(row[WIDTH], row[HEIGHT]) > longest or min(row[WIDTH], row[HEIGHT]) > shortest
     if images > MAX_IMAGES:
         raise LabelingRefused(f"Ground Truth takes at most {MAX_IMAGES:,} images a job, not {images:,}")

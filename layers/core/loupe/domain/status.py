@@ -38,7 +38,9 @@ class DescribeProject:
             "jobs": [
                 {
                     "job": job.job,
+                    "provider": job.provider,
                     "state": job.state,
+                    "reason": job.reason,
                     "tasks": job.tasks,
                     "answered": job.answered,
                     "skipped": job.skipped,
