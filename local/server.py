@@ -14,12 +14,12 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol, TextIO
 
-from hypercorn.asyncio import serve
-from hypercorn.config import Config
+import uvicorn
+import uvloop
 
 from local.emulator import Emulator
 from local.home import HOST, Home
@@ -27,7 +27,8 @@ from local.rekognition.service import Rekognition
 from local.sagemaker.service import SageMaker
 
 _SAVE_EVERY = 0.5
-_GRACE = 5.0
+_GRACE = 5
+_KEEP_ALIVE = 75
 _LOCKED_WITHIN = 30.0
 
 logger = logging.getLogger("loupe.local")
@@ -64,7 +65,7 @@ def run(home: Home, port: int, *, tied: bool) -> None:
         for service in services:
             service.register()
         try:
-            asyncio.run(_serve(emulator, services, port, tied=tied))
+            uvloop.run(_serve(emulator, services, port, tied=tied))
         finally:
             for service in services:
                 service.stop()
@@ -82,14 +83,37 @@ async def _serve(emulator: Emulator, services: Sequence[Service], port: int, *, 
         loop.add_signal_handler(number, ending.set)
     if tied:
         threading.Thread(target=_end_with_parent, args=(loop, ending), daemon=True).start()
-    config = Config()
-    config.bind = [f"{HOST}:{port}"]
-    config.keep_alive_timeout = 75
-    config.graceful_timeout = _GRACE
-    config.errorlog = logging.getLogger("hypercorn.error")
     chores = asyncio.create_task(_chores(emulator, services, port, ending))
-    await serve(emulator.application, config, shutdown_trigger=ending.wait)  # type: ignore[arg-type]
+    config = uvicorn.Config(
+        emulator.application,
+        host=HOST,
+        port=port,
+        interface="asgi3",
+        http="httptools",
+        lifespan="on",
+        ws="none",
+        timeout_keep_alive=_KEEP_ALIVE,
+        timeout_graceful_shutdown=_GRACE,
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+    )
+    server = _HttpServer(config)
+    serving = asyncio.create_task(server.serve())
+    serving.add_done_callback(lambda _: ending.set())
+    await ending.wait()
+    server.should_exit = True
+    await serving
     await chores
+
+
+class _HttpServer(uvicorn.Server):
+    """Leaves signals alone: this process saves its state before it ends."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
 
 
 async def _chores(emulator: Emulator, services: Sequence[Service], port: int, ending: asyncio.Event) -> None:
