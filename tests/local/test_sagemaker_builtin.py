@@ -17,21 +17,30 @@ from tests.local.sagemaker_stack import IMAGE, Stack
 if TYPE_CHECKING:
     from tests.local.conftest import LocalCloud
 
-CLASSIFICATION = "811284229777.dkr.ecr.us-east-1.amazonaws.com/image-classification:1"
+REGISTRY = "811284229777.dkr.ecr.us-east-1.amazonaws.com"
+CLASSIFICATION, DETECTION = f"{REGISTRY}/image-classification:1", f"{REGISTRY}/object-detection:1"
 COLOURS = ("red", "green", "blue")
+SIDE, DISC = 48, 18
+RECORDIO = "application/x-recordio"
 
 
-def picture(*colours: str, side: int = 40, seed: int = 0) -> bytes:
-    """A PNG with a disc of each colour."""
+def drawn(*colours: str, seed: int = 0) -> tuple[bytes, list[tuple[int, int]]]:
+    """A PNG with a disc of each colour, and where their corners are (left, top)."""
     chance = random.Random(seed)  # noqa: S311
-    image = Image.new("RGB", (side, side), "white")
+    image = Image.new("RGB", (SIDE, SIDE), "white")
     draw = ImageDraw.Draw(image)
+    corners = []
     for colour in colours:
-        left, top = chance.randrange(side // 2), chance.randrange(side // 2)
-        draw.ellipse((left, top, left + side // 3, top + side // 3), fill=colour)
+        left, top = chance.randrange(SIDE - DISC), chance.randrange(SIDE - DISC)
+        draw.ellipse((left, top, left + DISC, top + DISC), fill=colour)
+        corners.append((left, top))
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
-    return buffer.getvalue()
+    return buffer.getvalue(), corners
+
+
+def picture(*colours: str, seed: int = 0) -> bytes:
+    return drawn(*colours, seed=seed)[0]
 
 
 class Studio(Stack):
@@ -47,21 +56,22 @@ class Studio(Stack):
         return self.uri(f"manifests/{name}.manifest")
 
     def builtin_job(self, manifests: dict[str, str], **changes: Any) -> dict[str, Any]:
-        attribute, content_type = (
-            changes.pop("attribute", "label"),
-            changes.pop("content", "application/x-recordio"),
-        )
+        attribute, content_type = changes.pop("attribute", "label"), changes.pop("content", RECORDIO)
+        hyperparameters = {
+            "num_classes": "3",
+            "num_training_samples": "24",
+            "mini_batch_size": "8",
+            "epochs": "8",
+            **changes.pop("hyperparameters", {"image_shape": "3,32,32"}),
+        }
         return {
             "TrainingJobName": f"job-{uuid.uuid4().hex[:8]}",
-            "AlgorithmSpecification": {"TrainingImage": CLASSIFICATION, "TrainingInputMode": "Pipe"},
-            "RoleArn": self.role,
-            "HyperParameters": {
-                "num_classes": "3",
-                "num_training_samples": "24",
-                "mini_batch_size": "8",
-                "epochs": "8",
-                "image_shape": "3,32,32",
+            "AlgorithmSpecification": {
+                "TrainingImage": changes.pop("image", CLASSIFICATION),
+                "TrainingInputMode": "Pipe",
             },
+            "RoleArn": self.role,
+            "HyperParameters": hyperparameters,
             "InputDataConfig": [
                 {
                     "ChannelName": name,
