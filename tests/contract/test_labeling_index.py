@@ -380,6 +380,8 @@ def test_progress_by_the_providers_count(open_index: Index) -> None:
     assert open_index.jobs.progress(*HERE, 2, 1, LATER)
     assert (job(open_index).answered, job(open_index).skipped) == (2, 1)
     assert job(open_index).changed_at == LATER
+    assert not open_index.jobs.progress(*HERE, 1, 0, LATER)
+    assert job(open_index).answered == 2
     open_index.jobs.end(*HERE, None, LATER)
     assert not open_index.jobs.progress(*HERE, 3, 1, LATER)
 

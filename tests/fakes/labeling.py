@@ -81,7 +81,7 @@ class FakeLabelingJobs:
 
     def progress(self, project: str, job: str, answered: int, skipped: int, at: datetime) -> bool:
         known = self.job(project, job)
-        if known is None or known.state != "open":
+        if known is None or known.state != "open" or known.answered > answered:
             return False
         self.records[project, job] = replace(known, answered=answered, skipped=skipped, changed_at=at)
         return True

@@ -467,7 +467,8 @@ class KeepsLabelingJobs(Protocol):
         ...
 
     def progress(self, project: str, job: str, answered: int, skipped: int, at: datetime) -> bool:
-        """How far an open job has come by its provider's count, as of `at`."""
+        """How far an open job has come by its provider's count, as of `at`; an older count than the one that
+        is known changes nothing."""
         ...
 
     def end(self, project: str, job: str, reason: str | None, at: datetime) -> bool:

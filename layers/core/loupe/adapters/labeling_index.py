@@ -126,7 +126,7 @@ class LabelingJobIndex:
             job,
             "SET #answered = :answered, #skipped = :skipped, #changed_at = :at",
             {"answered": answered, "skipped": skipped, "at": _text(at), "open": "open"},
-            condition="#state = :open",
+            condition="#state = :open AND #answered <= :answered",
         )
 
     def end(self, project: str, job: str, reason: str | None, at: datetime) -> bool:
