@@ -1,13 +1,18 @@
-"""What holds for every sequence of jobs, near-duplicates, corrections and deletions."""
+"""What holds for every sequence of jobs, near-duplicates, corrections, imports, reviews and deletions."""
 
 import json
 from collections import defaultdict
 from itertools import combinations
+from typing import ClassVar, Literal
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from loupe.domain.label_attributes import Label, read_label
+from loupe.domain.label_values import LabelValue, OneLabel, SeveralLabels
+from loupe.domain.labels import label_of_line
+from loupe.domain.projects import LABEL_ATTRIBUTES, TaskType
 from tests.unit.training.world import DISTANCE, NAMES, PROJECT, World, execution
 
 LABELS = ("a", "b", "c")
@@ -17,19 +22,24 @@ Split = dict[str, str]
 class Loop(RuleBasedStateMachine):
     """A user who uploads, labels, corrects and deletes in any order, and trains now and then."""
 
+    task: ClassVar[TaskType] = "image-classification"
+    values: ClassVar[st.SearchStrategy[LabelValue]] = st.sampled_from(LABELS).map(OneLabel)
+
     def __init__(self) -> None:
         super().__init__()
         self.world = World()
-        self.world.configure(labels=LABELS)
+        self.world.configure(task=self.task, labels=LABELS)
         self.names = 0
-        self.labels: dict[str, str] = {}
+        self.labels: dict[str, LabelValue] = {}
         self.looks: dict[str, int] = {}
         self.gone: set[str] = set()
+        self.withdrawn: set[str] = set()
+        self.designated: set[str] = set()
         self.splits: list[Split] = []
 
-    @rule(labels=st.lists(st.sampled_from(LABELS), min_size=1, max_size=12))
-    def label_new_images(self, labels: list[str]) -> None:
-        self._label({self._upload(): label for label in labels})
+    @rule(data=st.data(), images=st.integers(1, 12))
+    def label_new_images(self, data: st.DataObject, images: int) -> None:
+        self._label({self._upload(): data.draw(self.values) for _ in range(images)})
 
     @precondition(lambda self: self.labels)
     @rule(data=st.data(), flips=st.sets(st.integers(0, 255), max_size=DISTANCE))
@@ -39,9 +49,9 @@ class Loop(RuleBasedStateMachine):
         self._label({self._upload(looks): self.labels[original]})
 
     @precondition(lambda self: self.labels)
-    @rule(data=st.data(), label=st.sampled_from(LABELS))
-    def correct_a_label(self, data: st.DataObject, label: str) -> None:
-        self._label({data.draw(st.sampled_from(sorted(self.labels))): label})
+    @rule(data=st.data())
+    def correct_a_label(self, data: st.DataObject) -> None:
+        self._label({data.draw(st.sampled_from(sorted(self.labels))): data.draw(self.values)})
 
     @precondition(lambda self: set(self.labels) - self.gone)
     @rule(data=st.data())
@@ -58,7 +68,7 @@ class Loop(RuleBasedStateMachine):
         self.world.turn(execution(str(len(self.splits))))
         for version in set(self.world.versions()) - before:
             split = self.world.split(version)
-            self._check_labels(split, version)
+            self._check_version(split, version)
             self.splits.append(split)
 
     def _upload(self, looks: int | None = None) -> str:
@@ -67,17 +77,24 @@ class Loop(RuleBasedStateMachine):
         self.looks[digest] = int(digest, 16) if looks is None else looks
         return digest
 
-    def _label(self, labels: dict[str, str]) -> None:
-        job = f"digits-{self.world.clock():%Y%m%dt%H%M%S}"
-        self.world.finish(job, labels)
+    def _label(self, labels: dict[str, LabelValue], split: Literal["test"] | None = None) -> None:
+        self.world.finish(self._job(), labels, provider="import" if split else "portal", split=split)
         self.labels |= labels
+        if split:
+            self.designated |= labels.keys()
+
+    def _job(self) -> str:
+        return f"digits-{self.world.clock():%Y%m%dt%H%M%S}"
+
+    def _check_version(self, split: Split, version: str) -> None:
+        self._check_labels(split, version)
 
     def _check_labels(self, split: Split, version: str) -> None:
         """A label whose images were all new, and look like nothing else, is in each split."""
         earlier = {digest for known in self.splits for digest in known}
         images = defaultdict(list)
         for digest in split:
-            images[self.labels[digest]].append(digest)
+            images[self.labels[digest].names].append(digest)
         for label, digests in images.items():
             alone = all(self._is_alone(digest) for digest in digests)
             if len(digests) >= 3 and alone and not earlier.intersection(digests):
@@ -95,7 +112,7 @@ class Loop(RuleBasedStateMachine):
             lost = {
                 digest for digest, split in one.items() if split == "test" and following.get(digest) != split
             }
-            assert lost <= self.gone
+            assert lost <= self.gone | self.withdrawn
 
     @invariant()
     def no_model_ever_learned_from_a_test_image(self) -> None:
@@ -114,18 +131,70 @@ class Loop(RuleBasedStateMachine):
     def the_newest_label_of_an_image_counts(self) -> None:
         for version in sorted(self.world.versions())[-1:]:
             card = self.world.card(version)
-            accepted = {
-                line["sha256"]: line["label"]
+            newest = {
+                line["sha256"]: line
                 for job in card.jobs
                 for line in map(json.loads, self.world.workspace.lines(NAMES.labels(job)))
             }
+            attribute = LABEL_ATTRIBUTES[self.task]
             for split in ("train", "validation", "test"):
                 for row in self.world.rows(version, split):
-                    digest = row["image-sha256"]
-                    assert row["label-metadata"]["class-name"] == accepted[digest]
+                    label = read_label(row, attribute, self.task, LABELS)
+                    assert isinstance(label, Label)
+                    assert label.value == label_of_line(newest[row["image-sha256"]], self.task).value
+
+
+class LoopOfSeveralLabels(Loop):
+    """Images have any number of labels, jobs may designate the test set, and reviews withdraw labels."""
+
+    task = "multi-label-classification"
+    values = st.sets(st.sampled_from(LABELS)).map(lambda labels: SeveralLabels(tuple(sorted(labels))))
+
+    @rule(data=st.data(), images=st.integers(1, 6))
+    def import_test_images(self, data: st.DataObject, images: int) -> None:
+        self._label({self._upload(): data.draw(self.values) for _ in range(images)}, split="test")
+
+    @precondition(lambda self: self.labels)
+    @rule(data=st.data(), flips=st.sets(st.integers(0, 255), max_size=DISTANCE))
+    def import_test_images_like_known_ones(self, data: st.DataObject, flips: set[int]) -> None:
+        original = data.draw(st.sampled_from(sorted(self.labels)))
+        looks = self.looks[original] ^ sum(1 << bit for bit in flips)
+        images = {self._upload(looks), original} if data.draw(st.booleans()) else {self._upload(looks)}
+        self._label(dict.fromkeys(images, data.draw(self.values)), split="test")
+
+    @precondition(lambda self: self.labels)
+    @rule(data=st.data())
+    def withdraw_a_label(self, data: st.DataObject) -> None:
+        digest = data.draw(st.sampled_from(sorted(self.labels)))
+        record = self.world.images.image(PROJECT, digest)
+        assert record is not None
+        self.world.clock.advance(minutes=1)
+        line = {
+            "sha256": digest,
+            "key": record.key,
+            "etag": record.etag,
+            "phash": record.phash,
+            "withdrawn": True,
+            "labeled_at": self.world.clock().isoformat(),
+        }
+        self.world.workspace.write(NAMES.labels(self._job()), json.dumps(line).encode())
+        self.withdrawn.add(digest)
+        self.world.clock.advance(minutes=1)
+
+    def _check_version(self, split: Split, version: str) -> None:
+        """Once there are designated images, no others join test; those that nobody learned from do."""
+        if not self.designated:
+            return
+        tested = {digest for digest, found in split.items() if found == "test"}
+        earlier = {digest for known in self.splits for digest in known if known[digest] == "test"}
+        learned = {digest for known in self.splits for digest in known if known[digest] != "test"}
+        assert tested <= earlier | self.designated
+        assert (self.designated & split.keys()) - learned <= tested
+        assert not self.designated & learned & split.keys()
 
 
 TestLoop = Loop.TestCase
-TestLoop.settings = settings(
+TestLoopOfSeveralLabels = LoopOfSeveralLabels.TestCase
+TestLoop.settings = TestLoopOfSeveralLabels.settings = settings(
     max_examples=60, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
