@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import boto3
 from botocore.config import Config
 
+from loupe.adapters.custom_labels import CustomLabelsModels
 from loupe.adapters.dead_letters import DeadLetters
 from loupe.adapters.endpoints import HostedModels, SageMakerEndpoints
 from loupe.adapters.events import EventBridgeEvents
@@ -29,22 +30,28 @@ from loupe.adapters.training_index import LoopIndex
 from loupe.adapters.worker_templates import worker_template
 from loupe.adapters.workforce import CognitoWorkerGroups, SageMakerWorkforce
 from loupe.domain.annotation import LabelingPortal
+from loupe.domain.builtin import BuiltinTraining
 from loupe.domain.consolidation import ConsolidateAnnotations
+from loupe.domain.custom_labels import CustomLabelsTraining
+from loupe.domain.custom_labels_evaluation import MeasureCustomLabels
 from loupe.domain.ground_truth import PROVIDER as GROUND_TRUTH
 from loupe.domain.ground_truth import GroundTruthSetup, RequestLabelingJob
+from loupe.domain.hosting import ControlModel, StopIdleModels
 from loupe.domain.images import NEAR_DUPLICATE_DISTANCE
 from loupe.domain.import_labels import ImportLabels
 from loupe.domain.labeling import StartLabeling
 from loupe.domain.prediction import Predict
-from loupe.domain.promotion import EvaluateCandidate
+from loupe.domain.promotion import EvaluateCandidate, MeasuredByTrainer, MeasuredByTransform
 from loupe.domain.provided_labels import ConcludeLabelingJob
 from loupe.domain.reconciliation import Reconcile
 from loupe.domain.registration import RegisterImages
 from loupe.domain.release import SmokeTestEndpoint
 from loupe.domain.restoration import RestoreJob
+from loupe.domain.review import StartReview
 from loupe.domain.script_training import ScriptTraining
 from loupe.domain.status import DescribeProject
 from loupe.domain.training import PlanTraining, TrainingSetup
+from loupe.domain.transforms import MeasureByTransform, PlanTransforms
 from loupe.domain.turns import BuildDataset, ConcludeTraining, RestoreLoop
 from loupe.domain.workforce import ManageWorkforce
 from loupe.ports import StartsLabelingJobs
@@ -53,11 +60,13 @@ from loupe.settings import (
     ConcludeLabelingJobSettings,
     ConcludeTrainingSettings,
     ConsolidateAnnotationsSettings,
+    ControlModelSettings,
     DescribeProjectSettings,
     EvaluateCandidateSettings,
     GroundTruthSettings,
     ImportLabelsSettings,
     LabelingApiSettings,
+    MeasureCustomLabelsSettings,
     PlanTrainingSettings,
     PredictSettings,
     ReconcileSettings,
@@ -65,6 +74,8 @@ from loupe.settings import (
     ServePagesSettings,
     SmokeTestEndpointSettings,
     StartLabelingSettings,
+    StartReviewSettings,
+    StopIdleModelsSettings,
 )
 
 if TYPE_CHECKING:
@@ -126,7 +137,16 @@ def _executions() -> StepFunctionsExecutions:
 
 
 def _models(config: Config) -> HostedModels:
-    return HostedModels({"serverless": SageMakerEndpoints(boto3.client("sagemaker-runtime", config=config))})
+    return HostedModels(
+        {
+            "serverless": SageMakerEndpoints(boto3.client("sagemaker-runtime", config=config)),
+            "rekognition": _custom_labels(config),
+        }
+    )
+
+
+def _custom_labels(config: Config) -> CustomLabelsModels:
+    return CustomLabelsModels(boto3.client("rekognition", config=config))
 
 
 # Ingest ---------------------------------------------------------------------------------------------
@@ -217,6 +237,23 @@ def conclude_labeling_job() -> ConcludeLabelingJob:
         provider=GroundTruthJobs(_sagemaker()),
         events=_events(settings.event_bus_name),
         clock=utc_now,
+    )
+
+
+@cache
+def start_review() -> StartReview:
+    """For start_review."""
+    settings = StartReviewSettings.from_environment()
+    table = _table(settings.index_table)
+    return StartReview(
+        projects=IndexedProjects(table),
+        jobs=LabelingJobIndex(table),
+        images=IndexedImages(table),
+        workspace=_objects(settings.workspace_bucket),
+        provider=_ground_truth(settings, settings.workspace_bucket, table),
+        events=_events(settings.event_bus_name),
+        clock=utc_now,
+        suffix=lambda: token_hex(2),
     )
 
 
@@ -314,12 +351,21 @@ def plan_training() -> PlanTraining:
         training_image=settings.training_image,
         inference_image=settings.inference_image,
     )
+    transforms = PlanTransforms(loops, raw_data, workspace, settings.stack_name)
+    images = {
+        "image-classification": settings.image_classification_image,
+        "object-detection": settings.object_detection_image,
+    }
     return PlanTraining(
         projects=IndexedProjects(table),
         loops=loops,
         workspace=workspace,
         stack=settings.stack_name,
-        trainers={"script": ScriptTraining(loops, raw_data, workspace, setup, trainer_source)},
+        trainers={
+            "script": ScriptTraining(loops, raw_data, workspace, setup, trainer_source, transforms),
+            "builtin": BuiltinTraining(workspace, setup, settings.aws_region, images, transforms),
+            "rekognition": CustomLabelsTraining(loops, raw_data, workspace, settings.stack_name),
+        },
         clock=utc_now,
     )
 
@@ -328,10 +374,28 @@ def plan_training() -> PlanTraining:
 def evaluate_candidate() -> EvaluateCandidate:
     """For evaluate_candidate."""
     settings = EvaluateCandidateSettings.from_environment()
-    table = _table(settings.index_table)
+    table, workspace = _table(settings.index_table), _objects(settings.workspace_bucket)
+    loops = LoopIndex(table)
+    transforms = MeasureByTransform(loops, workspace)
     return EvaluateCandidate(
         projects=IndexedProjects(table),
-        loops=LoopIndex(table),
+        loops=loops,
+        workspace=workspace,
+        measures={
+            "script": MeasuredByTrainer(workspace, transforms),
+            "builtin": MeasuredByTransform(workspace, transforms),
+        },
+    )
+
+
+@cache
+def measure_custom_labels() -> MeasureCustomLabels:
+    """For measure_custom_labels."""
+    settings = MeasureCustomLabelsSettings.from_environment()
+    return MeasureCustomLabels(
+        loops=LoopIndex(_table(settings.index_table)),
+        endpoints=_models(_STANDARD),
+        raw_data=_objects(settings.raw_data_bucket),
         workspace=_objects(settings.workspace_bucket),
     )
 
@@ -383,12 +447,49 @@ def predict() -> Predict:
 @cache
 def describe_project() -> DescribeProject:
     """For describe_project."""
-    table = _table(DescribeProjectSettings.from_environment().index_table)
+    settings = DescribeProjectSettings.from_environment()
+    table = _table(settings.index_table)
     return DescribeProject(
         projects=IndexedProjects(table),
         images=IndexedImages(table),
         jobs=LabelingJobIndex(table),
         loops=LoopIndex(table),
+        clock=utc_now,
+        unit_hour_price=settings.inference_unit_price,
+    )
+
+
+# Models that cost by the hour -----------------------------------------------------------------------
+
+
+@cache
+def control_model() -> ControlModel:
+    """For control_model."""
+    settings = ControlModelSettings.from_environment()
+    table = _table(settings.index_table)
+    return ControlModel(
+        projects=IndexedProjects(table),
+        loops=LoopIndex(table),
+        models=_custom_labels(_STANDARD),
+        events=_events(settings.event_bus_name),
+        clock=utc_now,
+        stack=settings.stack_name,
+    )
+
+
+@cache
+def stop_idle_models() -> StopIdleModels:
+    """For stop_idle_models."""
+    settings = StopIdleModelsSettings.from_environment()
+    table = _table(settings.index_table)
+    return StopIdleModels(
+        projects=IndexedProjects(table),
+        loops=LoopIndex(table),
+        models=_custom_labels(_STANDARD),
+        workspace=_objects(settings.workspace_bucket),
+        events=_events(settings.event_bus_name),
+        clock=utc_now,
+        stack=settings.stack_name,
     )
 
 

@@ -84,6 +84,11 @@ class ImportLabelsSettings(IndexSettings):
     event_bus_name: Name
 
 
+class StartReviewSettings(IndexSettings, GroundTruthSettings):
+    workspace_bucket: Name
+    event_bus_name: Name
+
+
 class ServePagesSettings(Settings):
     aws_region: Name
     user_pool_client_id: Name
@@ -98,12 +103,28 @@ class BuildDatasetSettings(IndexSettings):
 
 class PlanTrainingSettings(BuildDatasetSettings):
     stack_name: Name
+    aws_region: Name
     sagemaker_role_arn: Arn
     training_image: Name
     inference_image: Name
+    image_classification_image: str = ""
+    object_detection_image: str = ""
 
 
 class EvaluateCandidateSettings(IndexSettings):
+    workspace_bucket: Name
+
+
+class MeasureCustomLabelsSettings(BuildDatasetSettings):
+    pass
+
+
+class ControlModelSettings(IndexSettings):
+    event_bus_name: Name
+    stack_name: Name
+
+
+class StopIdleModelsSettings(ControlModelSettings):
     workspace_bucket: Name
 
 
@@ -123,7 +144,7 @@ class PredictSettings(IndexSettings):
 
 
 class DescribeProjectSettings(IndexSettings):
-    pass
+    inference_unit_price: Annotated[float, Field(ge=0)]
 
 
 class ManageWorkforceSettings(Settings):

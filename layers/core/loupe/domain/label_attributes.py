@@ -42,6 +42,10 @@ class Unlabeled:
     reason: str | None
 
 
+WITHDRAWN = "loupe-withdrawn"
+"""Key of a label attribute's metadata that is there where a review found the image's label wrong."""
+
+
 @dataclass(frozen=True)
 class Withdrawn:
     """A review found the image's label wrong, and has none instead."""
@@ -55,11 +59,15 @@ def has_label(row: Row, attribute: str) -> bool:
     return attribute in row and not (isinstance(metadata, dict) and "failure-reason" in metadata)
 
 
-def read_label(row: Row, attribute: str, task: TaskType, categories: Sequence[str]) -> Label | Unlabeled:
+def read_label(
+    row: Row, attribute: str, task: TaskType, categories: Sequence[str]
+) -> Label | Unlabeled | Withdrawn:
     """What a row says under a label attribute. `categories` name the classes that the row itself does not
     name. Raises `InvalidManifest`."""
     metadata = row.get(f"{attribute}-metadata")
     metadata = metadata if isinstance(metadata, dict) else {}
+    if WITHDRAWN in metadata:
+        return Withdrawn(_utc(metadata["creation-date"]))
     if not has_label(row, attribute):
         reason = metadata.get("failure-reason")
         return Unlabeled(None if reason is None else str(reason))
@@ -118,6 +126,11 @@ def write_label(
 def write_failure(reason: str, attribute: str, task: TaskType, job: str, at: datetime) -> Row:
     """The members of a row for an image that the job gives no label: only metadata, which says why."""
     return {f"{attribute}-metadata": {"failure-reason": reason, **_provenance(task, job, at, True)}}
+
+
+def write_withdrawal(attribute: str, task: TaskType, job: str, at: datetime) -> Row:
+    """The members of a row for an image whose label a review found wrong: only metadata, which says so."""
+    return {f"{attribute}-metadata": {WITHDRAWN: True, **_provenance(task, job, at, True)}}
 
 
 def _provenance(task: TaskType, job: str, at: datetime, is_human: bool) -> Row:

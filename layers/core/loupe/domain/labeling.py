@@ -139,7 +139,7 @@ class StartLabeling:
         config, now = record.config, self._clock()
         card = JobCard(
             project=project,
-            job=f"{project}-{now:%Y%m%dt%H%M%S}-{self._suffix()}",
+            job=job_name(project, now, self._suffix()),
             provider=config.labeling.provider,
             task=config.task,
             labels=config.labels,
@@ -309,6 +309,11 @@ def is_abandoned_import(workspace: StoresObjects, project: str, job: str, now: d
         return False
     manifest = next(iter(workspace.list(space.input_manifest(job))), None)
     return manifest is not None and now - manifest.last_modified >= IMPORT_HOLDS
+
+
+def job_name(project: str, now: datetime, suffix: str) -> str:
+    """Names of a project's jobs ascend with time; `suffix` has four hexadecimal digits."""
+    return f"{project}-{now:%Y%m%dt%H%M%S}-{suffix}"
 
 
 def announce(jobs: KeepsLabelingJobs, events: PublishesEvents, project: str, job: str) -> None:

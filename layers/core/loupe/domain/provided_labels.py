@@ -8,6 +8,7 @@ from loupe.domain.job_ends import FailJob, JobEnd, write_end
 from loupe.domain.label_attributes import has_label
 from loupe.domain.labeling import announce, give_back_strays
 from loupe.domain.manifests import read_rows
+from loupe.domain.review import ConcludeReview
 from loupe.domain.workspace import Workspace
 from loupe.ports import (
     Clock,
@@ -76,6 +77,8 @@ class ConcludeLabelingJob:
             self._fail(job, reason or "Ground Truth wrote no output manifest")
             return
         self.jobs.end(job.project, job.job, reason, self.clock())
+        if card.review is not None:
+            ConcludeReview(self.workspace, self.clock)(card)
         write_end(self.workspace, job.project, job.job, JobEnd("finished", reason, self.clock()))
         give_back_strays(self.images, self.workspace, job.project, job.job)
         if self.jobs.finish(job.project, job.job, self.clock()):

@@ -104,6 +104,8 @@ class Reconcile:
         manifest = Workspace(project).input_manifest(job.job) if job else None
         if job is None or manifest is None or not self.workspace.exists(manifest):
             return
+        if self.jobs.card(project, job.job).review_of is not None:
+            return  # its images have a label, and keep it while it is looked at
         rows = read_rows(self.workspace.lines(manifest))
         for batch in batches((row[SHA256] for row in rows), LISTED_AT_ONCE):
             self.images.take(project, job.job, batch)

@@ -1,0 +1,21 @@
+"""Called by `loupe review`: people look at labels again."""
+
+from dataclasses import asdict
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from loupe.bootstrap import start_review
+from loupe.domain.projects import check_project_name
+from loupe.domain.review import Wish
+
+logger = Logger(service="start_review")
+
+
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """The fields of a `Wish` in, those of a `ReviewStarted` out."""
+    check_project_name(event["project"])
+    started = asdict(start_review()(Wish(**event)))
+    logger.info("review started", **started)
+    return started
