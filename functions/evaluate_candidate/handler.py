@@ -1,4 +1,4 @@
-"""Step Functions task: read what the trainer measured, and decide whether the candidate is better."""
+"""Step Functions task: measure the candidate, and decide whether it is better than the champion."""
 
 from dataclasses import asdict
 from typing import Any
@@ -13,7 +13,8 @@ logger = Logger()
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """`{"project", "version"}` in, `{"promote", "reason", "score", "champion_score"}` out."""
-    decision = evaluate_candidate()(event["project"], event["version"])
+    """`{"project", "version", "transform_failures"}` in, the last by `candidate` or `champion` an Error and
+    Cause; `{"promote", "reason", "score", "champion_score"}` out."""
+    decision = evaluate_candidate()(event["project"], event["version"], event["transform_failures"])
     logger.info("decided", project=event["project"], version=event["version"], **asdict(decision))
     return asdict(decision)

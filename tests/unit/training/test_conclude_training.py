@@ -6,8 +6,9 @@ import pytest
 
 from loupe.domain.errors import StoreUnavailable
 from loupe.domain.events import ModelPromoted, ModelRejected, TrainingFailed, TrainingRequested
+from loupe.domain.failures import explain
 from loupe.domain.labels import concluded_images
-from loupe.domain.turns import RestoreLoop, Result, explain
+from loupe.domain.turns import RestoreLoop, Result
 from loupe.ports import LoopRecord, ServedModel
 from tests.fakes.loops import FakeLoops
 from tests.unit.training.world import FIRST, NAMES, PROJECT, World, execution

@@ -44,8 +44,8 @@ def test_sagemaker_takes_the_request(labeled: World) -> None:
     assert plan.training_job["ResourceConfig"]["InstanceType"] == "ml.m5.large"
 
 
-def test_spot_instances_are_waited_for_as_long_again_as_the_training_may_take(labeled: World) -> None:
-    labeled.configure(training={"spot": "true", "max_run_minutes": "30"})
+def test_spot_instances_are_waited_for(labeled: World) -> None:
+    labeled.configure(training={"spot": "true", "max_run_minutes": "30", "max_wait_minutes": "60"})
     job = labeled.plan("0001").training_job
     assert job
     assert_sagemaker_takes("CreateTrainingJob", job)

@@ -8,9 +8,9 @@ import pytest
 
 from loupe.domain.errors import ObjectMissing
 from loupe.domain.projects import Promotion
-from loupe.domain.promotion import Decision, EvaluateCandidate, InvalidEvaluation, decide
+from loupe.domain.promotion import Decision, InvalidEvaluation, decide
 from loupe.ports import Champion, ServedModel
-from tests.unit.training.world import NAMES, PROJECT, World
+from tests.unit.training.world import NAMES, World
 
 MODEL = ServedModel("serverless", "script", "image-classification", ("a", "b"), "endpoint")
 CHAMPION = Champion("0001", 0.9, MODEL, "config", "arn:p", datetime(2026, 11, 21, tzinfo=UTC))
@@ -77,14 +77,14 @@ def evaluate(world: World, files: dict[str, bytes]) -> Decision:
     plan = world.plan(world.build().version or "")
     if files:
         world.write_output(plan, files)
-    return EvaluateCandidate(world.projects, world.loops, world.workspace)(PROJECT, plan.version)
+    return world.evaluate(plan.version)
 
 
 def test_the_evaluation_is_kept_beside_the_model(world: World) -> None:
     content = json.dumps(evaluation(0.7)).encode()
     decision = evaluate(world, {"data/evaluation.json": content, "predictions.jsonl": b"{}\n", "other": b"x"})
     assert decision.promote
-    assert world.workspace.read(NAMES.evaluation("0001")) == content
+    assert json.loads(world.workspace.read(NAMES.evaluation("0001"))) == json.loads(content)
     assert world.workspace.read(NAMES.predictions("0001")) == b"{}\n"
 
 
@@ -111,4 +111,4 @@ def test_an_output_that_is_no_archive_is_an_error(world: World) -> None:
     assert plan.release
     world.workspace.write(plan.release.output, b"not an archive")
     with pytest.raises(InvalidEvaluation, match="can't be unpacked"):
-        EvaluateCandidate(world.projects, world.loops, world.workspace)(PROJECT, plan.version)
+        world.evaluate(plan.version)

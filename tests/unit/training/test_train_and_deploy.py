@@ -64,6 +64,8 @@ class Run:
             "createModelPackageGroup": {"ModelPackageGroupArn": "arn:group"},
             "createModelPackage": {"ModelPackageArn": "arn:package"},
             "createModel": {},
+            "deleteModel": {},
+            "createTransformJob.sync": {},
             "createEndpointConfig": {},
             "describeEndpoint": [*self.missing(), self.endpoint()],
             "createEndpoint": {},
@@ -103,7 +105,7 @@ class Run:
         name = arguments["FunctionName"].strip("${}") if is_function else resource.rpartition(":")[2]
         if is_function:
             arguments = arguments["Payload"]
-        elif name != "createTrainingJob.sync":  # that request is the plan's, and tested there
+        elif not name.endswith(".sync"):  # those requests are the plan's, and tested there
             assert_sagemaker_takes(name[0].upper() + name[1:], arguments)
         self.calls.append((name, arguments))
         answer = self.answers[name]
@@ -132,10 +134,10 @@ def test_a_first_model_gets_an_endpoint(monkeypatch: pytest.MonkeyPatch) -> None
         "BuildDatasetFunctionArn",
         "PlanTrainingFunctionArn",
         "createTrainingJob.sync",
+        "createModel",
         "EvaluateCandidateFunctionArn",
         "createModelPackageGroup",
         "createModelPackage",
-        "createModel",
         "createEndpointConfig",
         "describeEndpoint",
         "describeEndpoint",
@@ -154,6 +156,42 @@ def test_a_first_model_gets_an_endpoint(monkeypatch: pytest.MonkeyPatch) -> None
         "score": 0.9,
         "champion_score": None,
         "model_package_arn": "arn:package",
+    }
+
+
+TRANSFORMS = {
+    whose: {"TransformJobName": f"loupe-digits-0001-abcd-{whose}"} for whose in ("candidate", "champion")
+}
+
+
+def test_candidate_and_champion_are_asked_by_batch_transform(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = {**PLAN, "trainer": "builtin", "transforms": TRANSFORMS}
+    run = Run(monkeypatch, PlanTrainingFunctionArn=plan)
+    assert run.execution["status"] == "SUCCEEDED"
+    asked = [arguments for name, arguments in run.calls if name == "createTransformJob.sync"]
+    assert asked == [TRANSFORMS["candidate"], TRANSFORMS["champion"]]
+    assert run.names.index("createModel") < run.names.index("createTransformJob.sync")
+    evaluation = run.last("EvaluateCandidateFunctionArn")
+    assert evaluation == {"project": "digits", "version": "0001", "transform_failures": {}}
+
+
+def test_a_first_candidate_is_asked_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = {**PLAN, "trainer": "builtin", "transforms": {**TRANSFORMS, "champion": None}}
+    run = Run(monkeypatch, PlanTrainingFunctionArn=plan)
+    assert run.names.count("createTransformJob.sync") == 1
+
+
+def test_a_batch_transform_that_fails_leaves_the_judgement_to_the_evaluation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plan = {**PLAN, "trainer": "builtin", "transforms": TRANSFORMS}
+    broken = failure("States.TaskFailed", '{"FailureReason": "one image"}')
+    run = Run(monkeypatch, PlanTrainingFunctionArn=plan, **{"createTransformJob.sync": broken})
+    assert run.execution["status"] == "SUCCEEDED"
+    caught = {"Error": "States.TaskFailed", "Cause": '{"FailureReason": "one image"}'}
+    assert run.last("EvaluateCandidateFunctionArn")["transform_failures"] == {
+        "candidate": caught,
+        "champion": caught,
     }
 
 
@@ -192,7 +230,8 @@ def test_a_candidate_that_is_not_better_is_registered_as_rejected(monkeypatch: p
     run = Run(monkeypatch, EvaluateCandidateFunctionArn=worse)
     assert run.execution["status"] == "SUCCEEDED"
     assert run.last("createModelPackage")["ModelApprovalStatus"] == "Rejected"
-    assert "createModel" not in run.names
+    assert run.last("deleteModel") == {"ModelName": PLAN["model_name"]}
+    assert "createEndpointConfig" not in run.names
     assert run.conclusion["outcome"] == "rejected"
 
 

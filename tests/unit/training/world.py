@@ -8,13 +8,22 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any, Literal
 
+from loupe.domain.builtin import BuiltinTraining
 from loupe.domain.datasets import DatasetCard
 from loupe.domain.label_attributes import Label, write_failure, write_label
 from loupe.domain.label_values import LabelValue, OneLabel
 from loupe.domain.manifests import Row
-from loupe.domain.projects import LABEL_ATTRIBUTES, ProjectConfig, TaskType
+from loupe.domain.projects import LABEL_ATTRIBUTES, ProjectConfig, TaskType, Trainer
+from loupe.domain.promotion import (
+    Decision,
+    EvaluateCandidate,
+    MeasuredByTrainer,
+    MeasuredByTransform,
+    MeasuresCandidate,
+)
 from loupe.domain.script_training import ScriptTraining
-from loupe.domain.training import PlanTraining, TrainingPlan, TrainingSetup
+from loupe.domain.training import PlansTraining, PlanTraining, TrainingPlan, TrainingSetup
+from loupe.domain.transforms import MeasureByTransform, PlanTransforms
 from loupe.domain.turns import BuildDataset, ConcludeTraining, Result, TurnBegun
 from loupe.domain.workspace import Workspace
 from loupe.ports import ImageRecord, JobCard, JobProvider, Look, ObjectRecord
@@ -56,6 +65,8 @@ class World:
     executions: FakeExecutions = field(default_factory=FakeExecutions)
     events: FakeEvents = field(default_factory=FakeEvents)
     raw: FakeObjects = field(default_factory=lambda: FakeObjects("raw"))
+    region: str = "us-east-1"
+    algorithm_images: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.images = FakeImages(self.projects)
@@ -170,11 +181,24 @@ class World:
         return build(PROJECT, by)
 
     def plan(self, dataset_version: str, by: str = FIRST) -> TrainingPlan:
-        script = ScriptTraining(self.loops, self.raw, self.workspace, SETUP, lambda: b"source")
-        plan = PlanTraining(
-            self.projects, self.loops, self.workspace, SETUP.stack, {"script": script}, self.clock
-        )
+        transforms = PlanTransforms(self.loops, self.raw, self.workspace, SETUP.stack)
+        trainers: dict[Trainer, PlansTraining] = {
+            "script": ScriptTraining(
+                self.loops, self.raw, self.workspace, SETUP, lambda: b"source", transforms
+            ),
+            "builtin": BuiltinTraining(self.workspace, SETUP, self.region, self.algorithm_images, transforms),
+        }
+        plan = PlanTraining(self.projects, self.loops, self.workspace, SETUP.stack, trainers, self.clock)
         return plan(PROJECT, dataset_version, by)
+
+    def evaluate(self, version: str, failures: Mapping[str, Mapping[str, str]] | None = None) -> Decision:
+        transforms = MeasureByTransform(self.loops, self.workspace)
+        measures: dict[Trainer, MeasuresCandidate] = {
+            "script": MeasuredByTrainer(self.workspace, transforms),
+            "builtin": MeasuredByTransform(self.workspace, transforms),
+        }
+        evaluate = EvaluateCandidate(self.projects, self.loops, self.workspace, measures)
+        return evaluate(PROJECT, version, failures or {})
 
     def conclude(self, result: Result) -> str:
         conclude = ConcludeTraining(self.jobs, self.loops, self.workspace, self.events, self.clock)

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from loupe.domain.builtin_rules import GPU_FAMILIES, problems, trains_on
 from loupe.domain.errors import BadRequest, InvalidProject
 
 CONFIG_FILE = "project.yaml"
@@ -127,6 +128,7 @@ class Training(_Section):
     max_run_minutes: int = Field(default=240, ge=1, le=60 * 24 * 5)
     spot: bool = False
     max_wait_minutes: int | None = Field(default=None, ge=1, le=60 * 24 * 10)
+    transform_instance_type: str = Field(default="ml.m5.xlarge", pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$")
     rekognition: RekognitionTraining = RekognitionTraining()
 
     @model_validator(mode="after")
@@ -220,6 +222,21 @@ class ProjectConfig(_Section):
                     "labeling.ground_truth.automated_labeling: Ground Truth has none for "
                     "multi-label-classification"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _built_in_algorithm_takes_it(self) -> "ProjectConfig":
+        training = self.training
+        if training.trainer != "builtin":
+            return self
+        wrong = [f"training.hyperparameters.{each}" for each in problems(self.task, training.hyperparameters)]
+        if not trains_on(training.instance_type):
+            wrong.append(
+                f"training.instance_type: built-in algorithms train on GPUs, of the families "
+                f"{', '.join(GPU_FAMILIES)}; {training.instance_type} is of none of them"
+            )
+        if wrong:
+            raise ValueError("; ".join(wrong))
         return self
 
     @property

@@ -4,12 +4,15 @@ import json
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 from loupe.domain.configuration import valid_config
 from loupe.domain.errors import DomainError
-from loupe.domain.projects import Promotion
+from loupe.domain.failures import explain
+from loupe.domain.metrics import SCORES
+from loupe.domain.projects import Promotion, Trainer
 from loupe.domain.training import TrainingPlan
+from loupe.domain.transforms import CANDIDATE, CHAMPION, MeasureByTransform
 from loupe.domain.workspace import Workspace
 from loupe.ports import Champion, KeepsLoops, KeepsProjects, StoresObjects
 
@@ -46,7 +49,8 @@ def decide(evaluation: Mapping[str, Any], champion: Champion | None, rule: Promo
     """
     score = _score(evaluation.get("candidate"), "candidate")
     images = evaluation.get("test_images")
-    told = f"accuracy {score:.4f} on {images} test images"
+    measure = SCORES.get(evaluation.get("task", "image-classification"), "score")
+    told = f"{measure} {score:.4f} on {images} test images"
     if score < rule.min_score:
         return Decision(False, f"{told}, below min_score {rule.min_score:.4f}", score, None)
     if champion is None:
@@ -62,39 +66,103 @@ def decide(evaluation: Mapping[str, Any], champion: Champion | None, rule: Promo
     return Decision(promote, told + gain, score, bar)
 
 
+class MeasuresCandidate(Protocol):
+    """How a candidate of one trainer is measured, and the champion beside it."""
+
+    def measure(self, plan: TrainingPlan, failures: Mapping[str, str]) -> dict[str, Any]:
+        """The evaluation, which is kept beside the model, as the predictions are that it was made from.
+
+        `failures` say why batch transforms of `candidate` or `champion` failed, if they did. Raises
+        `InvalidEvaluation`, `NotMeasured`, `ObjectMissing`, `StoreUnavailable`.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class EvaluateCandidate:
-    """Reads what the trainer measured, keeps it beside the model, and decides."""
+    """Measures a candidate, keeps the figures beside the model, and decides."""
 
     projects: KeepsProjects
     loops: KeepsLoops
     workspace: StoresObjects
+    measures: Mapping[Trainer, MeasuresCandidate]
 
-    def __call__(self, project: str, version: str) -> Decision:
-        """Raises `InvalidEvaluation`, `ObjectMissing`."""
-        names = Workspace(project)
+    def __call__(
+        self, project: str, version: str, transform_failures: Mapping[str, Mapping[str, str]]
+    ) -> Decision:
+        """`transform_failures` are, for `candidate` and `champion`, the Error and Cause that Step Functions
+        caught when its batch transform failed. Raises the errors of `MeasuresCandidate`."""
         plan = TrainingPlan.read(self.workspace, project, version)
+        failures = {whose: explain(caught) for whose, caught in transform_failures.items()}
+        evaluation = self.measures[plan.trainer].measure(plan, failures)
+        rule = valid_config(self.projects, project).promotion
+        return decide(evaluation, self.loops.loop(project).champion, rule)
+
+
+@dataclass(frozen=True)
+class MeasuredByTrainer:
+    """Takes what Loupe's own trainer measured from the archive that it left beside the model.
+
+    A champion that the trainer can't run was asked by batch transform.
+    """
+
+    workspace: StoresObjects
+    transforms: MeasureByTransform
+
+    def measure(self, plan: TrainingPlan, failures: Mapping[str, str]) -> dict[str, Any]:
+        """Behind `MeasuresCandidate`."""
         release = plan.release
         if release is None:
-            raise InvalidEvaluation(f"model {version} of {project} is not one that SageMaker trained")
+            raise InvalidEvaluation(f"model {plan.version} of {plan.project} was not trained by SageMaker")
         with self.workspace.open(release.output) as stream:
             found = _unpack(stream, {EVALUATION, PREDICTIONS})
         if EVALUATION not in found:
             raise InvalidEvaluation(f"the training left no {EVALUATION}")
-        self.workspace.write(names.evaluation(version), found[EVALUATION], "application/json")
-        if PREDICTIONS in found:
-            self.workspace.write(names.predictions(version), found[PREDICTIONS], "application/x-ndjson")
-        try:
-            evaluation = json.loads(found[EVALUATION])
-        except ValueError as error:
-            raise InvalidEvaluation(f"{EVALUATION} is not JSON: {error}") from error
+        evaluation = _read(found[EVALUATION])
         if evaluation.get("dataset_version") != plan.dataset_version:
             raise InvalidEvaluation(
                 f"{EVALUATION} is of dataset version {evaluation.get('dataset_version')!r}, "
                 f"not {plan.dataset_version}"
             )
-        rule = valid_config(self.projects, project).promotion
-        return decide(evaluation, self.loops.loop(project).champion, rule)
+        if plan.transforms is not None:
+            evaluation["champion"] = self.transforms.champion(plan, failures.get(CHAMPION))
+        _keep(self.workspace, plan, evaluation, found.get(PREDICTIONS))
+        return evaluation
+
+
+@dataclass(frozen=True)
+class MeasuredByTransform:
+    """Computes the figures from what candidate and champion answered in batch transforms."""
+
+    workspace: StoresObjects
+    transforms: MeasureByTransform
+
+    def measure(self, plan: TrainingPlan, failures: Mapping[str, str]) -> dict[str, Any]:
+        """Behind `MeasuresCandidate`."""
+        evaluation, predictions = self.transforms.candidate(plan, failures.get(CANDIDATE))
+        evaluation["champion"] = self.transforms.champion(plan, failures.get(CHAMPION))
+        _keep(self.workspace, plan, evaluation, "".join(predictions).encode())
+        return evaluation
+
+
+def _keep(
+    workspace: StoresObjects, plan: TrainingPlan, evaluation: Mapping[str, Any], predictions: bytes | None
+) -> None:
+    names = Workspace(plan.project)
+    content = json.dumps(evaluation, ensure_ascii=False, indent=1).encode()
+    workspace.write(names.evaluation(plan.version), content, "application/json")
+    if predictions is not None:
+        workspace.write(names.predictions(plan.version), predictions, "application/x-ndjson")
+
+
+def _read(content: bytes) -> dict[str, Any]:
+    try:
+        evaluation = json.loads(content)
+    except ValueError as error:
+        raise InvalidEvaluation(f"{EVALUATION} is not JSON: {error}") from error
+    if not isinstance(evaluation, dict):
+        raise InvalidEvaluation(f"{EVALUATION} is no JSON object")
+    return evaluation
 
 
 def _score(metrics: Any, whose: str) -> float:

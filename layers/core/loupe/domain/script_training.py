@@ -1,18 +1,18 @@
 """Training by Loupe's own trainer in SageMaker's script mode: channels, the trainer's source, image lists."""
 
-import json
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
-from loupe.domain.errors import AlreadyWritten, ObjectMissing
+from loupe.domain.errors import AlreadyWritten
+from loupe.domain.image_copies import copy_images, manifest_file
 from loupe.domain.manifests import SHA256, Row, S3Uri, read_rows
 from loupe.domain.projects import ProjectConfig
 from loupe.domain.splits import SPLITS
 from loupe.domain.training import TrainingPlan, TrainingSetup, endpoint_release, training_request
+from loupe.domain.transforms import PlanTransforms
 from loupe.domain.workspace import Workspace
 from loupe.ports import KeepsLoops, StoresObjects
 
@@ -32,7 +32,6 @@ ENVIRONMENT = {
 }
 """What the inference container is told: the archive of the model has its code, too."""
 
-_COPIES_AT_ONCE = 16
 _SOURCE_FILE = "sourcedir.tar.gz"
 
 
@@ -45,6 +44,7 @@ class ScriptTraining:
     workspace: StoresObjects
     setup: TrainingSetup
     trainer_source: Callable[[], bytes]
+    transforms: PlanTransforms
 
     def complete(self, plan: TrainingPlan, config: ProjectConfig) -> TrainingPlan:
         """Behind `loupe.domain.training.PlansTraining`."""
@@ -53,6 +53,7 @@ class ScriptTraining:
             plan,
             training_job=self._request(plan, config),
             release=endpoint_release(plan, config, self.setup, bucket, image, ENVIRONMENT),
+            transforms=self.transforms.of_builtin_champion(plan, config),
         )
 
     def _request(self, plan: TrainingPlan, config: ProjectConfig) -> dict[str, Any]:
@@ -120,34 +121,20 @@ class ScriptTraining:
         with suppress(AlreadyWritten):
             self.workspace.write_lines_once(
                 names.images_manifest(dataset_version),
-                _manifest_file(
+                manifest_file(
                     f"s3://{self.raw_data.bucket}/",
                     (_key(row) for row in self._rows(project, dataset_version) if is_path(row)),
                 ),
             )
         odd = {row[SHA256]: _key(row) for row in self._rows(project, dataset_version) if not is_path(row)}
-        copied = self._copy(names, odd)
+        copied = copy_images(names, odd, self.raw_data.bucket, self.workspace)
         if copied:
             with suppress(AlreadyWritten):
                 self.workspace.write_lines_once(
                     names.copies_manifest(dataset_version),
-                    _manifest_file(f"s3://{self.workspace.bucket}/{names.image_copies}", copied),
+                    manifest_file(f"s3://{self.workspace.bucket}/{names.image_copies}", copied),
                 )
         return len(copied)
-
-    def _copy(self, names: Workspace, keys: dict[str, str]) -> list[str]:
-        """Copy images server-side; an image that is gone by now is missing in the training, too."""
-
-        def copy(image: tuple[str, str]) -> str | None:
-            digest, key = image
-            try:
-                self.workspace.copy_from(self.raw_data.bucket, key, names.image_copy(digest))
-            except ObjectMissing:
-                return None
-            return digest
-
-        with ThreadPoolExecutor(_COPIES_AT_ONCE) as pool:
-            return [digest for digest in pool.map(copy, keys.items()) if digest]
 
     def _rows(self, project: str, dataset_version: str) -> Iterator[Row]:
         names = Workspace(project)
@@ -174,11 +161,3 @@ def _folders(key: str) -> Iterator[str]:
     while position >= 0:
         yield key[:position]
         position = key.find("/", position + 1)
-
-
-def _manifest_file(prefix: str, keys: Iterable[str]) -> Iterator[str]:
-    """SageMaker's ManifestFile: a prefix, and the keys below it."""
-    yield f"[{json.dumps({'prefix': prefix})}"
-    for key in keys:
-        yield f",\n{json.dumps(key, ensure_ascii=False)}"
-    yield "]\n"

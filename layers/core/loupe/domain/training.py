@@ -48,6 +48,15 @@ class EndpointRelease:
 
 
 @dataclass(frozen=True)
+class Transforms:
+    """Requests for CreateTransformJob, by which models are asked about the test images; None for a model that
+    is not asked in that way."""
+
+    candidate: dict[str, Any] | None
+    champion: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
 class TrainingPlan:
     """Everything that is decided before the training; `models/<version>/plan.json` keeps it.
 
@@ -70,6 +79,7 @@ class TrainingPlan:
     tags: list[dict[str, str]]
     training_job: dict[str, Any] | None = None
     release: EndpointRelease | None = None
+    transforms: Transforms | None = None
     custom_labels: dict[str, Any] | None = None
 
     @classmethod
@@ -189,7 +199,7 @@ def training_request(plan: TrainingPlan, config: ProjectConfig, role_arn: str, b
     training = config.training
     limits = {"MaxRuntimeInSeconds": training.max_run_minutes * 60}
     if training.spot:
-        limits["MaxWaitTimeInSeconds"] = (training.max_wait_minutes or 2 * training.max_run_minutes) * 60
+        limits["MaxWaitTimeInSeconds"] = (training.max_wait_minutes or training.max_run_minutes) * 60
     return {
         "TrainingJobName": plan.model_name,
         "RoleArn": role_arn,

@@ -11,6 +11,7 @@ from loupe.domain.configuration import valid_config
 from loupe.domain.datasets import DatasetDraft, NotEnoughLabels, latest_card, next_version
 from loupe.domain.errors import AlreadyWritten, ObjectMissing
 from loupe.domain.events import ModelPromoted, ModelRejected, TrainingFailed, TrainingRequested
+from loupe.domain.failures import explain
 from loupe.domain.labels import AcceptLabels, accepted_jobs
 from loupe.domain.projects import ProjectConfig
 from loupe.domain.training import TrainingPlan, model_versions
@@ -18,6 +19,7 @@ from loupe.domain.workspace import Workspace
 from loupe.ports import (
     Champion,
     Clock,
+    HostingRecord,
     KeepsImages,
     KeepsLabelingJobs,
     KeepsLoops,
@@ -183,11 +185,19 @@ class ConcludeTraining:
             training = _last_training(outcome)
             if outcome["outcome"] == "promoted":
                 self.loops.save_champion(project, _champion(outcome))
+                self._note_hosting(plan)
         self.loops.save_last_training(project, training)
         self.loops.unlock_training(project, execution)
         self._tell(result)
         self._go_on(result)
         return result.reason
+
+    def _note_hosting(self, plan: TrainingPlan) -> None:
+        """A model that Rekognition hosts runs by now, and costs by the hour."""
+        if plan.custom_labels is not None:
+            start = plan.custom_labels["start"]
+            units = start["MinInferenceUnits"], start.get("MaxInferenceUnits")
+            self.loops.save_hosting(plan.project, HostingRecord("running", self.clock(), *units))
 
     def _tell(self, result: Result) -> None:
         told = (result.project, result.version or "", result.reason, result.execution)
@@ -211,27 +221,6 @@ class ConcludeTraining:
         if uncovered:
             reason = f"{len(uncovered)} jobs finished while a model was being trained"
             self.events.publish(TrainingRequested(result.project, reason))
-
-
-def explain(failure: dict[str, str]) -> str:
-    """The reason in an error that Step Functions caught, in words.
-
-    The cause of a failed job is its description, that of a failed function its error, both as JSON; it may be
-    cut off.
-    """
-    cause = failure.get("Cause") or ""
-    try:
-        document = json.loads(cause)
-    except ValueError:
-        document = None
-    if isinstance(document, dict):
-        for name in ("FailureReason", "errorMessage", "message"):
-            if isinstance(document.get(name), str) and document[name]:
-                return str(document[name])
-    error = failure.get("Error") or "an unknown error"
-    if error == "States.Timeout":
-        return cause or "a step took longer than it may"
-    return cause or error
 
 
 def abandon(

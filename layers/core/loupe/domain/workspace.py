@@ -91,6 +91,14 @@ class Workspace:
         """Objects that a training job copies: those of `image_copy`."""
         return f"{self.dataset(version)}copies.manifest"
 
+    def test_images_manifest(self, version: str) -> str:
+        """Objects that a batch transform asks about: those of `image_copy`."""
+        return f"{self.dataset(version)}test-images.manifest"
+
+    def builtin_manifest(self, version: str, channel: str) -> str:
+        """What a built-in algorithm gets as its `train` or `validation` channel."""
+        return f"{self.dataset(version)}builtin/{channel}.manifest"
+
     def custom_labels_manifest(self, version: str, dataset: str) -> str:
         """What Rekognition gets as its `train` or `test` dataset."""
         return f"{self.dataset(version)}rekognition/{dataset}.manifest"
@@ -99,7 +107,8 @@ class Workspace:
         """What would be wrong with those in Rekognition's eyes."""
         return f"{self.dataset(version)}rekognition/validation.json"
 
-    # Images whose key can't be a file path in a training job
+    # Copies of images: of those whose key can't be a file path in a training job, and of test images for
+    # batch transforms
     @property
     def image_copies(self) -> str:
         return f"{self.root}/images/"
@@ -125,6 +134,14 @@ class Workspace:
     def predictions(self, version: str) -> str:
         """The candidate's answers to the test images."""
         return f"{self.model(version)}predictions.jsonl"
+
+    def checkpoints(self, version: str) -> str:
+        """Where a training goes on from after an interruption."""
+        return f"{self.model(version)}checkpoints"
+
+    def answers(self, version: str, whose: str) -> str:
+        """What candidate or champion answered in the batch transform that compared them."""
+        return f"{self.model(version)}answers/{whose}/"
 
     def outcome(self, version: str) -> str:
         """What became of a candidate: promoted, rejected or failed, with its numbers."""

@@ -1,0 +1,249 @@
+"""Batch transforms: candidate and champion are asked about the same frozen test images by SageMaker itself.
+
+Each test image is copied once to a flat name of the workspace bucket, its SHA-256, so that its answer has a
+name that says whose it is, whatever the image's own key: `<output>/<SHA-256>.out`.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from loupe.domain.answers import Prediction, read_answer
+from loupe.domain.errors import AlreadyWritten, DomainError, ModelError, ObjectMissing
+from loupe.domain.image_copies import copy_images, manifest_file
+from loupe.domain.label_attributes import Label, read_label
+from loupe.domain.label_values import LabelValue
+from loupe.domain.manifests import HEIGHT, SHA256, WIDTH, Row, S3Uri, read_rows
+from loupe.domain.metrics import Answered, applying, measure
+from loupe.domain.projects import LABEL_ATTRIBUTES, ProjectConfig
+from loupe.domain.training import TrainingPlan, Transforms, legal_name
+from loupe.domain.workspace import Workspace
+from loupe.ports import KeepsLoops, ServedModel, StoresObjects
+
+CANDIDATE, CHAMPION = "candidate", "champion"
+
+_MEGABYTES = 40
+_AT_ONCE = 2
+"""Of images of at most 40 MB; SageMaker allows 100 MB in all."""
+_READS_AT_ONCE = 32
+_MAY_BE_MISSING = 0.1
+"""Share of the test images that may have no answer, say because the algorithm can't decode them."""
+
+
+class NotMeasured(DomainError):
+    """A model gave no answers that it could be measured by; the message says why."""
+
+    slug, title = "not-measured", "The model could not be measured"
+
+
+# Requests -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PlanTransforms:
+    """Requests for batch transforms, with what they name."""
+
+    loops: KeepsLoops
+    raw_data: StoresObjects
+    workspace: StoresObjects
+    stack: str
+
+    def of_both(self, plan: TrainingPlan, config: ProjectConfig) -> Transforms:
+        """For a candidate that can't measure itself, and the champion if SageMaker hosts it."""
+        champion = self._champion_name(plan, ("script", "builtin"))
+        self._write_images(plan)
+        return Transforms(
+            self._request(plan, config, CANDIDATE, plan.model_name),
+            self._request(plan, config, CHAMPION, champion) if champion else None,
+        )
+
+    def of_builtin_champion(self, plan: TrainingPlan, config: ProjectConfig) -> Transforms | None:
+        """For a candidate whose trainer measures it, but can't run a built-in algorithm's model."""
+        champion = self._champion_name(plan, ("builtin",))
+        if champion is None:
+            return None
+        self._write_images(plan)
+        return Transforms(None, self._request(plan, config, CHAMPION, champion))
+
+    def _champion_name(self, plan: TrainingPlan, trainers: Sequence[str]) -> str | None:
+        """The champion's model in SageMaker, if one of those trained it for the same task."""
+        champion = self.loops.loop(plan.project).champion
+        if champion is None or champion.model.trainer not in trainers or champion.model.task != plan.task:
+            return None
+        return TrainingPlan.read(self.workspace, plan.project, champion.version).model_name
+
+    def _write_images(self, plan: TrainingPlan) -> None:
+        names = Workspace(plan.project)
+        rows = read_rows(self.workspace.lines(names.split(plan.dataset_version, "test")))
+        keys = {row[SHA256]: S3Uri.parse(row["source-ref"]).key for row in rows}
+        copied = copy_images(names, keys, self.raw_data.bucket, self.workspace)
+        prefix = f"s3://{self.workspace.bucket}/{names.image_copies}"
+        with suppress(AlreadyWritten):
+            self.workspace.write_lines_once(
+                names.test_images_manifest(plan.dataset_version), manifest_file(prefix, copied)
+            )
+
+    def _request(
+        self, plan: TrainingPlan, config: ProjectConfig, whose: str, model_name: str
+    ) -> dict[str, Any]:
+        names, bucket = Workspace(plan.project), self.workspace.bucket
+        token = plan.model_name.rpartition("-")[2]
+        return {
+            "TransformJobName": legal_name(self.stack, plan.project, plan.version, token, whose),
+            "ModelName": model_name,
+            "TransformInput": {
+                "DataSource": {
+                    "S3DataSource": {
+                        "S3DataType": "ManifestFile",
+                        "S3Uri": str(S3Uri(bucket, names.test_images_manifest(plan.dataset_version))),
+                    }
+                },
+                "ContentType": "application/x-image",
+                "CompressionType": "None",
+                "SplitType": "None",
+            },
+            "TransformOutput": {
+                "S3OutputPath": str(S3Uri(bucket, names.answers(plan.version, whose).rstrip("/"))),
+                "Accept": "application/json",
+                "AssembleWith": "None",
+            },
+            "TransformResources": {
+                "InstanceType": config.training.transform_instance_type,
+                "InstanceCount": 1,
+            },
+            "BatchStrategy": "SingleRecord",
+            "MaxConcurrentTransforms": _AT_ONCE,
+            "MaxPayloadInMB": _MEGABYTES,
+            "Tags": plan.tags,
+        }
+
+
+# What came of them ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class TestImage:
+    """An image of the frozen test set with its label."""
+
+    row: Row
+    truth: LabelValue
+
+    @property
+    def sha256(self) -> str:
+        return str(self.row[SHA256])
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels; 0 where the manifest does not say."""
+        return self.row.get(WIDTH, 0), self.row.get(HEIGHT, 0)
+
+
+@dataclass(frozen=True)
+class MeasureByTransform:
+    """Makes an evaluation of what models answered in batch transforms.
+
+    Only images that the candidate answered count; a champion without an answer to one of them is not
+    measured.
+    """
+
+    loops: KeepsLoops
+    workspace: StoresObjects
+
+    def candidate(self, plan: TrainingPlan, failure: str | None) -> tuple[dict[str, Any], list[str]]:
+        """The evaluation without the champion, and the lines of predictions.jsonl. `failure` says why the
+        transform failed, if it did. Raises `NotMeasured` if too few images were answered, `ModelError`."""
+        images = list(self._test_images(plan))
+        answers = self._answers(plan, CANDIDATE, plan.served_at(), images)
+        answered = [image for image in images if image.sha256 in answers]
+        missing = len(images) - len(answered)
+        if not answered or missing > _MAY_BE_MISSING * len(images):
+            raise NotMeasured(
+                f"model {plan.version} answered {len(answered)} of {len(images)} test images in batch "
+                f"transform{f': {failure}' if failure else ''}"
+            )
+        evaluation = {
+            "task": plan.task,
+            "dataset_version": plan.dataset_version,
+            "test_images": len(answered),
+            "left_out": {"no answer": missing} if missing else {},
+            "candidate": _metrics(plan, answered, answers),
+            "champion": None,
+        }
+        return evaluation, [_line(image, answers[image.sha256]) for image in answered]
+
+    def champion(self, plan: TrainingPlan, failure: str | None) -> dict[str, Any] | None:
+        """The champion's metrics, `{"error"}` if it could not be measured, None if it was not asked.
+        `failure` says why its transform failed, if it did."""
+        champion = self.loops.loop(plan.project).champion
+        if champion is None or plan.transforms is None or plan.transforms.champion is None:
+            return None
+        images = list(self._test_images(plan))
+        if plan.transforms.candidate is not None:
+            of_candidate = set(self._answered(plan, CANDIDATE))
+            images = [image for image in images if image.sha256 in of_candidate]
+        try:
+            answers = self._answers(plan, CHAMPION, champion.model, images)
+        except ModelError as error:
+            return {"error": str(error)}
+        if len(answers) < len(images) or not images:
+            told = f"the champion answered {len(answers)} of {len(images)} test images"
+            return {"error": f"{told}: {failure}" if failure else told}
+        return _metrics(plan, images, answers)
+
+    def _test_images(self, plan: TrainingPlan) -> Iterator[TestImage]:
+        attribute = LABEL_ATTRIBUTES[plan.task]
+        manifest = Workspace(plan.project).split(plan.dataset_version, "test")
+        for row in read_rows(self.workspace.lines(manifest)):
+            label = read_label(row, attribute, plan.task, plan.labels)
+            if isinstance(label, Label):
+                yield TestImage(row, label.value)
+
+    def _answered(self, plan: TrainingPlan, whose: str) -> Iterator[str]:
+        """SHA-256 of the images that have an answer."""
+        prefix = Workspace(plan.project).answers(plan.version, whose)
+        for stored in self.workspace.list(prefix):
+            yield stored.key.removeprefix(prefix).removesuffix(".out")
+
+    def _answers(
+        self, plan: TrainingPlan, whose: str, model: ServedModel, images: Sequence[TestImage]
+    ) -> Mapping[str, list[Prediction]]:
+        """Predictions by the image's SHA-256. Raises `ModelError`."""
+        prefix = Workspace(plan.project).answers(plan.version, whose)
+
+        def read(image: TestImage) -> tuple[str, list[Prediction]] | None:
+            try:
+                content = self.workspace.read(f"{prefix}{image.sha256}.out")
+            except ObjectMissing:
+                return None
+            return image.sha256, read_answer(model, content, image.size)
+
+        with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
+            return dict(filter(None, pool.map(read, images)))
+
+
+def _metrics(
+    plan: TrainingPlan, images: Sequence[TestImage], answers: Mapping[str, list[Prediction]]
+) -> dict[str, Any]:
+    return measure(plan.task, plan.labels, [Answered(i.truth, answers[i.sha256]) for i in images])
+
+
+def _line(image: TestImage, predictions: list[Prediction]) -> str:
+    """The candidate's answer as a line of predictions.jsonl."""
+    content: dict[str, Any] = {
+        "source-ref": image.row["source-ref"],
+        SHA256: image.sha256,
+        **image.truth.to_json(),
+    }
+    match image.truth.task:
+        case "image-classification":
+            best = predictions[0]
+            content |= {"predicted": best["label"], "confidence": best["confidence"]}
+        case "multi-label-classification":
+            confidences = {each["label"]: each["confidence"] for each in predictions}
+            content |= {"predicted": applying(predictions), "confidences": confidences}
+        case "bounding-box":
+            content |= {"predicted": predictions}
+    return json.dumps(content, ensure_ascii=False) + "\n"
