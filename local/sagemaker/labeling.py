@@ -107,14 +107,17 @@ class LabelingJobs:
         workers_of: Callable[[str], Workers],
         *,
         poll_every: float = _POLL_EVERY,
+        going_down: float = _GOING_DOWN,
     ) -> None:
-        """`workers_of` finds a stack's workers by the stack's name, or raises WorkersError."""
+        """`workers_of` finds a stack's workers by the stack's name, or raises WorkersError. A failure counts
+        if the cloud is not `going_down` within so many seconds."""
         self._store = Store(folder / "labeling-jobs")
         self._work = folder / "labeling-work"
         self._platform = platform
         self._workteams = workteams
         self._workers_of = workers_of
         self._poll_every = poll_every
+        self._going_down = going_down
         self._changed = threading.Condition()
         self._running: dict[str, _Run] = {}
 
@@ -299,7 +302,7 @@ class _Run(threading.Thread):
 
     def _fail(self, reason: str) -> None:
         # Where the cloud is about to go down, it is that which made the job fail: `resume` tries again.
-        self._abandoned.wait(_GOING_DOWN)
+        self._abandoned.wait(self._jobs._going_down)
         self._end("Failed", FailureReason=reason[:_FAILURE_CHARACTERS])
 
     def _end(self, status: str, **members: Any) -> None:
@@ -313,7 +316,8 @@ class _Run(threading.Thread):
         storage = Storage(self._jobs._platform, request["RoleArn"], _session(self._name_of_job))
         labels = labeling_rules.read_labels(storage.read(request["LabelCategoryConfigS3Uri"]), self._kind)
         manifest = self._manifest(storage)
-        total = sum(1 for _ in self._rows(manifest))
+        with manifest.open(encoding="utf-8") as lines:
+            total = sum(1 for _ in labeling_rules.rows(lines))
         tags = _tags(request)
         attribute = request["LabelAttributeName"]
         audited = labeling_rules.audited_attribute(self._rows(manifest), attribute, self._kind)
@@ -341,7 +345,7 @@ class _Run(threading.Thread):
 
     def _rows(self, manifest: Path) -> Iterator[Row]:
         with manifest.open(encoding="utf-8") as lines:
-            yield from labeling_rules.rows(lines)
+            yield from (json.loads(line) for line in lines if line.strip())
 
     def _status(self) -> str:
         status: str = self._jobs._get(self._name_of_job)["LabelingJobStatus"]
