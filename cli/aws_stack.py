@@ -32,6 +32,7 @@ from cli.errors import ApiProblem, CommandFault, StackMissing
 from cli.stack import (
     PART_BYTES,
     Json,
+    KnownImages,
     Lease,
     PortalProject,
     ProjectStatus,
@@ -39,6 +40,7 @@ from cli.stack import (
     StoredObject,
     Worker,
 )
+from loupe.adapters.objects import S3Objects
 from loupe.domain.projects import config_key
 
 if TYPE_CHECKING:
@@ -70,6 +72,9 @@ REQUIRED_OUTPUTS = (
     "UserPoolClientId",
     "ApiKeyId",
     "ReconcileFunction",
+    "StartReviewFunction",
+    "ImportLabelsFunction",
+    "WorkspaceBucket",
 )
 
 
@@ -397,16 +402,39 @@ class AwsStack:
                     )
 
     def reconcile(self, project: str | None) -> Json:
-        with _aws_errors_in_words("reconcile"):
-            # The function may work for minutes, and must not be started twice by an impatient client.
-            client = self._client("lambda", Config(read_timeout=900, retries={"max_attempts": 0}))
-            answer = client.invoke(
-                FunctionName=self._outputs["ReconcileFunction"],
-                Payload=json.dumps({} if project is None else {"project": project}).encode(),
+        return self._invoke("ReconcileFunction", {} if project is None else {"project": project}, "reconcile")
+
+    def start_review(self, wish: Json) -> Json:
+        return self._invoke("StartReviewFunction", wish, "start the review")
+
+    @property
+    def workspace(self) -> S3Objects:
+        return self.bucket(self._outputs["WorkspaceBucket"])
+
+    def bucket(self, name: str) -> S3Objects:
+        return S3Objects(self._s3, name)
+
+    def known_images(self, project: str, keys: Sequence[str], sha256s: Sequence[str]) -> KnownImages:
+        asked = {"project": project, "keys": list(keys), "sha256s": list(sha256s)}
+        return cast(KnownImages, self._invoke("ImportLabelsFunction", asked, "look images up"))
+
+    def finish_import(self, project: str, job: str) -> Json:
+        return self._invoke("ImportLabelsFunction", {"project": project, "job": job}, "finish the import")
+
+    @cached_property
+    def _lambda(self) -> Any:
+        # A function may work for minutes, and must not be started twice by an impatient client.
+        return self._client("lambda", Config(read_timeout=900, retries={"max_attempts": 0}))
+
+    def _invoke(self, function: str, event: Json, doing: str) -> Json:
+        """What the function of that output answers."""
+        with _aws_errors_in_words(doing):
+            answer = self._lambda.invoke(
+                FunctionName=self._outputs[function], Payload=json.dumps(event).encode()
             )
             found = json.loads(answer["Payload"].read() or b"{}")
         if answer.get("FunctionError"):
-            raise CommandFault(f"Reconcile failed: {found.get('errorMessage', found)}")
+            raise CommandFault(f"Can't {doing}: {found.get('errorMessage', found)}")
         return cast(Json, found)
 
 

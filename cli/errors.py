@@ -1,6 +1,11 @@
 """Faults that end a command: what happened in the user's words, and what to do about it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import click
+
+from loupe.domain.errors import DomainError
 
 
 class CommandFault(click.ClickException):
@@ -17,6 +22,15 @@ class CommandFault(click.ClickException):
 
     def format_message(self) -> str:
         return self.message if self.hint is None else f"{self.message}\n{self.hint}"
+
+
+@contextmanager
+def domain_errors_as_faults() -> Iterator[None]:
+    """What Loupe's own code says of a file or an object, as the fault that ends the command."""
+    try:
+        yield
+    except DomainError as error:
+        raise CommandFault(error.detail) from error
 
 
 class StackMissing(CommandFault):

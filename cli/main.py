@@ -6,9 +6,12 @@ import click
 
 from cli.annotate import annotate
 from cli.demo import demo
+from cli.export import export
+from cli.import_ import import_labels
 from cli.localcloud import local_cloud
 from cli.predict import predict
 from cli.project import project
+from cli.review import review
 from cli.session import Session
 from cli.status import status
 from cli.target import Wish, connect
@@ -81,6 +84,9 @@ for command in (
     wait,
     annotate,
     predict,
+    import_labels,
+    export,
+    review,
     open_portal,
     reconcile,
     worker,

@@ -3,7 +3,9 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypedDict
+from typing import Any, NotRequired, Protocol, TypedDict
+
+from loupe.ports import StoresObjects
 
 Json = dict[str, Any]
 
@@ -69,6 +71,31 @@ class ProjectStatus(TypedDict):
     training_since: str | None
     waiting_for: str | None
     last_training: Training | None
+
+
+class KnownObject(TypedDict):
+    """What registration found under a key: an image, or why the object was rejected."""
+
+    sha256: NotRequired[str]
+    reason: NotRequired[str]
+    detail: NotRequired[str]
+
+
+class KnownImage(TypedDict):
+    """An image that is registered; `key` is its first place."""
+
+    key: str
+    version_id: str | None
+    width: int
+    height: int
+    state: str
+
+
+class KnownImages(TypedDict):
+    """Objects by key, images by SHA-256; what is not registered is left out."""
+
+    objects: dict[str, KnownObject]
+    images: dict[str, KnownImage]
 
 
 class RejectedImage(TypedDict):
@@ -198,3 +225,19 @@ class Stack(Protocol):
     def workers(self) -> Iterator[Worker]: ...
 
     def reconcile(self, project: str | None) -> Json: ...
+
+    def start_review(self, wish: Json) -> Json:
+        """Fields of `loupe.domain.review.Wish` in, those of its `ReviewStarted` out."""
+
+    @property
+    def workspace(self) -> StoresObjects:
+        """The workspace bucket. Its methods raise DomainError."""
+
+    def bucket(self, name: str) -> StoresObjects:
+        """Any bucket that the user's credentials reach. Its methods raise DomainError."""
+
+    def known_images(self, project: str, keys: Sequence[str], sha256s: Sequence[str]) -> KnownImages:
+        """What is registered under those keys, and of those images; at most 1,000 together."""
+
+    def finish_import(self, project: str, job: str) -> Json:
+        """Have the stack take a whole import over: `{"job", "images"}`. Safe to repeat."""

@@ -75,7 +75,7 @@ def find_images(directory: Path, key_prefix: str) -> tuple[list[Image], list[Lef
     """
     images: list[Image] = []
     left_out: list[LeftOut] = []
-    for path, entry in _files(directory):
+    for path, entry in files_below(directory):
         key = key_prefix + PurePosixPath(path.relative_to(directory)).as_posix()
         reason = _why_not(path, key)
         if reason is None:
@@ -87,7 +87,8 @@ def find_images(directory: Path, key_prefix: str) -> tuple[list[Image], list[Lef
     return images, left_out
 
 
-def _files(directory: Path) -> Iterator[tuple[Path, "os.DirEntry[str]"]]:
+def files_below(directory: Path) -> Iterator[tuple[Path, "os.DirEntry[str]"]]:
+    """All files below a folder. Links to folders are not followed."""
     folders = [directory]
     while folders:
         with os.scandir(folders.pop()) as entries:

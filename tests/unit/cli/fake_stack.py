@@ -11,6 +11,7 @@ from cli.session import WorkerCredentials
 from cli.stack import (
     ImageCounts,
     Json,
+    KnownImages,
     Lease,
     PortalJob,
     PortalProject,
@@ -21,7 +22,15 @@ from cli.stack import (
     Worker,
 )
 from loupe.domain.errors import InvalidProject
+from loupe.domain.images import ImageRejected, dimensions
+from loupe.domain.import_labels import ImportLabels
 from loupe.domain.projects import CONFIG_FILE, parse_project_yaml
+from tests.fakes.clock import FakeClock
+from tests.fakes.events import FakeEvents
+from tests.fakes.images import FakeImages
+from tests.fakes.labeling import FakeLabelingJobs
+from tests.fakes.objects import FakeObjects
+from tests.fakes.projects import FakeProjects
 
 WORKER = WorkerCredentials("worker", "correct horse")
 NOON = "2026-11-21T12:00:00Z"
@@ -60,12 +69,18 @@ class FakeStack:
         self.etags: dict[str, str] = {}
         self.projects_by_name: dict[str, Project] = {}
         self.rejected_images: list[RejectedImage] = []
+        self.reviews: list[Json] = []
         self.passwords: dict[str, str] = {WORKER.name: WORKER.password}
         self.answers: dict[bytes, str] = {}
         self.puts: list[str] = []
         self.reconciled: list[str | None] = []
         self.encrypts_with_kms = False
         self._lock = threading.Lock()
+        self.workspace = FakeObjects("workspace")
+        self.other_buckets: dict[str, FakeObjects] = {}
+        self.unregistered: set[str] = set()
+        self.jobs = FakeLabelingJobs()
+        self.events = FakeEvents()
 
     def exists(self) -> bool:
         return True
@@ -216,9 +231,52 @@ class FakeStack:
         for name in self.passwords:
             yield Worker(name, "confirmed", NOON)
 
+    def start_review(self, wish: Json) -> Json:
+        self.reviews.append(wish)
+        return {
+            "project": wish["project"],
+            "job": "job-9",
+            "dataset_version": wish["version"] or "0003",
+            "images": wish["limit"],
+            "left_out": 2,
+        }
+
     def reconcile(self, project: str | None) -> Json:
         self.reconciled.append(project)
+        self.unregistered.clear()
         return {"projects": {name: {"images_registered": 2, "jobs_finished": 0} for name in self.projects()}}
+
+    # Import
+
+    def bucket(self, name: str) -> FakeObjects:
+        if name == self.raw_data_bucket:
+            return FakeObjects(name, others=self.other_buckets, content=self.objects)
+        return self.other_buckets[name]
+
+    def known_images(self, project: str, keys: Sequence[str], sha256s: Sequence[str]) -> KnownImages:
+        """All objects are registered at once, but those that are `unregistered`."""
+        known: KnownImages = {"objects": {}, "images": {}}
+        for key, content in sorted(self.objects.items()):
+            if not key.startswith(f"{project}/") or key in self.unregistered or key.endswith(CONFIG_FILE):
+                continue
+            sha256 = hashlib.sha256(content).hexdigest()
+            if key not in keys and sha256 not in sha256s:
+                continue
+            try:
+                width, height = dimensions(content)
+            except ImageRejected as rejected:
+                known["objects"][key] = {"reason": rejected.reason, "detail": rejected.detail}
+                continue
+            known["objects"][key] = {"sha256": sha256}
+            known["images"].setdefault(
+                sha256,
+                {"key": key, "version_id": "1", "width": width, "height": height, "state": "pending"},
+            )
+        return known
+
+    def finish_import(self, project: str, job: str) -> Json:
+        images = FakeImages(FakeProjects())
+        return ImportLabels(images, self.jobs, self.workspace, self.events, FakeClock()).finish(project, job)
 
 
 class FakePortal:

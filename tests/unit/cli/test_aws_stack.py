@@ -74,6 +74,9 @@ def stack(session: StubbedSession) -> AwsStack:
         "UserPoolClientId": "client",
         "ApiKeyId": "key-id",
         "ReconcileFunction": "reconcile",
+        "ImportLabelsFunction": "import-labels",
+        "WorkspaceBucket": "workspace",
+        "StartReviewFunction": "start-review",
     }
     has_outputs(session, outputs)
     return AwsStack(session, "loupe")

@@ -32,7 +32,7 @@ from loupe.domain.interchange.records import (
     TextFile,
     UnreadableFile,
     file_names,
-    suffix,
+    label_paths,
 )
 from loupe.domain.label_values import Box, Boxes, LabelValue, OneLabel, SeveralLabels
 from loupe.domain.projects import TaskType
@@ -57,7 +57,7 @@ class _Image:
 def read(reading: Reading) -> Iterator[Labeled]:
     """Raises `UnreadableFile`."""
     files, task, findings = reading.files, reading.task, reading.findings
-    paths = [path for path in files.paths if suffix(path) == ".json"]
+    paths = label_paths(files, {".json"})
     read_any = False
     present = frozenset(files.paths)
     for path in paths:

@@ -21,10 +21,11 @@ from loupe.domain.interchange.records import (
     UnreadableFile,
     at,
     file_names,
+    label_paths,
     suffix,
     text_lines,
 )
-from loupe.domain.label_attributes import MANIFEST_TYPES, Unlabeled, read_label
+from loupe.domain.label_attributes import MANIFEST_TYPES, Unlabeled, Withdrawn, read_label
 from loupe.domain.manifests import SHA256, InvalidManifest, Row, label_categories, write_rows
 from loupe.domain.projects import TaskType
 from loupe.domain.splits import SPLITS
@@ -38,9 +39,7 @@ _SUFFIXES = {".manifest", ".jsonl"}
 def read(reading: Reading) -> Iterator[Labeled]:
     """Raises `UnreadableFile`."""
     files, task, findings = reading.files, reading.task, reading.findings
-    paths = [path for path in files.paths if suffix(path) in _SUFFIXES]
-    if not paths and len(files.paths) == 1:
-        paths = list(files.paths)
+    paths = label_paths(files, _SUFFIXES)
     if not paths:
         raise UnreadableFile("There is no .manifest or .jsonl file; name the manifest itself.")
     attribute = reading.attribute or _newest_attribute(files, paths, task)
@@ -57,6 +56,9 @@ def read(reading: Reading) -> Iterator[Labeled]:
                 label = read_label(row, attribute, task, reading.classes or ())
             except InvalidManifest as error:
                 findings.fault(path, line, error.detail)
+                continue
+            if isinstance(label, Withdrawn):
+                findings.left_out["labels that a review found wrong"] += 1
                 continue
             if isinstance(label, Unlabeled):
                 findings.left_out[_why_unlabeled(label, attribute)] += 1

@@ -2,7 +2,7 @@
 
 import io
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import PurePosixPath
@@ -214,6 +214,13 @@ def number(value: str) -> float:
 def suffix(path: str) -> str:
     """The ending of a file name in lower case, with its dot."""
     return PurePosixPath(path).suffix.lower()
+
+
+def label_paths(files: Files, suffixes: Collection[str]) -> list[str]:
+    """The files of those endings; else the only one that is no image: it is meant, whatever it is called."""
+    found = [path for path in files.paths if suffix(path) in suffixes]
+    others = [] if found else [path for path in files.paths if not is_image(path)]
+    return others if len(others) == 1 else found
 
 
 def is_image(path: str) -> bool:

@@ -29,8 +29,8 @@ from loupe.domain.interchange.records import (
     UnreadableFile,
     at,
     file_names,
+    label_paths,
     number,
-    suffix,
     text,
 )
 from loupe.domain.label_values import Box, Boxes, LabelValue, OneLabel, SeveralLabels
@@ -56,9 +56,7 @@ class _Image:
 def read(reading: Reading) -> Iterator[Labeled]:
     """Raises `UnreadableFile`."""
     files, task = reading.files, reading.task
-    paths = [path for path in files.paths if suffix(path) in {".csv", ".tsv"}] or (
-        list(files.paths) if len(files.paths) == 1 else []
-    )
+    paths = label_paths(files, {".csv", ".tsv"})
     if not paths:
         raise UnreadableFile("There is no .csv file; name the file itself.")
     present = frozenset(files.paths)

@@ -31,9 +31,9 @@ from loupe.domain.interchange.records import (
     TextFile,
     UnreadableFile,
     is_image,
+    label_paths,
     number,
     rounded,
-    suffix,
 )
 from loupe.domain.label_values import Box, Boxes
 from loupe.domain.projects import TaskType
@@ -47,7 +47,7 @@ _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 def read(reading: Reading) -> Iterator[Labeled]:
     """Raises `UnreadableFile`."""
     files, findings = reading.files, reading.findings
-    paths = [path for path in files.paths if suffix(path) == ".xml"]
+    paths = label_paths(files, {".xml"})
     if not paths:
         raise UnreadableFile("There is no .xml file; name the folder that has Annotations/ in it.")
     present = frozenset(files.paths)
