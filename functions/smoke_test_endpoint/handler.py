@@ -12,7 +12,7 @@ logger = Logger()
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """`{"project", "version"}` in, `{"images"}` (how many were asked about) out."""
-    images = smoke_test_endpoint()(event["project"], event["version"])
+    """`{"project", "version", "endpoint"?}` in, `{"images"}` (how many were asked about) out."""
+    images = smoke_test_endpoint()(event["project"], event["version"], event.get("endpoint"))
     logger.info("smoke test passed", project=event["project"], version=event["version"], images=images)
     return {"images": images}

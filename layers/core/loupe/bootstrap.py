@@ -33,7 +33,7 @@ from loupe.domain.annotation import LabelingPortal
 from loupe.domain.builtin import BuiltinTraining
 from loupe.domain.consolidation import ConsolidateAnnotations
 from loupe.domain.custom_labels import CustomLabelsTraining
-from loupe.domain.custom_labels_evaluation import MeasureCustomLabels
+from loupe.domain.custom_labels_evaluation import MeasureCustomLabels, MeasuredByRekognition
 from loupe.domain.ground_truth import PROVIDER as GROUND_TRUTH
 from loupe.domain.ground_truth import GroundTruthSetup, RequestLabelingJob
 from loupe.domain.hosting import ControlModel, StopIdleModels
@@ -384,6 +384,7 @@ def evaluate_candidate() -> EvaluateCandidate:
         measures={
             "script": MeasuredByTrainer(workspace, transforms),
             "builtin": MeasuredByTransform(workspace, transforms),
+            "rekognition": MeasuredByRekognition(workspace),
         },
     )
 

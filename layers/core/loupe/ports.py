@@ -808,7 +808,7 @@ class InvokesEndpoints(Protocol):
         Raises `ModelError` when the model fails on this image or does not answer as agreed, and
         `StoreUnavailable` when the endpoint is not there or the service did not answer. A model that
         Rekognition hosts gives those labels alone that it means to apply, without their thresholds, and
-        raises `ModelStopped` when it does not run.
+        raises `ModelNotRunning` when it does not run.
         """
         ...
 

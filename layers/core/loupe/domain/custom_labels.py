@@ -1,4 +1,4 @@
-"""Training by Rekognition Custom Labels: its manifests, checked before anything is paid for, and its requests."""
+"""Training by Rekognition Custom Labels: manifests, checked before anything is paid for, and requests."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -9,8 +9,8 @@ from typing import Any
 from loupe.domain.custom_labels_validation import Dataset, Report, Validation, unfit_images
 from loupe.domain.datasets import DatasetCard
 from loupe.domain.errors import ObjectMissing
+from loupe.domain.labels import label_lines
 from loupe.domain.manifests import S3Uri
-from loupe.domain.merging import label_lines
 from loupe.domain.projects import ProjectConfig
 from loupe.domain.splits import Split
 from loupe.domain.training import TrainingPlan, legal_name

@@ -74,7 +74,7 @@ class ModelError(DomainError):
     status, slug, title = 502, "model-unavailable", "The model did not answer"
 
 
-class ModelStopped(Conflict):
+class ModelNotRunning(Conflict):
     """The model is there, and does not run now."""
 
     slug, title = "model-stopped", "The model is stopped"

@@ -105,3 +105,19 @@ class TrainingFailed(TrainingConcluded):
     """Training or release failed; the champion keeps answering."""
 
     OUTCOME = "failed"
+
+
+@dataclass(frozen=True)
+class ModelStarted(Event):
+    """A model that costs by the hour was asked to run, by a person."""
+
+    version: str
+    inference_units: int
+
+
+@dataclass(frozen=True)
+class ModelStopped(Event):
+    """A model that costs by the hour was asked to stop; `reason` says why in words."""
+
+    version: str
+    reason: str

@@ -14,6 +14,7 @@ from loupe.domain.errors import (
     Conflict,
     DomainError,
     ModelError,
+    ModelNotRunning,
     ObjectMissing,
     ProjectNotFound,
 )
@@ -36,6 +37,8 @@ MAX_BODY_BYTES = 4_500_000
 """Raw image bytes through the API: base64 of more does not fit Lambda's 6 MB."""
 MAX_ENDPOINT_BYTES = 4_000_000
 """What a serverless endpoint takes; a larger image is sent to it reduced."""
+
+_NOTE_CALLS_EACH = timedelta(minutes=1)
 
 IMAGE_TYPES = ("image/jpeg", "image/png")
 
@@ -149,10 +152,11 @@ class Predict:
         self._clock = clock
         self._cache_time = timedelta(seconds=cache_seconds)
         self._cache: dict[str, _Known] = {}
+        self._noted: dict[str, datetime] = {}
 
     def __call__(self, project: str, content_type: str, body: bytes) -> Prediction:
-        """Raises `ProjectNotFound`, `NoModelYet`, `NotAnImage`, `ModelError` and the errors of
-        `image_in_request`."""
+        """Raises `ProjectNotFound`, `NoModelYet`, `ModelNotRunning`, `NotAnImage`, `ModelError` and the
+        errors of `image_in_request`."""
         known = self._look_up(check_project_name(project))
         if known.project is None:
             raise ProjectNotFound(f"there is no project {project!r}; `loupe project create` makes one")
@@ -202,6 +206,11 @@ class Predict:
                 raise NotAnImage(error.detail) from error
         try:
             predictions = self._endpoints.invoke(champion.model, image, media_type)
+        except ModelNotRunning as error:
+            raise ModelNotRunning(
+                f"the model of project {project!r} does not run: `loupe model start {project}` starts it, "
+                "which takes some minutes"
+            ) from error
         except ModelError as error:
             # Looked into only now, so that the answers to good images wait for nothing.
             try:
@@ -209,6 +218,7 @@ class Predict:
             except ImageRejected as rejection:
                 raise NotAnImage(rejection.detail) from error
             raise
+        self._note_call(project, champion)
         return Prediction(
             prediction_id=f"{self._clock():%Y%m%dt%H%M%S}-{uuid.uuid4().hex[:16]}",
             project=project,
@@ -216,6 +226,14 @@ class Predict:
             task=champion.model.task,
             predictions=predictions,
         )
+
+    def _note_call(self, project: str, champion: Champion) -> None:
+        """A model that costs by the hour is stopped when nobody calls it: once a minute is enough to know."""
+        now = self._clock()
+        noted = self._noted.get(project)
+        if champion.model.hosting == "rekognition" and (noted is None or now - noted >= _NOTE_CALLS_EACH):
+            self._loops.save_call(project, now)
+            self._noted[project] = now
 
 
 def _checked_media_type(image: bytes) -> str:

@@ -49,8 +49,8 @@ def decide(evaluation: Mapping[str, Any], champion: Champion | None, rule: Promo
     """
     score = _score(evaluation.get("candidate"), "candidate")
     images = evaluation.get("test_images")
-    measure = SCORES.get(evaluation.get("task", "image-classification"), "score")
-    told = f"{measure} {score:.4f} on {images} test images"
+    measure = evaluation.get("measure") or SCORES.get(evaluation.get("task", "image-classification"), "score")
+    told = f"{measure} {score:.4f} on {images or 'its own'} test images"
     if score < rule.min_score:
         return Decision(False, f"{told}, below min_score {rule.min_score:.4f}", score, None)
     if champion is None:

@@ -5,8 +5,9 @@ from datetime import datetime
 from typing import Any
 
 from loupe.domain.errors import ProjectNotFound
-from loupe.domain.projects import check_project_name
-from loupe.ports import Champion, KeepsImages, KeepsLabelingJobs, KeepsLoops, KeepsProjects
+from loupe.domain.hosting import described
+from loupe.domain.projects import Hosting, check_project_name
+from loupe.ports import Champion, Clock, KeepsImages, KeepsLabelingJobs, KeepsLoops, KeepsProjects
 
 JOBS_SHOWN = 20
 MAX_REJECTED = 1000
@@ -20,6 +21,8 @@ class DescribeProject:
     images: KeepsImages
     jobs: KeepsLabelingJobs
     loops: KeepsLoops
+    clock: Clock
+    unit_hour_price: float
 
     def describe(self, project: str) -> dict[str, Any]:
         """The document that `GET /v1/projects/{project}` answers. Raises `ProjectNotFound`."""
@@ -51,6 +54,9 @@ class DescribeProject:
             ],
             "dataset_version": loop.dataset_version,
             "champion": _champion(loop.champion),
+            "hosting": described(
+                loop, config.hosting if config else Hosting(), self.clock(), self.unit_hour_price
+            ),
             "training_since": loop.training.started_at.isoformat() if loop.training else None,
             "waiting_for": loop.waiting_for,
             "last_training": _plain(

@@ -1,0 +1,143 @@
+"""Models of Rekognition Custom Labels: their answers, and whether they run."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from loupe.domain.answers import best_first
+from loupe.domain.errors import Conflict, ModelError, ModelNotRunning, StoreUnavailable
+from loupe.domain.images import ImageRejected, dimensions
+from loupe.ports import HostedVersion, HostingState, ServedModel
+
+if TYPE_CHECKING:
+    from mypy_boto3_rekognition.client import RekognitionClient
+    from mypy_boto3_rekognition.type_defs import CustomLabelTypeDef
+
+_IMAGE_AT_FAULT = frozenset(
+    {"InvalidImageFormatException", "ImageTooLargeException", "InvalidParameterException"}
+)
+_STATES: dict[str, HostingState] = {"STARTING": "starting", "RUNNING": "running", "STOPPING": "stopping"}
+"""All other statuses are of versions that do not run, and cost nothing."""
+
+
+class CustomLabelsModels:
+    """Implements `loupe.ports.InvokesEndpoints` and `loupe.ports.RunsModels`."""
+
+    def __init__(self, client: "RekognitionClient") -> None:
+        self._client = client
+
+    def invoke(
+        self,
+        model: ServedModel,
+        image: bytes,
+        content_type: str,  # noqa: ARG002 - Rekognition looks for itself
+    ) -> list[dict[str, Any]]:
+        """Asked without MinConfidence, so that each label's own threshold applies, which training found."""
+        try:
+            answer = self._client.detect_custom_labels(
+                ProjectVersionArn=model.endpoint, Image={"Bytes": image}
+            )
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            if code in ("ResourceNotReadyException", "ResourceNotFoundException"):
+                raise ModelNotRunning(f"{model.endpoint} does not run: {_message(error)}") from error
+            if code in _IMAGE_AT_FAULT:
+                raise ModelError(f"{model.endpoint}: {_message(error)}") from error
+            # Also ProvisionedThroughputExceededException: more calls than the inference units can answer.
+            raise StoreUnavailable(f"{model.endpoint}: {error}") from error
+        except BotoCoreError as error:
+            raise StoreUnavailable(f"{model.endpoint}: {error}") from error
+        size = dimensions_of(model, image)
+        return best_first(_predictions(model, answer["CustomLabels"], size))
+
+    def versions(self, host: str) -> list[HostedVersion]:
+        with _translated(f"the versions of {host}"):
+            projects = self._client.describe_projects(ProjectNames=[host])["ProjectDescriptions"]
+            return [
+                HostedVersion(
+                    version["ProjectVersionArn"],
+                    _name(version["ProjectVersionArn"]),
+                    _STATES.get(version["Status"], "stopped"),
+                )
+                for project in projects
+                for page in self._client.get_paginator("describe_project_versions").paginate(
+                    ProjectArn=project["ProjectArn"]
+                )
+                for version in page["ProjectVersionDescriptions"]
+            ]
+
+    def start(self, endpoint: str, inference_units: int, max_inference_units: int | None) -> None:
+        with _translated(f"starting {endpoint}"):
+            if max_inference_units is None:
+                self._client.start_project_version(
+                    ProjectVersionArn=endpoint, MinInferenceUnits=inference_units
+                )
+            else:
+                self._client.start_project_version(
+                    ProjectVersionArn=endpoint,
+                    MinInferenceUnits=inference_units,
+                    MaxInferenceUnits=max_inference_units,
+                )
+
+    def stop(self, endpoint: str) -> None:
+        with _translated(f"stopping {endpoint}"):
+            self._client.stop_project_version(ProjectVersionArn=endpoint)
+
+
+@contextmanager
+def _translated(doing: str) -> Iterator[None]:
+    try:
+        yield
+    except ClientError as error:
+        match error.response["Error"]["Code"]:
+            case "ResourceInUseException":
+                return  # it is on its way already, or there
+            case "LimitExceededException" | "ServiceQuotaExceededException":
+                raise Conflict(
+                    f"{doing}: {_message(error)}. The account's quota of running models or inference units "
+                    "is used up: stop another model, or have the quota raised"
+                ) from error
+            case _:
+                raise StoreUnavailable(f"{doing}: {error}") from error
+    except BotoCoreError as error:
+        raise StoreUnavailable(f"{doing}: {error}") from error
+
+
+def dimensions_of(model: ServedModel, image: bytes) -> tuple[int, int]:
+    """Width and height of an image, where the answer's meaning depends on them."""
+    if model.task != "bounding-box":
+        return 0, 0
+    try:
+        return dimensions(image)
+    except ImageRejected as rejected:
+        raise ModelError(f"{model.endpoint} answered to what is no image: {rejected.detail}") from rejected
+
+
+def _predictions(
+    model: ServedModel, found: "list[CustomLabelTypeDef]", size: tuple[int, int]
+) -> Iterator[dict[str, Any]]:
+    width, height = size
+    for label in found:
+        prediction: dict[str, Any] = {"label": label["Name"], "confidence": label["Confidence"] / 100}
+        if model.task == "bounding-box":
+            if "Geometry" not in label:
+                raise ModelError(f"{model.endpoint} answered {label['Name']!r} without a box")
+            box = label["Geometry"]["BoundingBox"]
+            prediction["box"] = {
+                "left": box["Left"] * width,
+                "top": box["Top"] * height,
+                "width": box["Width"] * width,
+                "height": box["Height"] * height,
+            }
+        yield prediction
+
+
+def _name(arn: str) -> str:
+    """`<version>` of `arn:...:project/<project>/version/<version>/<time>`."""
+    return arn.split("/")[3]
+
+
+def _message(error: ClientError) -> str:
+    return str(error.response["Error"].get("Message", error))
