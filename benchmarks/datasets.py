@@ -1,7 +1,8 @@
-"""build_dataset on generated storage: processor seconds and peak memory at 10,000 and 100,000.
+"""build_dataset on generated storage: processor seconds and peak memory at 10,000 and 100,000 images.
 
 Each size runs in a process of its own, and its storage is made as it is read, so that the peak is that of
-Loupe's own code and not of a fake bucket. Hashes are random; one image in 100 has a near-duplicate.
+Loupe's own code and not of a fake bucket. Hashes are random; one image in 100 has a near-duplicate. With
+several labels an image has up to 4, with boxes up to 8.
 """
 
 import json
@@ -16,13 +17,19 @@ from hashlib import sha256
 
 from loupe.domain.datasets import DatasetCard, DatasetDraft, latest_card, next_version
 from loupe.domain.images import NEAR_DUPLICATE_DISTANCE
-from loupe.domain.projects import ProjectConfig
+from loupe.domain.label_values import Box, Boxes, LabelValue, OneLabel, SeveralLabels
+from loupe.domain.projects import ProjectConfig, TaskType
 from loupe.ports import StoredObject
 from tests.fakes.images import FakeImages
 from tests.fakes.objects import FakeObjects
 from tests.fakes.projects import FakeProjects
 
-_SIZES = (10_000, 100_000)
+_RUNS: tuple[tuple[TaskType, int], ...] = (
+    ("image-classification", 10_000),
+    ("image-classification", 100_000),
+    ("multi-label-classification", 100_000),
+    ("bounding-box", 100_000),
+)
 _JOB_SIZE = 10_000
 _NOW = datetime(2026, 11, 21, tzinfo=UTC)
 _LABELS = tuple(str(digit) for digit in range(10))
@@ -44,8 +51,9 @@ class GeneratedRawData(FakeObjects):
 class GeneratedWorkspace(FakeObjects):
     """A bucket whose label files are made as they are read, and which counts what is written."""
 
-    def __init__(self, images: int) -> None:
+    def __init__(self, task: TaskType, images: int) -> None:
         super().__init__("workspace")
+        self._task = task
         self._images = images
         self.written: dict[str, int] = {}
 
@@ -55,15 +63,28 @@ class GeneratedWorkspace(FakeObjects):
             return
         first = int(key.rpartition("-")[2].removesuffix(".jsonl"))
         for number in range(first, min(first + _JOB_SIZE, self._images)):
-            yield json.dumps(_label_line(number))
+            yield json.dumps(_label_line(self._task, number))
 
     def write_lines_once(self, key: str, lines: Iterable[str]) -> None:
         self.written[key] = sum(len(line.encode()) for line in lines)
 
 
-def _label_line(number: int) -> dict[str, object]:
+def _value(task: TaskType, number: int) -> LabelValue:
+    match task:
+        case "image-classification":
+            return OneLabel(_LABELS[number % 10])
+        case "multi-label-classification":
+            return SeveralLabels(tuple(_LABELS[(number + n * n) % 10] for n in range(number % 5)))
+        case "bounding-box":
+            return Boxes(
+                tuple(Box(_LABELS[(number + n) % 10], n, 2.5 * n, 20, 17.5) for n in range(number % 9))
+            )
+
+
+def _label_line(task: TaskType, number: int) -> dict[str, object]:
     original = number - 1 if number % 100 == 1 else number
     looks = random.Random(original).getrandbits(256) ^ (number - original)  # noqa: S311 - not a secret
+    value = _value(task, number)
     return {
         "sha256": sha256(b"%d" % number).hexdigest(),
         "key": f"{_PROJECT}/{number}.png",
@@ -76,32 +97,32 @@ def _label_line(number: int) -> dict[str, object]:
         "phash": f"{looks:064x}",
         "registered_at": "2026-11-21T10:15:00.000000+00:00",
         "job": f"{_PROJECT}-20261121t101500-1a2b",
-        "label": _LABELS[number % 10],
+        **value.to_json(),
+        "confidences": [0.0] * len(value.names),
         "labeled_at": "2026-11-21T10:15:00.123456+00:00",
-        "confidence": 0.0,
         "human": True,
     }
 
 
-def _build(images: int) -> DatasetCard:
-    config = ProjectConfig(task="image-classification", labels=_LABELS)
+def _build(task: TaskType, images: int) -> DatasetCard:
+    config = ProjectConfig(task=task, labels=_LABELS)
     jobs = tuple(f"{_PROJECT}-{first:06d}" for first in range(0, images, _JOB_SIZE))
-    workspace = GeneratedWorkspace(images)
+    workspace = GeneratedWorkspace(task, images)
     draft = DatasetDraft(_PROJECT, config, latest_card(_PROJECT, workspace), jobs, workspace)
     draft.compare_with(GeneratedRawData(images), FakeImages(FakeProjects()))
     draft.split(NEAR_DUPLICATE_DISTANCE)
     return draft.write(next_version(_PROJECT, workspace), "raw", _NOW)
 
 
-def _measure(images: int) -> None:
+def _measure(task: TaskType, images: int) -> None:
     begin = time.process_time()
-    generated = sum(len(json.dumps(_label_line(number))) for number in range(images))
+    generated = sum(len(json.dumps(_label_line(task, number))) for number in range(images))
     generating = time.process_time() - begin
     begin = time.process_time()
-    card = _build(images)
+    card = _build(task, images)
     seconds = time.process_time() - begin
     assert generated
-    assert sum(sum(labels.values()) for labels in card.counts.values()) == images
+    assert sum(card.images.values()) == images
     # The label files are read once to merge and once for each split.
     print(
         json.dumps(
@@ -115,15 +136,15 @@ def _measure(images: int) -> None:
 
 def run() -> Iterator[tuple[str, str, str]]:
     """Rows of the table: what, measured, to reach."""
-    for images in _SIZES:
-        command = [sys.executable, "-m", "benchmarks.datasets", str(images)]
+    for task, images in _RUNS:
+        command = [sys.executable, "-m", "benchmarks.datasets", task, str(images)]
         found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         yield (
-            f"build_dataset, {images:,} images, all new",
+            f"build_dataset, {task}, {images:,} images, all new",
             f"{found['seconds']:.1f} s, peak {found['megabytes']:.0f} MB",
-            "20 s, 300 MB at 100,000" if images == _SIZES[-1] else "",
+            "20 s, 300 MB at 100,000" if images == 100_000 else "",
         )
 
 
 if __name__ == "__main__":
-    _measure(int(sys.argv[1]))
+    _measure(next(task for task, _ in _RUNS if task == sys.argv[1]), int(sys.argv[2]))

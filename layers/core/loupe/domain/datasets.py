@@ -150,6 +150,7 @@ class DatasetDraft:
         self._splits: dict[int, Split | None] = {}
         self._label_sets: dict[Split, Counter[tuple[int, ...]]] = {split: Counter() for split in SPLITS}
         """How many images of each split have the same labels."""
+        self._labels = frozenset(config.labels)
         self._merged = MergedLabels(config.task, config.labels)
         if previous:
             self._merged.read_history(workspace.lines(self._names.split_history(previous.version)))
@@ -294,7 +295,7 @@ class DatasetDraft:
     def _row(self, line: dict[str, Any], moved: ImageRecord | None, raw_bucket: str) -> Row:
         lies = {name: getattr(moved, name) for name in _PLACE} if moved else line
         attribute, size = self._config.label_attribute, (lies["width"], lies["height"])
-        label = _with_labels(label_of_line(line, self._config.task), self._config.labels)
+        label = _with_labels(label_of_line(line, self._config.task), self._labels)
         return {
             "source-ref": str(S3Uri(raw_bucket, lies["key"])),
             SHA256: line["sha256"],
@@ -323,8 +324,10 @@ class DatasetDraft:
 _PLACE = ("key", "version_id", "width", "height")
 
 
-def _with_labels(label: Label, labels: tuple[str, ...]) -> Label:
+def _with_labels(label: Label, labels: frozenset[str]) -> Label:
     """The label without those parts whose label is not among these."""
+    if labels.issuperset(label.value.names):
+        return label
     kept = [part for part, name in enumerate(label.value.names) if name in labels]
     confidences = tuple(label.confidences[part] for part in kept)
     match label.value:
