@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from loupe.domain.answers import read_answer
+from loupe.domain.answers import read_answer, worth_showing
 from loupe.domain.errors import ModelError, StoreUnavailable
 from loupe.domain.images import ImageRejected, dimensions
 from loupe.domain.projects import HostingKind
@@ -44,7 +44,7 @@ class SageMakerEndpoints:
             raise StoreUnavailable(f"endpoint {endpoint}: {error}") from error
         except BotoCoreError as error:
             raise StoreUnavailable(f"endpoint {endpoint}: {error}") from error
-        return read_answer(model, content, _size(model, image))
+        return worth_showing(model, read_answer(model, content, _size(model, image)))
 
 
 def _size(model: ServedModel, image: bytes) -> tuple[int, int]:

@@ -24,6 +24,9 @@ Prediction = dict[str, Any]
 BUILTIN_THRESHOLD = 0.5
 """From which probability on a built-in multi-label model means a label; the algorithm has no other."""
 
+BUILTIN_LEAST_CONFIDENCE = 0.2
+"""From which confidence on a box of a built-in model is shown."""
+
 _BOX = ("left", "top", "width", "height")
 
 
@@ -41,6 +44,28 @@ def read_answer(model: ServedModel, content: bytes, size: tuple[int, int]) -> li
 
 def best_first(predictions: Iterable[Prediction]) -> list[Prediction]:
     return sorted(predictions, key=itemgetter("confidence"), reverse=True)
+
+
+def scaled(
+    predictions: Iterable[Prediction], size: tuple[int, int], wanted: tuple[int, int]
+) -> list[Prediction]:
+    """Predictions about a copy of an image as predictions about the image; sizes are widths and heights."""
+    across, down = wanted[0] / size[0], wanted[1] / size[1]
+    by = {"left": across, "top": down, "width": across, "height": down}
+    return [
+        {**each, "box": {side: length * by[side] for side, length in each["box"].items()}}
+        if "box" in each
+        else each
+        for each in predictions
+    ]
+
+
+def worth_showing(model: ServedModel, predictions: list[Prediction]) -> list[Prediction]:
+    """Predictions without the boxes that built-in object detection itself hardly believes in: it has no
+    threshold, and answers with everything that its network proposes."""
+    if model.trainer != "builtin" or model.task != "bounding-box":
+        return predictions
+    return [each for each in predictions if each["confidence"] >= BUILTIN_LEAST_CONFIDENCE]
 
 
 def _prediction(given: dict[str, Any]) -> Prediction:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from loupe.domain.answers import scaled
 from loupe.domain.errors import (
     BadRequest,
     Conflict,
@@ -18,7 +19,7 @@ from loupe.domain.errors import (
     ObjectMissing,
     ProjectNotFound,
 )
-from loupe.domain.images import ImageRejected, check_size, inspect
+from loupe.domain.images import ImageRejected, check_size, dimensions, inspect
 from loupe.domain.manifests import InvalidManifest, S3Uri
 from loupe.domain.projects import check_project_name, project_of_key
 from loupe.domain.reduction import reduced
@@ -198,7 +199,7 @@ class Predict:
             raise NotAnImage(f"s3_uri: {error}") from error
 
     def _ask(self, project: str, champion: Champion, image: bytes) -> Prediction:
-        media_type = _checked_media_type(image)
+        media_type, original = _checked_media_type(image), image
         if len(image) > MAX_ENDPOINT_BYTES:
             try:
                 image, media_type = reduced(image), "image/jpeg"
@@ -218,6 +219,8 @@ class Predict:
             except ImageRejected as rejection:
                 raise NotAnImage(rejection.detail) from error
             raise
+        if image is not original:
+            predictions = scaled(predictions, dimensions(image), dimensions(original))
         self._note_call(project, champion)
         return Prediction(
             prediction_id=f"{self._clock():%Y%m%dt%H%M%S}-{uuid.uuid4().hex[:16]}",

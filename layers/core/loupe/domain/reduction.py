@@ -13,12 +13,13 @@ _QUALITY = 90
 def reduced(image: bytes) -> bytes:
     """A JPEG of the same picture with at most `MAX_SIDE` pixels a side; raises `ImageRejected`.
 
-    It is turned as EXIF says, since the copy has no EXIF.
+    It lies as the original does, and keeps what EXIF says about turning it: so boxes in it are boxes in the
+    original, but for the scale.
     """
     inspect(image)
     try:
-        small = pyvips.Image.thumbnail_buffer(image, MAX_SIDE, height=MAX_SIDE, size="down")
-        content: bytes = small.jpegsave_buffer(Q=_QUALITY, keep="none")
+        small = pyvips.Image.thumbnail_buffer(image, MAX_SIDE, height=MAX_SIDE, size="down", no_rotate=True)
+        content: bytes = small.jpegsave_buffer(Q=_QUALITY, keep="exif")
     except pyvips.Error as error:
         raise ImageRejected("corrupt", str(error).strip()) from error
     return content

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
+from loupe.domain.answers import Prediction
 from loupe.domain.errors import DomainError, ModelError, ObjectMissing
-from loupe.domain.manifests import SHA256, Row, S3Uri, read_rows
+from loupe.domain.manifests import HEIGHT, SHA256, WIDTH, Row, S3Uri, read_rows
+from loupe.domain.metrics import box_of, overlap
 from loupe.domain.training import TrainingPlan
 from loupe.domain.workspace import Workspace
 from loupe.ports import InvokesEndpoints, ServedModel, StoresObjects
@@ -20,6 +22,12 @@ _MAX_BYTES = 4_000_000
 
 _NEAR = 0.05
 """Confidences this near may change places between the training's processor and the endpoint's."""
+_SURE = 0.5
+"""Boxes from this confidence on have to be seen by the endpoint, too..."""
+_SAME_BOX = 0.5
+"""... overlapping by this much."""
+_ROUNDING = 1.0
+"""Pixels by which a box may leave its image."""
 
 
 class SmokeTestFailed(DomainError):
@@ -30,7 +38,8 @@ class SmokeTestFailed(DomainError):
 
 @dataclass(frozen=True)
 class SmokeTestEndpoint:
-    """Asks the endpoint about a few test images and compares with what the trainer predicted for them."""
+    """Asks the endpoint about a few test images, and compares with what its model said of them when it was
+    measured."""
 
     endpoints: InvokesEndpoints
     raw_data: StoresObjects
@@ -42,14 +51,14 @@ class SmokeTestEndpoint:
         plan = TrainingPlan.read(self.workspace, project, version)
         model = plan.served_at(endpoint)
         names = Workspace(project)
-        asked: list[tuple[str, list[dict[str, Any]]]] = []
+        asked: list[tuple[str, list[Prediction]]] = []
         for row, image in self._test_images(project, plan.dataset_version):
             where = row["source-ref"]
             try:
                 answer = self.endpoints.invoke(model, image, _content_type(image))
             except ModelError as error:
                 raise SmokeTestFailed(f"{model.endpoint} failed on {where}: {error}") from error
-            _check(answer, model, where)
+            _check(answer, model, (row.get(WIDTH, math.inf), row.get(HEIGHT, math.inf)), where)
             asked.append((row[SHA256], answer))
             if len(asked) == _IMAGES:
                 break
@@ -59,7 +68,8 @@ class SmokeTestEndpoint:
             )
         expected = self._expected(names, version, {digest for digest, _ in asked})
         for digest, answer in asked:
-            _compare(answer, expected.get(digest), digest)
+            if digest in expected:
+                _compare(answer, model, expected[digest], digest)
         return len(asked)
 
     def _test_images(self, project: str, dataset_version: str) -> Iterator[tuple[Row, bytes]]:
@@ -71,8 +81,8 @@ class SmokeTestEndpoint:
                 if len(image) <= _MAX_BYTES and sha256(image).hexdigest() == row[SHA256]:
                     yield row, image
 
-    def _expected(self, names: Workspace, version: str, digests: set[str]) -> dict[str, str]:
-        """The label that the trainer predicted, by image; empty if it left no predictions."""
+    def _expected(self, names: Workspace, version: str, digests: set[str]) -> dict[str, Any]:
+        """What the model predicted when it was measured, by image; empty if no predictions were kept."""
         try:
             lines = [json.loads(line) for line in self.workspace.lines(names.predictions(version))]
         except ObjectMissing:
@@ -84,29 +94,81 @@ def _content_type(image: bytes) -> str:
     return "image/png" if image.startswith(b"\x89PNG") else "image/jpeg"
 
 
-def _check(answer: list[dict[str, Any]], model: ServedModel, where: str) -> None:
-    """All labels, or those that Rekognition means to apply; best first, with confidences between 0 and 1."""
-    labels = model.labels
+def _check(answer: list[Prediction], model: ServedModel, size: tuple[float, float], where: str) -> None:
+    """Predictions as `loupe.ports.InvokesEndpoints` has them."""
     found = [prediction["label"] for prediction in answer]
-    if model.hosting == "rekognition":
-        if set(found) - set(labels):
-            raise SmokeTestFailed(f"the answer to {where} has the labels {found}, not some of {list(labels)}")
-    elif sorted(found) != sorted(labels):
-        raise SmokeTestFailed(f"the answer to {where} has the labels {found}, not {list(labels)}")
+    # Boxes are those that the model sees, and Rekognition leaves out what it does not mean to apply.
+    is_complete = model.task != "bounding-box" and model.hosting != "rekognition"
+    if set(found) - set(model.labels) or (is_complete and sorted(found) != sorted(model.labels)):
+        raise SmokeTestFailed(f"the answer to {where} has the labels {found}, not {list(model.labels)}")
+    numbers = [prediction["confidence"] for prediction in answer]
+    if model.task == "multi-label-classification" and is_complete:
+        numbers += [prediction.get("threshold") for prediction in answer]
+    if not all(isinstance(c, int | float) and math.isfinite(c) and 0 <= c <= 1 for c in numbers):
+        raise SmokeTestFailed(
+            f"the answer to {where} has confidences or thresholds that are not between 0 and 1"
+        )
     confidences = [prediction["confidence"] for prediction in answer]
-    if not all(isinstance(c, int | float) and math.isfinite(c) and 0 <= c <= 1 for c in confidences):
-        raise SmokeTestFailed(f"the answer to {where} has confidences that are not between 0 and 1")
     if confidences != sorted(confidences, reverse=True):
         raise SmokeTestFailed(f"the answer to {where} is not sorted, best first")
+    if model.task == "bounding-box":
+        for prediction in answer:
+            _check_box(prediction.get("box"), size, where)
 
 
-def _compare(answer: list[dict[str, Any]], expected: str | None, digest: str) -> None:
-    """The endpoint must see what the trainer saw, but for images that it wavers about."""
-    if expected is None or answer[0]["label"] == expected:
-        return
-    best = answer[0]
-    confidence = next(p["confidence"] for p in answer if p["label"] == expected)
-    if best["confidence"] - confidence > _NEAR:
-        raise SmokeTestFailed(
-            f"the endpoint says {best['label']!r} for image {digest}, but the trained model said {expected!r}"
-        )
+def _check_box(box: Any, size: tuple[float, float], where: str) -> None:
+    """Within the image, but for rounding."""
+    match box:
+        case {"left": left, "top": top, "width": width, "height": height}:
+            is_within = left + width <= size[0] + _ROUNDING and top + height <= size[1] + _ROUNDING
+            if min(left, top) >= -_ROUNDING and min(width, height) > 0 and is_within:
+                return
+    raise SmokeTestFailed(
+        f"the answer to {where} has a box that is not within its {size[0]} by {size[1]} pixels: {box}"
+    )
+
+
+# Like the trained model -----------------------------------------------------------------------------
+
+
+def _compare(answer: list[Prediction], model: ServedModel, expected: Any, digest: str) -> None:
+    """The endpoint must see what the trained model saw, but for images that it wavers about."""
+    match model.task:
+        case "image-classification":
+            told = _compare_label(answer, expected)
+        case "multi-label-classification":
+            told = _compare_labels(answer, expected)
+        case "bounding-box":
+            told = _compare_boxes(answer, expected)
+    if told:
+        raise SmokeTestFailed(f"for image {digest}, {told}")
+
+
+def _compare_label(answer: list[Prediction], expected: str) -> str | None:
+    confidences = {each["label"]: each["confidence"] for each in answer}
+    best = answer[0]["label"] if answer else None
+    if best == expected or confidences.get(best, 0) - confidences.get(expected, 0) <= _NEAR:
+        return None
+    return f"the endpoint says {best!r}, but the trained model said {expected!r}"
+
+
+def _compare_labels(answer: list[Prediction], expected: list[str]) -> str | None:
+    sure = [each for each in answer if abs(each["confidence"] - each.get("threshold", 0)) > _NEAR]
+    for each in sure:
+        applies = each["confidence"] >= each.get("threshold", 0)
+        if applies != (each["label"] in expected):
+            verb = "gives" if applies else "does not give"
+            return f"the endpoint {verb} the label {each['label']!r}, unlike the trained model"
+    return None
+
+
+def _compare_boxes(answer: list[Prediction], expected: list[Prediction]) -> str | None:
+    for each in expected:
+        if each["confidence"] < _SURE:
+            continue
+        seen = (box_of(other) for other in answer if other["label"] == each["label"])
+        if all(overlap(box_of(each), other) < _SAME_BOX for other in seen):
+            return (
+                f"the endpoint does not see the {each['label']!r} that the trained model saw at {each['box']}"
+            )
+    return None
