@@ -26,7 +26,7 @@ class LeaseRequest(BaseModel):
 class BoxRequest(BaseModel):
     """A labeled rectangle in pixels of the image."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     label: str
     left: int | FiniteFloat

@@ -13,7 +13,7 @@ from loupe.domain.consolidation import ConsolidateAnnotations
 from loupe.domain.label_values import OneLabel
 from loupe.domain.labeling import StartLabeling
 from loupe.domain.manifests import Row, read_rows
-from loupe.domain.projects import ProjectConfig
+from loupe.domain.projects import ProjectConfig, TaskType
 from loupe.domain.provided_labels import ConcludeLabelingJob
 from loupe.domain.restoration import RestoreJob
 from loupe.domain.workspace import Workspace
@@ -108,11 +108,13 @@ class Loop:
             clock=self.clock,
         )
 
-    def configure(self, project: str = PROJECT, **labeling: Any) -> None:
+    def configure(
+        self, project: str = PROJECT, task: TaskType = "image-classification", **labeling: Any
+    ) -> None:
         settings = {"batch_size": 3, "max_wait_minutes": 60} | labeling
         config = ProjectConfig.model_validate(
             {
-                "task": "image-classification",
+                "task": task,
                 "labels": ["ok", "scratch", "dent"],
                 "instructions": "Mark the worst defect.",
                 "labeling": settings,

@@ -15,7 +15,7 @@ from loupe import bootstrap
 from loupe.adapters.images_index import IndexedImages
 from loupe.adapters.projects_index import IndexedProjects
 from loupe.adapters.table import IndexTable
-from loupe.domain.projects import ProjectConfig
+from loupe.domain.projects import LABEL_ATTRIBUTES, ProjectConfig
 from loupe.ports import ImageRecord
 from start_labeling.handler import handler as start_labeling
 from tests.contract.conftest import create_index_table
@@ -155,6 +155,41 @@ def test_leases_are_given_back(job: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("task", "said", "attribute"),
+    [
+        ("multi-label-classification", {"labels": ["ü", "0"]}, [1, 0]),
+        ("multi-label-classification", {"labels": []}, []),
+        (
+            "bounding-box",
+            {"boxes": [{"label": "ü", "left": 0, "top": 1.5, "width": 64, "height": 46.5}]},
+            [{"class_id": 1, "left": 0, "top": 1.5, "width": 64, "height": 46.5}],
+        ),
+        ("bounding-box", {"boxes": []}, []),
+    ],
+)
+def test_answers_of_other_tasks_get_into_the_manifest(
+    project: IndexTable, task: str, said: dict[str, Any], attribute: list[Any]
+) -> None:
+    config = {"task": task, "labels": ["0", "ü"], "labeling": {"batch_size": 2}}
+    IndexedProjects(project).save_config(PROJECT, ProjectConfig.model_validate(config), None, "etag")
+    start_labeling({"detail-type": "ImagesRegistered", "detail": {"project": PROJECT}}, LambdaContext())
+    [shown] = call("GET", BASE)[1]["projects"]
+    assert shown["task"] == task
+    job = shown["job"]["job"]
+    for number in ("000000", "000001"):
+        path = f"{BASE}/{PROJECT}/jobs/{job}/tasks/{number}/annotation"
+        assert call("PUT", path, {"label": "0"})[1]["type"] == "urn:loupe:problem:invalid-label"
+        assert call("PUT", path, said)[0] == 200
+    consolidate_annotations({"detail": {"project": PROJECT, "job": job}}, LambdaContext())
+    key = f"projects/{PROJECT}/labeling-jobs/{job}/manifests/output/output.manifest"
+    body = boto3.client("s3").get_object(Bucket="workspace", Key=key)["Body"].read()
+    rows = [json.loads(line) for line in body.splitlines()]
+    name = LABEL_ATTRIBUTES[ProjectConfig.model_validate(config).task]
+    found = [row[name]["annotations"] if task == "bounding-box" else row[name] for row in rows]
+    assert found == [attribute, attribute]
+
+
+@pytest.mark.parametrize(
     ("path", "body", "status", "slug"),
     [
         ("jobs/{job}/tasks/000000/annotation", {"label": "7"}, 422, "unknown-label"),
@@ -167,6 +202,11 @@ def test_leases_are_given_back(job: str) -> None:
         ("jobs/{job}/tasks/000000/annotation", {"skip": "x" * 501}, 400, "bad-request"),
         ("jobs/{job}/tasks/000000/annotation", {"label": "0", "lease": 21}, 400, "bad-request"),
         ("jobs/{job}/tasks/000000/annotation", {"label": 0}, 400, "bad-request"),
+        ("jobs/{job}/tasks/000000/annotation", {"labels": ["0"]}, 422, "invalid-label"),
+        ("jobs/{job}/tasks/000000/annotation", {"labels": ["0", "0"]}, 422, "invalid-label"),
+        ("jobs/{job}/tasks/000000/annotation", {"label": "0", "labels": ["0"]}, 400, "bad-request"),
+        ("jobs/{job}/tasks/000000/annotation", {"labels": ["0"] * 501}, 400, "bad-request"),
+        ("jobs/{job}/tasks/000000/annotation", {"boxes": [{"label": "0"}]}, 400, "bad-request"),
         ("elsewhere", {"label": "0"}, 404, "not-found"),
     ],
 )

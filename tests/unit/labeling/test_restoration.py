@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import pytest
 
 from loupe.domain.label_values import OneLabel
+from loupe.domain.labeling import read_card, write_card
 from loupe.domain.workspace import Workspace
 from loupe.ports import Answer
 from tests.unit.labeling.conftest import ADA, BEN, PROJECT, Loop
@@ -113,6 +116,15 @@ def test_a_folder_without_a_manifest_or_without_images_is_no_job(loop: Loop) -> 
     loop.workspace.delete(Workspace(PROJECT).input_manifest(job))
     assert not loop.restore(PROJECT, job)
     assert loop.jobs.jobs(PROJECT, 20) == []
+
+
+def test_an_import_that_is_not_whole_is_left_to_whoever_imports(half: Loop) -> None:
+    job = half.open_job().job
+    card = read_card(half.workspace, PROJECT, job)
+    half.lose_index()
+    write_card(half.workspace, replace(card, provider="import"))
+    assert not half.restore(PROJECT, job)
+    assert half.jobs.open_job(PROJECT) is None
 
 
 def test_a_second_open_job_waits_for_the_first(half: Loop) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from loupe.domain.label_attributes import write_withdrawal
 from loupe.domain.label_values import Box, Boxes, LabelValue, OneLabel, SeveralLabels
 from loupe.domain.labels import AcceptLabels, concluded_images
 from loupe.ports import ImageCounts, ImageRecord
@@ -143,6 +144,22 @@ def test_what_an_import_has_no_label_for_is_passed_over(world: World) -> None:
     world.finish("digits-1", {digest: None}, provider="import")
     assert accept(world, "digits-1") == []
     assert (image(world, digest).state, image(world, digest).attempts) == ("pending", 0)
+
+
+def test_a_label_that_a_review_found_wrong_is_withdrawn_and_the_image_waits_again(world: World) -> None:
+    digest = world.upload("one")
+    world.finish("digits-1", {digest: "a"})
+    accept(world, "digits-1")
+    world.finish("digits-2", {digest: None}, provider="ground-truth")
+    manifest = NAMES.output_manifest("digits-2")
+    [row] = map(json.loads, world.workspace.lines(manifest))
+    withdrawal = write_withdrawal("label", "image-classification", "digits-2", world.clock())
+    world.workspace.write(manifest, json.dumps(row | withdrawal).encode())
+    for _ in range(2):
+        [line] = accept(world, "digits-2")
+        assert (line["withdrawn"], line["labeled_at"]) == (True, world.clock().isoformat())
+        assert world.projects.counts(PROJECT) == ImageCounts(pending=1)
+    assert image(world, digest).attempts == 0
 
 
 # The index from the label files -----------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Dataset versions of images with several labels and with boxes, and those with a designated test set."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ def boxes(labels: str) -> Boxes:
     return Boxes(tuple(Box(label, 4 * at, 2, 8, 16.5) for at, label in enumerate(labels)))
 
 
-def finish(world: World, job: str, answers: list[LabelValue], **card: Any) -> list[str]:
+def finish(world: World, job: str, answers: Sequence[LabelValue], **card: Any) -> list[str]:
     """New images, one an answer; returns their SHA-256s."""
     digests = [world.upload(f"{job}/{number}") for number in range(len(answers))]
     world.finish(job, dict(zip(digests, answers, strict=True)), **card)

@@ -131,14 +131,14 @@ class LabelingPortal:
         self._free: dict[str, deque[str]] = {}
 
     def projects(self) -> list[OpenProject]:
-        """Projects that have a usable project.yaml or an open job, by name."""
+        """Projects that have a usable project.yaml or an open job with tasks here, by name."""
         records = {record.project: record for record in self._projects.projects()}
         jobs = self._jobs.open_jobs(records)
         found = []
         for project, record in sorted(records.items()):
             job = jobs.get(project)
-            if job is not None and job.state == "open":
-                card = self._card(project, job.job)
+            card = self._card(project, job.job) if job is not None and job.state == "open" else None
+            if card is not None and self._is_here(card):
                 found.append(OpenProject(project, card.task, card.labels, card.instructions, job))
             elif record.config is not None:
                 config = record.config
@@ -190,6 +190,10 @@ class LabelingPortal:
         if job is not None:
             for task in self._tasks.held(job.job, worker.id):
                 self._tasks.give_back(job.job, task, worker.id)
+
+    def _is_here(self, card: JobCard) -> bool:
+        """Whether the job's tasks are here, and not at its provider's own page."""
+        return card.provider == "portal" or next(self._tasks.tasks(card.job), None) is not None
 
     def _tell_completed(self, project: str, job: str) -> None:
         """The answer is stored whether or not the event bus answers; start_labeling tells it again."""

@@ -64,8 +64,8 @@ class RestoreJob:
         """Returns whether anything was amiss.
 
         A job whose manifest was never written, or that got no image, is none, and neither is an import that
-        is not whole. While the project has another
-        open job, this one stays as it is: call again once the other is finished.
+        is not whole. While the project has another open job, this one stays as it is: call again once the
+        other is finished.
         """
         space = Workspace(project)
         try:
