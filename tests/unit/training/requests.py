@@ -34,7 +34,11 @@ def check(shape: Shape, value: Any, where: str) -> None:
 
 
 def assert_sagemaker_takes(operation: str, request: dict[str, Any]) -> None:
-    model = botocore.session.get_session().get_service_model("sagemaker")
+    assert_aws_takes("sagemaker", operation, request)
+
+
+def assert_aws_takes(service: str, operation: str, request: dict[str, Any]) -> None:
+    model = botocore.session.get_session().get_service_model(service)
     shape = model.operation_model(operation).input_shape
     assert shape is not None
     report = ParamValidator().validate(request, shape)

@@ -8,7 +8,7 @@ import pytest
 from ministack.services import stepfunctions
 from samcli.yamlhelper import yaml_parse
 
-from tests.unit.training.requests import assert_sagemaker_takes
+from tests.unit.training.requests import assert_aws_takes
 
 DEFINITION = Path(__file__).parents[3] / "statemachine/train_and_deploy.asl.yaml"
 EXECUTION = "arn:aws:states:us-east-1:000000000000:execution:loop:one"
@@ -106,7 +106,8 @@ class Run:
         if is_function:
             arguments = arguments["Payload"]
         elif not name.endswith(".sync"):  # those requests are the plan's, and tested there
-            assert_sagemaker_takes(name[0].upper() + name[1:], arguments)
+            service = "rekognition" if ":rekognition:" in resource else "sagemaker"
+            assert_aws_takes(service, name[0].upper() + name[1:], arguments)
         self.calls.append((name, arguments))
         answer = self.answers[name]
         if isinstance(answer, list):
@@ -156,6 +157,7 @@ def test_a_first_model_gets_an_endpoint(monkeypatch: pytest.MonkeyPatch) -> None
         "score": 0.9,
         "champion_score": None,
         "model_package_arn": "arn:package",
+        "endpoint": None,
     }
 
 

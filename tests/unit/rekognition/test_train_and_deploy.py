@@ -1,0 +1,229 @@
+"""The state machine's way through Rekognition Custom Labels, run by the local cloud's engine."""
+
+from typing import Any
+
+import pytest
+
+from tests.unit.training.test_train_and_deploy import EXECUTION, PLAN, Run, failure
+
+PROJECT = "arn:aws:rekognition:us-east-1:000000000000:project/loupe-parts/1777900000000"
+VERSION_NAME = "loupe-parts-0001-abcd"
+VERSION = (
+    f"arn:aws:rekognition:us-east-1:000000000000:project/loupe-parts/version/{VERSION_NAME}/1777900000001"
+)
+OLD = VERSION.replace("0001-abcd", "0000-abcd")
+TRAIN, TEST = (
+    f"arn:aws:rekognition:us-east-1:000000000000:project/loupe-parts/dataset/{kind}/1777900000000"
+    for kind in ("train", "test")
+)
+MANIFEST = {"GroundTruthManifest": {"S3Object": {"Bucket": "workspace", "Name": "a/train.manifest"}}}
+SUMMARY = "projects/parts/models/0001/EvaluationResultSummary.json"
+PLANNED: dict[str, Any] = {
+    "project": {"ProjectName": "loupe-parts", "Tags": {"loupe:project": "parts"}},
+    "train": {"DatasetType": "TRAIN", "DatasetSource": MANIFEST},
+    "test": {"DatasetType": "TEST", "DatasetSource": MANIFEST},
+    "distribute": False,
+    "version": {
+        "VersionName": VERSION_NAME,
+        "OutputConfig": {"S3Bucket": "workspace", "S3KeyPrefix": "projects/parts/models/0001"},
+        "Tags": {"loupe:project": "parts"},
+    },
+    "start": {"MinInferenceUnits": 1},
+    "test_set": "digest",
+    "old_version": None,
+}
+
+
+def project(*datasets: str, status: str = "CREATED") -> dict[str, Any]:
+    found = [{"DatasetArn": arn, "DatasetType": "TRAIN", "Status": "CREATE_COMPLETE"} for arn in datasets]
+    return {"ProjectDescriptions": [{"ProjectArn": PROJECT, "Status": status, "Datasets": found}]}
+
+
+def dataset(status: str, message: str = "") -> dict[str, Any]:
+    return {"DatasetDescription": {"Status": status, "StatusMessage": message}}
+
+
+def version(status: str, **members: Any) -> dict[str, Any]:
+    found = {"ProjectVersionArn": VERSION, "Status": status, **members}
+    return {"ProjectVersionDescriptions": [found]}
+
+
+TRAINED = version(
+    "TRAINING_COMPLETED",
+    EvaluationResult={"F1Score": 0.9, "Summary": {"S3Object": {"Bucket": "workspace", "Name": SUMMARY}}},
+)
+
+
+class CustomLabelsRun(Run):
+    """An execution for a project that Rekognition trains; `planned` changes the plan."""
+
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, planned: dict[str, Any] | None = None, **answers: Any
+    ) -> None:
+        plan = {
+            **PLAN,
+            "trainer": "rekognition",
+            "hosting": "rekognition",
+            "training_job": None,
+            "release": None,
+            "custom_labels": PLANNED | (planned or {}),
+        }
+        super().__init__(
+            monkeypatch,
+            **{
+                "PlanTrainingFunctionArn": plan,
+                "describeProjects": [{"ProjectDescriptions": []}, project()],
+                "createProject": {"ProjectArn": PROJECT},
+                "deleteDataset": {},
+                "createDataset": [{"DatasetArn": TRAIN}, {"DatasetArn": TEST}],
+                "describeDataset": dataset("CREATE_COMPLETE"),
+                "distributeDatasetEntries": {},
+                "createProjectVersion": {"ProjectVersionArn": VERSION},
+                "describeProjectVersions": [
+                    version("TRAINING_IN_PROGRESS"),
+                    TRAINED,
+                    version("STARTING"),
+                    version("RUNNING"),
+                ],
+                "MeasureCustomLabelsFunctionArn": {"score": 0.9},
+                "startProjectVersion": {"Status": "STARTING"},
+                "stopProjectVersion": {"Status": "STOPPING"},
+                **answers,
+            },
+        )
+
+
+def test_a_first_model_is_trained_measured_started_and_promoted(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = CustomLabelsRun(monkeypatch)
+    assert run.execution["status"] == "SUCCEEDED"
+    assert run.names == [
+        "BuildDatasetFunctionArn",
+        "PlanTrainingFunctionArn",
+        "describeProjects",
+        "createProject",
+        "describeProjects",
+        "createDataset",
+        "createDataset",
+        "describeDataset",
+        "describeDataset",
+        "createProjectVersion",
+        "describeProjectVersions",
+        "describeProjectVersions",
+        "MeasureCustomLabelsFunctionArn",
+        "EvaluateCandidateFunctionArn",
+        "startProjectVersion",
+        "describeProjectVersions",
+        "describeProjectVersions",
+        "SmokeTestEndpointFunctionArn",
+        "ConcludeTrainingFunctionArn",
+    ]
+    assert run.last("MeasureCustomLabelsFunctionArn")["summary"] == SUMMARY
+    assert run.last("startProjectVersion") == {"ProjectVersionArn": VERSION, "MinInferenceUnits": 1}
+    assert run.last("SmokeTestEndpointFunctionArn")["endpoint"] == VERSION
+    assert run.conclusion["outcome"] == "promoted"
+    assert run.conclusion["endpoint"] == VERSION
+    assert run.conclusion["model_package_arn"] is None
+
+
+def test_the_old_version_is_stopped_once_the_new_one_is_the_champion(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = CustomLabelsRun(monkeypatch, {"old_version": OLD})
+    assert run.execution["status"] == "SUCCEEDED"
+    assert run.names[-2:] == ["ConcludeTrainingFunctionArn", "stopProjectVersion"]
+    assert run.last("stopProjectVersion") == {"ProjectVersionArn": OLD}
+
+
+def test_that_the_old_version_can_not_be_stopped_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    stopped = failure("Rekognition.ResourceInUseException", "it is STOPPED")
+    run = CustomLabelsRun(monkeypatch, {"old_version": OLD}, stopProjectVersion=stopped)
+    assert run.execution["status"] == "SUCCEEDED"
+
+
+def test_datasets_of_an_earlier_training_are_deleted_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = CustomLabelsRun(monkeypatch, describeProjects=[project(TRAIN, TEST), project(TEST), project()])
+    assert run.execution["status"] == "SUCCEEDED"
+    assert "createProject" not in run.names
+    deleted = [arguments["DatasetArn"] for name, arguments in run.calls if name == "deleteDataset"]
+    assert deleted == [TRAIN, TEST]
+
+
+def test_rekognition_distributes_the_entries_where_that_is_configured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    planned = {"distribute": True, "test": {"DatasetType": "TEST"}}
+    run = CustomLabelsRun(monkeypatch, planned)
+    assert run.execution["status"] == "SUCCEEDED"
+    assert run.names.count("distributeDatasetEntries") == 1
+    assert run.names.index("distributeDatasetEntries") < run.names.index("createProjectVersion")
+    assert run.last("createDataset") == {"DatasetType": "TEST", "ProjectArn": PROJECT}
+
+
+def test_a_dataset_that_is_refused_ends_before_anything_costs(monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = dataset("CREATE_FAILED", "ERROR_EMPTY_MANIFEST")
+    run = CustomLabelsRun(monkeypatch, describeDataset=refused)
+    assert run.execution["status"] == "FAILED"
+    assert "createProjectVersion" not in run.names
+    assert "ERROR_EMPTY_MANIFEST" in run.conclusion["failure"]["Cause"]
+
+
+def test_a_failed_training_tells_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    failed = version("TRAINING_FAILED", StatusMessage="Too few images")
+    run = CustomLabelsRun(monkeypatch, describeProjectVersions=failed)
+    assert run.execution["status"] == "FAILED"
+    assert "Too few images" in run.conclusion["failure"]["Cause"]
+    assert "startProjectVersion" not in run.names
+
+
+def test_a_candidate_that_is_not_better_is_never_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    worse = {"promote": False, "reason": "worse", "score": 0.8, "champion_score": 0.9}
+    run = CustomLabelsRun(monkeypatch, EvaluateCandidateFunctionArn=worse)
+    assert run.execution["status"] == "SUCCEEDED"
+    assert run.conclusion["outcome"] == "rejected"
+    assert not {"startProjectVersion", "createModelPackage"} & set(run.names)
+
+
+STARTED = [TRAINED, version("STARTING"), version("FAILED", StatusMessage="no capacity")]
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        {"describeProjectVersions": STARTED},
+        {"describeProjectVersions": [TRAINED, version("STARTING")]},
+        {"describeProjectVersions": [TRAINED, failure("Rekognition.AccessDeniedException", "no")]},
+        {"SmokeTestEndpointFunctionArn": failure("SmokeTestFailed", "wrong labels")},
+        {"startProjectVersion": failure("States.Timeout", "no answer")},
+    ],
+    ids=["fails to start", "starts for ever", "can't be seen", "fails the smoke test", "answer was lost"],
+)
+def test_a_candidate_that_was_started_and_is_not_released_is_stopped(
+    monkeypatch: pytest.MonkeyPatch, answers: dict[str, Any]
+) -> None:
+    run = CustomLabelsRun(monkeypatch, {"old_version": OLD}, **answers)
+    assert run.execution["status"] == "FAILED"
+    assert run.names[-2:] == ["stopProjectVersion", "ConcludeTrainingFunctionArn"]
+    assert run.last("stopProjectVersion") == {"ProjectVersionArn": VERSION}
+    assert run.conclusion["outcome"] == "failed"
+
+
+@pytest.mark.parametrize(
+    "call", ["createProject", "createDataset", "createProjectVersion", "startProjectVersion"]
+)
+def test_a_call_that_was_made_before_is_not_a_failure(monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    names = {"createDataset": "Rekognition.ResourceAlreadyExistsException"}
+    again = failure(names.get(call, "Rekognition.ResourceInUseException"), "it is there already")
+    answers = {
+        "createProject": [again],
+        "createDataset": [again, {"DatasetArn": TRAIN}, {"DatasetArn": TEST}],
+        "createProjectVersion": [again],
+        "startProjectVersion": [again],
+    }
+    run = CustomLabelsRun(monkeypatch, **{call: answers[call]})
+    assert run.execution["status"] == "SUCCEEDED", run.execution.get("cause")
+
+
+def test_waiting_for_a_training_stays_far_from_the_limit_of_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = CustomLabelsRun(monkeypatch, describeProjectVersions=version("TRAINING_IN_PROGRESS"))
+    assert run.execution["status"] == "FAILED"
+    assert run.names.count("describeProjectVersions") * 12 < 25_000
+    assert run.conclusion["outcome"] == "failed"
+    assert run.execution["executionArn"] == EXECUTION
