@@ -2,8 +2,8 @@
 
 Run it with the stack's name in LOUPE_AWS_STACK and credentials in the environment, on a stack that was
 deployed with CreateWorkforce=true or WorkteamArn:
-`LOUPE_AWS_STACK=loupe .venv/bin/pytest -m aws tests/aws/test_ground_truth.py`. Nobody has to label: the job is
-stopped, so that it costs nothing. It leaves a project `gt-test-<time>` behind, whose images wait.
+`LOUPE_AWS_STACK=loupe .venv/bin/pytest -m aws tests/aws/test_ground_truth.py`. Nobody has to label: the job
+is stopped, so that it costs nothing. It leaves a project `gt-test-<time>` behind, whose images wait.
 """
 
 import json

@@ -8,9 +8,12 @@ import pytest
 from loupe.domain.errors import StoreUnavailable
 from loupe.domain.events import LabelingJobFailed, LabelingJobFinished, LabelingJobStarted
 from loupe.domain.job_ends import read_end
+from loupe.domain.label_attributes import Label, write_label
+from loupe.domain.label_values import Box, Boxes
 from loupe.domain.labeling import LabelingRefused
 from loupe.domain.labels import AcceptLabels
 from loupe.domain.manifests import write_rows
+from loupe.domain.projects import ProjectConfig
 from loupe.domain.provided_labels import project_of_job
 from loupe.domain.workspace import Workspace
 from loupe.ports import LabelingJob, ProviderProgress
@@ -155,6 +158,27 @@ def test_images_that_every_job_leaves_unlabeled_are_refused_in_the_end(gt: Loop)
     assert (counts.rejected, counts.pending) == (3, 0)
 
 
+def test_boxes_of_a_turned_image_are_not_taken_for_boxes_of_the_stored_one(loop: Loop) -> None:
+    labeling = {"provider": "ground-truth", "batch_size": 2}
+    document = {"task": "bounding-box", "labels": ["bolt"], "labeling": labeling}
+    loop.projects.save_config(PROJECT, ProjectConfig.model_validate(document), None, "etag")
+    loop.register(2)
+    loop.start(PROJECT)
+    job = loop.open_job().job
+    label = Label(Boxes((Box("bolt", 1, 2, 3, 4),)), (0.0,), loop.clock(), True, job)
+    rows = [
+        row | write_label(label, "boxes", "bounding-box", ["bolt"], size)
+        for row, size in zip(loop.input_rows(job), [(64, 48), (48, 64)], strict=True)
+    ]
+    loop.workspace.write_lines(Workspace(PROJECT).output_manifest(job), write_rows(rows))
+    loop.ground_truth.jobs[job] = ProviderProgress("completed", 2, 0)
+    loop.conclude(PROJECT, job)
+    AcceptLabels(loop.images, loop.workspace, loop.clock)(loop.jobs.card(PROJECT, job))
+    assert loop.projects.counts(PROJECT).labeled == 1
+    [rejected] = loop.images.rejected(PROJECT, 9).rejected
+    assert "EXIF" in rejected.detail
+
+
 # The minute schedule --------------------------------------------------------------------------------
 
 
@@ -197,6 +221,16 @@ def test_a_conclusion_that_died_goes_on(open_gt: Loop) -> None:
     open_gt.clock.advance(minutes=1)
     open_gt.start(PROJECT)
     assert open_gt.events.published == [LabelingJobFinished(PROJECT, job)]
+
+
+def test_a_conclusion_that_died_before_its_end_goes_on(open_gt: Loop) -> None:
+    job = open_gt.open_job().job
+    answer(open_gt, job, ["ok", None, "ok"])
+    open_gt.ground_truth.jobs[job] = ProviderProgress("stopped", labeled=2, failed=0)
+    open_gt.jobs.end(PROJECT, job, "it was stopped", open_gt.clock())
+    open_gt.clock.advance(minutes=1)
+    open_gt.start(PROJECT)
+    assert (newest(open_gt).state, newest(open_gt).reason) == ("finished", "it was stopped")
 
 
 # Refusals -------------------------------------------------------------------------------------------

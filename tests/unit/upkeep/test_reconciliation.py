@@ -6,10 +6,11 @@ from dataclasses import replace
 import pytest
 
 from loupe.domain.events import AnnotationsCompleted, TrainingRequested
+from loupe.domain.manifests import write_rows
 from loupe.domain.projects import ProjectConfig
 from loupe.domain.reconciliation import MAX_ATTEMPTS, Mended, Reconcile
 from loupe.domain.workspace import Workspace
-from loupe.ports import JobCard, LastTraining, Look, ObjectRecord, TrainingLock
+from loupe.ports import ImageRecord, JobCard, LastTraining, Look, ObjectRecord, TrainingLock
 from tests.fakes.clock import FakeClock
 from tests.fakes.events import FakeEvents
 from tests.fakes.images import FakeImages
@@ -133,6 +134,28 @@ def test_a_job_whose_last_answer_nobody_heard_of_is_concluded(world: World) -> N
     world.jobs.records["parts", "parts-1"] = replace(world.jobs.records["parts", "parts-1"], answered=1)
     assert world.reconcile("parts").jobs_to_conclude == 1
     assert world.events.published == [AnnotationsCompleted("parts", "parts-1")]
+
+
+def test_jobs_of_ground_truth_are_concluded_by_what_ground_truth_says(world: World) -> None:
+    card = JobCard(
+        "parts", "parts-1", "ground-truth", "image-classification", ("a", "b"), "", 1, world.clock()
+    )
+    world.jobs.claim(card)
+    world.jobs.open("parts", "parts-1", 1, world.clock())
+    world.jobs.progress("parts", "parts-1", 1, 0, world.clock())
+    assert world.reconcile("parts").jobs_to_conclude == 0
+    assert world.events.published == []
+
+
+def test_a_review_takes_no_images(world: World) -> None:
+    card = JobCard("parts", "parts-1", "ground-truth", "bounding-box", ("a",), "", 1, world.clock())
+    world.jobs.claim(replace(card, review="adjustment", review_of="0001"))
+    image = ImageRecord("a" * 64, "parts/a.jpg", None, "e", 1, 8, 8, "jpeg", "0" * 64, world.clock())
+    world.images.restore("parts", [image])
+    row = {"source-ref": "s3://raw/parts/a.jpg", "image-sha256": image.sha256}
+    world.workspace.write_lines(Workspace("parts").input_manifest("parts-1"), write_rows([row]))
+    world.reconcile("parts")
+    assert world.projects.counts("parts").pending == 1
 
 
 def test_a_lost_training_is_asked_for_again(world: World) -> None:

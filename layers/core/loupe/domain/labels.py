@@ -47,8 +47,6 @@ _BATCH = 1000
 _SUFFIX = ".jsonl"
 
 Line = dict[str, Any]
-Outcome = Label | Unlabeled | Withdrawn
-"""What a job concluded for an image."""
 
 
 def accepted_jobs(project: str, store: StoresObjects) -> list[str]:
@@ -110,10 +108,13 @@ class AcceptLabels:
     def _conclude(self, card: JobCard, row: Row, record: ImageRecord | None, concluded: _Conclusions) -> None:
         """Decide about one image."""
         sha256, told = _sha256(row), Line()
-        match outcome := read_label(row, LABEL_ATTRIBUTES[card.task], card.task, card.labels):
+        match found := read_label(row, LABEL_ATTRIBUTES[card.task], card.task, card.labels):
+            case Label() if (misfit := _misfit(row, LABEL_ATTRIBUTES[card.task])) is not None:
+                concluded.refused.append((sha256, misfit))
+                told = {"failure_reason": misfit}
             case Label():
                 concluded.labeled.append(sha256)
-                told = _labeled(outcome, outcome.labeled_at or self.clock(), row, card)
+                told = _labeled(found, found.labeled_at or self.clock(), row, card)
             case Withdrawn(at):
                 concluded.withdrawn.append(sha256)
                 told = {"withdrawn": True, "labeled_at": at.isoformat()}
@@ -127,6 +128,19 @@ class AcceptLabels:
                 concluded.refused.append((sha256, refusal))
                 told = {"failure_reason": refusal}
         concluded.lines.append({"sha256": sha256, **_image(record, row), "job": card.job, **told})
+
+
+def _misfit(row: Row, attribute: str) -> str | None:
+    """Why boxes are not those of the image as stored: workers saw it turned, as EXIF says, or scaled."""
+    match row[attribute]:
+        case {"image_size": [{"width": int(width), "height": int(height)}, *_]}:
+            stored = row.get(WIDTH, width), row.get(HEIGHT, height)
+            if (width, height) != stored:
+                return (
+                    f"its boxes were drawn on {width} by {height} pixels, but it is stored with {stored[0]} "
+                    f"by {stored[1]}: store it as it is looked at, without an EXIF orientation"
+                )
+    return None
 
 
 def _labeled(label: Label, labeled_at: datetime, row: Row, card: JobCard) -> Line:

@@ -113,7 +113,7 @@ class Reconcile:
     def _conclude_open_job(self, project: str) -> int:
         """The last answer's event may have got lost; where it did not, this is the same event once more."""
         job = self.jobs.open_job(project)
-        if job is None or job.tasks == 0 or not job.all_answered:
+        if job is None or job.provider != "portal" or job.tasks == 0 or not job.all_answered:
             return 0
         self.events.publish(AnnotationsCompleted(project, job.job))
         return 1
