@@ -27,7 +27,7 @@ OVERLAPS = tuple((50 + 5 * step) / 100 for step in range(10))
 """From which overlap on a box counts as found: 0.5, 0.55, ... 0.95."""
 
 _MAX_DETECTIONS = 100
-_RECALL_LEVELS = tuple(step / 100 for step in range(101))
+_RECALL_LEVELS = tuple(step * 0.01 for step in range(101))  # rounded as by pycocotools
 
 
 @dataclass(frozen=True)

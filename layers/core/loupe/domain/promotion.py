@@ -96,7 +96,10 @@ class EvaluateCandidate:
         failures = {whose: explain(caught) for whose, caught in transform_failures.items()}
         evaluation = self.measures[plan.trainer].measure(plan, failures)
         rule = valid_config(self.projects, project).promotion
-        return decide(evaluation, self.loops.loop(project).champion, rule)
+        champion = self.loops.loop(project).champion
+        if champion and champion.model.task != plan.task:
+            champion = None  # it answers another question
+        return decide(evaluation, champion, rule)
 
 
 @dataclass(frozen=True)
