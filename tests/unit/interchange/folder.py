@@ -3,8 +3,9 @@
 import io
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import PurePosixPath
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from loupe.domain.interchange import FORMATS
 from loupe.domain.interchange.records import (
@@ -16,7 +17,10 @@ from loupe.domain.interchange.records import (
     TextFile,
     UnreadableFile,
 )
-from loupe.domain.projects import TaskType
+from loupe.domain.label_attributes import Label, write_label
+from loupe.domain.label_values import LabelValue
+from loupe.domain.manifests import SHA256
+from loupe.domain.projects import LABEL_ATTRIBUTES, TaskType
 
 NOW = datetime(2026, 11, 21, 10, 15, 0, 123456, tzinfo=UTC)
 
@@ -67,6 +71,20 @@ def written(name: str, dataset: Dataset) -> dict[str, str | bytes]:
         else:
             files[each.path] = each.image.sha256.encode()
     return files
+
+
+def exported(
+    key: str, value: LabelValue, size: tuple[int, int], labels: tuple[str, ...], task: TaskType
+) -> Exported:
+    """An image of the project `parts` as an export reads it."""
+    source, digest = f"s3://raw/parts/{key}", sha256(key.encode()).hexdigest()
+    label = Label(value, (0.0,) * len(value.names), NOW, True, "parts-20261121t101500-1a2b")
+    row: dict[str, Any] = {
+        "source-ref": source,
+        SHA256: digest,
+        **write_label(label, LABEL_ATTRIBUTES[task], task, labels, size),
+    }
+    return Exported(key, source, digest, size, value, row)
 
 
 def dataset(

@@ -1,0 +1,94 @@
+"""Labels that exist, imported into the deployed stack, exported again, and imported into another project."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from cli.main import cli
+from loupe.domain.labels import ORIGIN
+from loupe.domain.manifests import SHA256, read_rows
+from tests.local.deployment import Deployment
+from tests.local.digit_project import DigitProject, digits, eventually
+
+IMAGES = 24
+
+
+def loupe(deployment: Deployment, *arguments: str | Path) -> dict[str, Any]:
+    """What the command answers with --json."""
+    cloud = deployment.cloud
+    options = ["--home", str(cloud.home), "--port", str(cloud.port), "--local"]
+    words = [*options, *map(str, arguments), "--json"]
+    result = CliRunner(mix_stderr=False).invoke(cli, words)
+    assert result.exit_code == 0, result.stdout + result.stderr + repr(result.exception)
+    answer: dict[str, Any] = json.loads(result.stdout)
+    return answer
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Digits with their labels as CSV."""
+    lines = ["file,label"]
+    for digit in digits()[:IMAGES]:
+        (tmp_path / digit.name).write_bytes(digit.png())
+        lines.append(f"{digit.name},{digit.label}")
+    (tmp_path / "labels.csv").write_text("\r\n".join(lines))
+    return tmp_path
+
+
+def new_project(deployment: Deployment) -> DigitProject:
+    """Jobs of four images: were the imported ones waiting for people, one would open at once."""
+    project = DigitProject(deployment, batch_size=4)
+    project.configure()
+    return project
+
+
+def labels_of(project: DigitProject) -> dict[str, str]:
+    """Each image's label, by SHA-256, in all splits of the newest dataset version."""
+    version = project.dataset_versions()[-1]
+    return {
+        row[SHA256]: row["label-metadata"]["class-name"]
+        for split in ("train", "validation", "test")
+        for row in read_rows(project.workspace.lines(project.keys.split(version, split)))
+    }
+
+
+def test_imported_labels_train_a_model_and_come_back_from_an_export(
+    deployment: Deployment, folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    first, second = new_project(deployment), new_project(deployment)
+
+    preview = loupe(deployment, "import", first.name, "--format", "csv", folder)
+    assert (preview["imported"], preview["images"]["to_upload"]) == (False, IMAGES)
+    imported = loupe(deployment, "import", first.name, "--format", "csv", folder, "--yes")
+    assert imported["imported"]
+    eventually(first.dataset_versions, "a dataset version of the import")
+    eventually(lambda: first.status["images"]["labeled"] == IMAGES, "all images to be labeled")
+    [job] = first.status["jobs"]
+    assert (job["job"], job["state"], job["tasks"]) == (imported["job"], "finished", IMAGES)
+    labeled = labels_of(first)
+    assert sorted(labeled.values()) == sorted(digit.label for digit in digits()[:IMAGES])
+
+    before = first.status["jobs"]
+    assert loupe(deployment, "import", first.name, "--format", "csv", folder, "--yes")["already_imported"]
+    loupe(deployment, "reconcile", first.name)
+    assert first.status["jobs"] == before
+
+    exported = tmp_path_factory.mktemp("export") / "coco"
+    told = loupe(deployment, "export", first.name, exported, "--format", "coco")
+    assert (told["version"], told["files"], told["images"]) == ("0001", 3, 0)
+    again = loupe(deployment, "import", second.name, "--format", "coco", exported, "--yes")
+    assert again["images"]["to_copy"] == IMAGES
+    eventually(second.dataset_versions, "a dataset version of the second import")
+    assert labels_of(second) == labeled
+    [line, *_] = second.workspace.lines(second.keys.labels(again["job"]))
+    assert json.loads(line)["origin"]["format"] == "coco"
+    [row, *_] = read_rows(second.workspace.lines(second.keys.output_manifest(again["job"])))
+    assert row[ORIGIN]["file"].startswith("annotations/instances_")
+
+    for project in (first, second):
+        project.await_executions(1)

@@ -1,0 +1,209 @@
+"""Imports beside labeling: their images are nobody else's, and a whole import is a finished job."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from loupe.domain.errors import BadRequest, NotFound
+from loupe.domain.events import LabelingJobFinished
+from loupe.domain.import_labels import ImportLabels
+from loupe.domain.imports import (
+    ImportCard,
+    begin_import,
+    find_import,
+    hold_images,
+    images_of_import,
+    is_whole,
+    write_labels,
+)
+from loupe.domain.interchange.plan import Planned, digest_of
+from loupe.domain.interchange.records import Labeled
+from loupe.domain.label_values import OneLabel
+from loupe.domain.labels import ORIGIN, AcceptLabels
+from loupe.domain.manifests import InvalidManifest
+from loupe.domain.workspace import Workspace
+from loupe.ports import JobCard
+from tests.unit.labeling.conftest import PROJECT, Loop
+
+FINGERPRINT = "ab12" * 16
+SOURCED_AT = datetime(2026, 5, 4, 10, 0, tzinfo=UTC)
+
+
+class Importing:
+    """An import of the first images that a project has, step by step."""
+
+    def __init__(self, loop: Loop, images: int) -> None:
+        self._loop = loop
+        loop.workspace.clock = loop.clock
+        self.images = [
+            (planned(image.sha256), image.key) for image in loop.images.pending(PROJECT, limit=images)
+        ]
+        self.card = begin_import(
+            PROJECT,
+            loop.projects.project(PROJECT).config,  # type: ignore[union-attr, arg-type]
+            ImportCard(FINGERPRINT, "csv", "labels.csv", images),
+            loop.clock(),
+            loop.workspace,
+            None,
+        )
+
+    def hold(self) -> None:
+        hold_images(self.card, self._loop.raw_data.bucket, self.images, self._loop.workspace)
+
+    def make_whole(self) -> None:
+        images = ((each, key, "v1") for each, key in self.images)
+        write_labels(self.card, self._loop.raw_data.bucket, images, self._loop.workspace, "csv")
+
+
+def planned(sha256: str, label: str = "ok") -> Planned:
+    value = OneLabel(label)
+    labeled = Labeled("a.png", value, "labels.csv", 7, labeled_at=SOURCED_AT, is_human=False)
+    return Planned(labeled, value, sha256, (64, 48), digest_of(value))
+
+
+def import_labels(loop: Loop) -> ImportLabels:
+    return ImportLabels(loop.images, loop.jobs, loop.workspace, loop.events, loop.clock)
+
+
+def test_no_job_gets_images_of_an_import_and_none_is_cut_for_them(loop: Loop) -> None:
+    loop.register(4)
+    Importing(loop, 3).hold()
+    loop.start(PROJECT)
+    assert loop.jobs.jobs(PROJECT, limit=9) == []
+    loop.register(2)
+    loop.start(PROJECT)
+    assert loop.open_job().tasks == 3
+    assert [row["source-ref"].rpartition(" ")[2] for row in loop.input_rows(loop.open_job().job)] == [
+        "3.png",
+        "4.png",
+        "5.png",
+    ]
+
+
+def test_an_import_that_nobody_works_on_gives_its_images_free(loop: Loop) -> None:
+    loop.register(3)
+    importing = Importing(loop, 3)
+    importing.hold()
+    loop.clock.advance(hours=23)
+    importing.hold()
+    loop.clock.advance(hours=23)
+    loop.start(PROJECT)
+    assert loop.jobs.open_job(PROJECT) is None
+    loop.clock.advance(hours=1)
+    loop.start(PROJECT)
+    assert loop.open_job().tasks == 3
+
+
+def test_a_whole_import_keeps_its_images_until_its_labels_are_accepted(loop: Loop) -> None:
+    loop.register(3)
+    importing = Importing(loop, 3)
+    importing.hold()
+    importing.make_whole()
+    loop.clock.advance(hours=48)
+    loop.start(PROJECT)
+    assert loop.jobs.open_job(PROJECT) is None
+
+
+def test_restoration_leaves_an_import_under_way_alone_and_finishes_a_whole_one(loop: Loop) -> None:
+    loop.register(3)
+    importing = Importing(loop, 3)
+    importing.hold()
+    assert not loop.restore(PROJECT, importing.card.job)
+    assert loop.jobs.jobs(PROJECT, limit=9) == []
+    importing.make_whole()
+    assert loop.restore(PROJECT, importing.card.job)
+    [job] = loop.jobs.jobs(PROJECT, limit=9)
+    assert (job.state, job.tasks, job.provider) == ("finished", 3, "import")
+
+
+def test_a_whole_import_becomes_a_finished_job_and_is_announced_once(loop: Loop) -> None:
+    loop.register(3)
+    importing = Importing(loop, 3)
+    importing.hold()
+    importing.make_whole()
+    job = importing.card.job
+    for _ in range(2):
+        assert import_labels(loop).finish(PROJECT, job) == {"job": job, "images": 3}
+    assert loop.events.published == [LabelingJobFinished(PROJECT, job)]
+    assert loop.jobs.open_job(PROJECT) is None
+
+
+def test_a_job_that_is_open_meanwhile_stays_open(open_loop: Loop) -> None:
+    open_loop.register(2)
+    before = open_loop.open_job()
+    importing = Importing(open_loop, 2)
+    importing.hold()
+    importing.make_whole()
+    import_labels(open_loop).finish(PROJECT, importing.card.job)
+    assert open_loop.open_job() == before
+
+
+def test_imported_labels_keep_their_provenance(loop: Loop) -> None:
+    loop.register(1)
+    importing = Importing(loop, 1)
+    importing.hold()
+    importing.make_whole()
+    AcceptLabels(loop.images, loop.workspace, loop.clock)(importing.card)
+    [line] = loop.workspace.lines(Workspace(PROJECT).labels(importing.card.job))
+    accepted = json.loads(line)
+    assert (accepted["label"], accepted["human"]) == ("ok", False)
+    assert accepted["labeled_at"] == SOURCED_AT.isoformat()
+    assert accepted["origin"] == {"format": "csv", "file": "labels.csv", "line": 7}
+    assert loop.projects.counts(PROJECT).labeled == 1
+
+
+def test_what_is_not_a_whole_import_is_not_taken_over(open_loop: Loop) -> None:
+    function = import_labels(open_loop)
+    with pytest.raises(NotFound):
+        function.finish(PROJECT, "digits-20261121t101500-ffff")
+    with pytest.raises(BadRequest, match="not an import"):
+        function.finish(PROJECT, open_loop.open_job().job)
+    open_loop.register(2)
+    importing = Importing(open_loop, 2)
+    importing.hold()
+    with pytest.raises(NotFound, match="no whole import"):
+        function.finish(PROJECT, importing.card.job)
+
+
+def test_a_row_that_the_import_did_not_take_is_refused(loop: Loop) -> None:
+    loop.register(2)
+    importing = Importing(loop, 1)
+    importing.hold()
+    importing.images.append((planned("f" * 64), f"{PROJECT}/other.png"))
+    importing.make_whole()
+    with pytest.raises(InvalidManifest, match=r"other\.png is none of this import"):
+        import_labels(loop).finish(PROJECT, importing.card.job)
+    assert ORIGIN in loop.output_rows(importing.card.job)[0]
+
+
+def test_an_import_is_found_again_by_its_fingerprint(loop: Loop) -> None:
+    loop.register(2)
+    importing = Importing(loop, 2)
+    found = find_import(PROJECT, FINGERPRINT, loop.workspace)
+    assert found == importing.card
+    assert isinstance(found, JobCard)
+    assert images_of_import(found, loop.workspace) == {}
+    importing.hold()
+    assert len(images_of_import(found, loop.workspace)) == 2
+    assert not is_whole(found, loop.workspace)
+    importing.make_whole()
+    assert is_whole(found, loop.workspace)
+    assert find_import(PROJECT, "ab12" + "0" * 60, loop.workspace) is None
+
+
+def test_the_command_is_told_what_is_registered(loop: Loop) -> None:
+    loop.register(1)
+    [image] = loop.images.pending(PROJECT, limit=1)
+    told = import_labels(loop).known(PROJECT, [], [image.sha256, "0" * 63 + "f"])
+    assert told["images"] == {
+        image.sha256: {
+            "key": image.key,
+            "version_id": image.version_id,
+            "width": 64,
+            "height": 48,
+            "state": "pending",
+        }
+    }
+    with pytest.raises(BadRequest, match="at most 1,000"):
+        import_labels(loop).known(PROJECT, ["key"] * 1001, [])
