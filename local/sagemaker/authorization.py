@@ -28,8 +28,11 @@ def resource(request: Request) -> str:
     """The ARN that the caller's policies must allow; `*` for operations that name no resource."""
     if request.path.startswith("/endpoints/"):
         return arn("endpoint", urllib.parse.unquote(request.path.split("/")[2]))
-    parameters = _parameters(request)
-    operation = request.operation
+    return named(request.operation, _parameters(request))
+
+
+def named(operation: str, parameters: Document) -> str:
+    """The ARN of what an operation of the control plane names; `*` if it names nothing."""
     if operation in ("AddTags", "DeleteTags", "ListTags"):
         return str(parameters.get("ResourceArn", "*"))
     if operation.endswith("ModelPackage"):

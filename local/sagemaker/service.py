@@ -176,6 +176,8 @@ class SageMaker:
         validate(operation, parameters)
         answer = self._operations[operation](parameters)
         self._tags.keep(parameters, answer)
+        if operation.startswith("Delete") and operation != "DeleteTags":
+            self._tags.forget(authorization.named(operation, parameters))
         return only_members(operation, answer)
 
     def _invoke(self, request: Request) -> Response:

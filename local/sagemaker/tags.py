@@ -36,6 +36,12 @@ class Tags:
                 if member.endswith("Arn"):
                     self.add({"ResourceArn": value, "Tags": request["Tags"]})
 
+    def forget(self, resource: str) -> None:
+        """The resource is gone; one that gets its name later starts without tags."""
+        with self._lock:
+            if resource in self._store:
+                self._store.remove(resource)
+
     def _of(self, resource: str) -> dict[str, str]:
         record = self._store.get(resource)
         return dict(record.document) if record else {}

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import boto3
 import pytest
 from botocore.exceptions import ClientError
 
 from loupe.adapters.labeling_index import LabelingJobIndex, TaskIndex
 from loupe.adapters.table import IndexTable
-from loupe.domain.label_values import LabelValue, OneLabel
+from loupe.domain.label_values import Box, Boxes, LabelValue, OneLabel, SeveralLabels
 from loupe.domain.projects import TaskType
 from loupe.ports import Answer, JobCard
 
@@ -121,15 +123,27 @@ class LabelingStack:
         return made
 
     def make_workteam(self) -> str:
-        pool = {"UserPool": self.outputs["UserPoolId"], "ClientId": self.outputs["UserPoolClientId"]}
-        self.sagemaker.create_workforce(WorkforceName="private", CognitoConfig=pool)
+        """In the workforce that is there, or else in one of its own."""
+        if not self.sagemaker.list_workforces()["Workforces"]:
+            pool = {"UserPool": self.outputs["UserPoolId"], "ClientId": self.outputs["UserPoolClientId"]}
+            self.sagemaker.create_workforce(WorkforceName="private", CognitoConfig=pool)
+        [workforce] = self.sagemaker.list_workforces()["Workforces"]
+        pool = workforce["CognitoConfig"]
+        with contextlib.suppress(ClientError):
+            self.client("cognito-idp").create_group(UserPoolId=pool["UserPool"], GroupName="labelers")
         made: str = self.sagemaker.create_workteam(
             WorkteamName=self.name,
-            WorkforceName="private",
+            WorkforceName=workforce["WorkforceName"],
             Description="Those who know",
             MemberDefinitions=[{"CognitoMemberDefinition": {**pool, "UserGroup": "labelers"}}],
         )["WorkteamArn"]
         return made
+
+    def close(self) -> None:
+        """Leave no workforce behind, unless others use it."""
+        self.sagemaker.delete_workteam(WorkteamName=self.name)
+        with contextlib.suppress(ClientError):
+            self.sagemaker.delete_workforce(WorkforceName="private")
 
     def put(self, key: str, text: str) -> str:
         self.s3.put_object(Bucket=self.raw, Key=key, Body=text.encode())
@@ -159,7 +173,10 @@ class LabelingStack:
             "RoleArn": self.role,
             "LabelCategoryConfigS3Uri": f"s3://{self.raw}/labels.json",
             "HumanTaskConfig": human,
-            "Tags": [{"Key": "loupe:stack", "Value": self.name}, {"Key": "loupe:project", "Value": "parts"}],
+            "Tags": [
+                {"Key": "loupe:stack", "Value": self.name},
+                {"Key": "loupe:project", "Value": f"parts-{job[-8:]}"},
+            ],
             **changes,
         }
 
@@ -175,15 +192,17 @@ class LabelingStack:
         """A job in progress whose tasks the portal serves, as Loupe has it after starting a job."""
         request = self.request(images, **changes)
         job: str = request["LabelingJobName"]
-        card = JobCard("parts", job, "ground-truth", task, LABELS, "", images, datetime.now(UTC))
         self.sagemaker.create_labeling_job(**request)
-        while (open_job := self.jobs.open_job("parts")) is not None:
-            self.jobs.consolidate("parts", open_job.job, datetime.now(UTC))
-            self.jobs.finish("parts", open_job.job, datetime.now(UTC))
-        assert self.jobs.claim(card)
-        assert self.jobs.open("parts", job, images, datetime.now(UTC))
+        self.open(job, task, images)
         self.until(job, lambda found: found["LabelingJobStatus"] != "Initializing")
         return job
+
+    def open(self, job: str, task: TaskType, images: int) -> None:
+        """Make it its project's open job, as Loupe does."""
+        project = f"parts-{job[-8:]}"
+        card = JobCard(project, job, "ground-truth", task, LABELS, "", images, datetime.now(UTC))
+        assert self.jobs.claim(card)
+        assert self.jobs.open(project, job, images, datetime.now(UTC))
 
     def answer(self, job: str, values: list[LabelValue | None], first: int = 0) -> None:
         answers = [
@@ -193,7 +212,7 @@ class LabelingStack:
             )
             for number, value in enumerate(values, start=first)
         ]
-        assert self.tasks.answer_many("parts", job, answers) == len(values)
+        assert self.tasks.answer_many(f"parts-{job[-8:]}", job, answers) == len(values)
 
     def until(
         self, job: str, condition: Callable[[dict[str, Any]], bool], seconds: float = 30
@@ -215,8 +234,17 @@ class LabelingStack:
 
 
 @pytest.fixture(scope="module")
-def stack(local_cloud: LocalCloud) -> LabelingStack:
-    return LabelingStack(local_cloud)
+def stack(local_cloud: LocalCloud) -> Iterator[LabelingStack]:
+    stack = LabelingStack(local_cloud)
+    yield stack
+    stack.close()
+
+
+def eventually(check: Callable[[], Any], within: float = 30.0) -> None:
+    deadline = time.monotonic() + within
+    while not check():
+        assert time.monotonic() < deadline, f"not within {within} s"
+        time.sleep(0.1)
 
 
 def refused(call: Callable[[], Any]) -> tuple[str, str]:
@@ -255,3 +283,171 @@ def test_the_portal_s_answers_become_an_output_manifest(stack: LabelingStack) ->
     assert first["image-sha256"] == f"{0:064x}"
     assert "label" not in second
     assert second["label-metadata"]["failure-reason"] == "skipped by ann: too dark"
+
+
+def test_several_labels_become_an_output_manifest(stack: LabelingStack) -> None:
+    job = stack.start(
+        "multi-label-classification",
+        images=2,
+        kind="ImageMultiClassMultiLabel",
+        LabelAttributeName="labels",
+    )
+    stack.answer(job, [SeveralLabels(("dent", "ok")), SeveralLabels(())])
+    stack.ended(job)
+    several, none = stack.output(job)
+    assert several["labels"] == [2, 0]
+    metadata = several["labels-metadata"]
+    assert metadata["class-map"] == {"0": "ok", "2": "dent"}
+    assert metadata["type"] == "groundtruth/image-classification-multilabel"
+    assert none["labels"] == []
+
+
+def test_adjusted_boxes_say_whether_they_were_changed(stack: LabelingStack) -> None:
+    box = {"class_id": 1, "left": 4, "top": 8, "width": 9, "height": 7}
+    drawn = {
+        "boxes": {"image_size": [{"width": 64, "height": 48, "depth": 3}], "annotations": [box]},
+        "boxes-metadata": {"objects": [{"confidence": 0}], "class-map": {"1": "scratch"}},
+    }
+    job = stack.start(
+        "bounding-box",
+        images=2,
+        kind="AdjustmentBoundingBox",
+        LabelAttributeName="boxes-adjusted",
+        rows=[stack.row(number) | drawn for number in range(2)],
+    )
+    stack.answer(job, [Boxes((Box("scratch", 4, 8, 9, 7),)), Boxes((Box("dent", 4, 8, 9, 7),))])
+    stack.ended(job)
+    kept, changed = stack.output(job)
+    assert kept["boxes-adjusted-metadata"]["adjustment-status"] == "unadjusted"
+    assert changed["boxes-adjusted-metadata"]["adjustment-status"] == "adjusted"
+    assert changed["boxes-adjusted"]["annotations"] == [box | {"class_id": 2}]
+    assert changed["boxes"] == drawn["boxes"]
+
+
+def test_a_job_that_can_not_be_shown_fails_with_the_reason(stack: LabelingStack) -> None:
+    request = stack.request(rows=[stack.row(0) | {"source-ref": "s3://elsewhere/0.png"}])
+    stack.sagemaker.create_labeling_job(**request)
+    ended = stack.ended(request["LabelingJobName"])
+    assert ended["LabelingJobStatus"] == "Failed"
+    assert "s3://elsewhere/0.png does not lie in" in ended["FailureReason"]
+
+
+def test_a_job_s_end_reaches_rules_of_the_event_bus(stack: LabelingStack) -> None:
+    sqs, events = stack.client("sqs"), stack.client("events")
+    queue = sqs.create_queue(QueueName=stack.name)["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    pattern = {
+        "source": ["aws.sagemaker"],
+        "detail-type": ["SageMaker Ground Truth Labeling Job State Change"],
+        "detail": {"LabelingJobStatus": ["Completed", "Failed", "Stopped"]},
+    }
+    events.put_rule(Name=stack.name, EventPattern=json.dumps(pattern))
+    events.put_targets(Rule=stack.name, Targets=[{"Id": "queue", "Arn": arn}])
+    job = stack.start(images=2)
+    stack.sagemaker.stop_labeling_job(LabelingJobName=job)
+    assert stack.ended(job)["LabelingJobStatus"] == "Stopped"
+    [message] = sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=10)["Messages"]
+    event = json.loads(message["Body"])
+    assert event["resources"] == [f"arn:aws:sagemaker:us-east-1:000000000000:labeling-job/{job}"]
+    assert event["detail"] == {"LabelingJobStatus": "Stopped"}
+    events.remove_targets(Rule=stack.name, Ids=["queue"])
+    events.delete_rule(Name=stack.name)
+
+
+def test_refusals_have_the_codes_of_aws(stack: LabelingStack) -> None:
+    request = stack.request()
+    stack.sagemaker.create_labeling_job(**request)
+    create, name = stack.sagemaker.create_labeling_job, request["LabelingJobName"]
+    assert refused(lambda: create(**{**request, "LabelingJobName": name.upper()}))[0] == "ResourceInUse"
+    other = stack.request(RoleArn=stack.make_role("arn:aws:s3:::elsewhere"))
+    code, said = refused(lambda: create(**other))
+    assert (code, "AccessDenied" in said) == ("ValidationException", True)
+    segmentation = stack.request(kind="SemanticSegmentation")
+    assert refused(lambda: create(**segmentation))[0] == "UnknownOperationException"
+    nothing = "nothing-0001"
+    describe = stack.sagemaker.describe_labeling_job
+    assert refused(lambda: describe(LabelingJobName=nothing))[0] == "ResourceNotFound"
+    stack.sagemaker.stop_labeling_job(LabelingJobName=name)
+
+
+def test_starting_a_job_takes_the_permission_to_pass_its_role(stack: LabelingStack) -> None:
+    iam, sts = stack.client("iam"), stack.client("sts")
+    name = f"caller-{uuid.uuid4().hex[:8]}"
+    trust = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
+    document = {"Version": "2012-10-17", "Statement": [trust]}
+    role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(document))["Role"]["Arn"]
+    allow = {"Effect": "Allow", "Action": "sagemaker:CreateLabelingJob", "Resource": "*"}
+    policy = {"Version": "2012-10-17", "Statement": [allow]}
+    iam.put_role_policy(RoleName=name, PolicyName="label", PolicyDocument=json.dumps(policy))
+    keys = sts.assume_role(RoleArn=role, RoleSessionName="test")["Credentials"]
+    caller = boto3.client(
+        "sagemaker",
+        region_name="us-east-1",
+        endpoint_url=stack.cloud.endpoint_url,
+        aws_access_key_id=keys["AccessKeyId"],
+        aws_secret_access_key=keys["SecretAccessKey"],
+        aws_session_token=keys["SessionToken"],
+    )
+    code, said = refused(lambda: caller.create_labeling_job(**stack.request()))
+    assert code == "AccessDeniedException"
+    assert "iam:PassRole" in said
+
+
+def test_a_state_machine_waits_for_a_labeling_job(stack: LabelingStack) -> None:
+    states, iam = stack.client("stepfunctions"), stack.client("iam")
+    name = f"labels-{uuid.uuid4().hex[:8]}"
+    trust = {"Effect": "Allow", "Principal": {"Service": "states.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    document = {"Version": "2012-10-17", "Statement": [trust]}
+    role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(document))["Role"]["Arn"]
+    actions = [f"sagemaker:{verb}LabelingJob" for verb in ("Create", "Describe", "Stop")]
+    actions += [
+        "sagemaker:AddTags",
+        "iam:PassRole",
+        "events:PutTargets",
+        "events:PutRule",
+        "events:DescribeRule",
+    ]
+    policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": actions, "Resource": "*"}]}
+    iam.put_role_policy(RoleName=name, PolicyName="label", PolicyDocument=json.dumps(policy))
+    request = stack.request(images=1)
+    definition = {
+        "QueryLanguage": "JSONata",
+        "StartAt": "Label",
+        "States": {
+            "Label": {
+                "Type": "Task",
+                "Resource": "arn:aws:states:::sagemaker:createLabelingJob.sync",
+                "Arguments": request,
+                "Output": "{% $states.result.LabelingJobOutput.OutputDatasetS3Uri %}",
+                "End": True,
+            }
+        },
+    }
+    machine = states.create_state_machine(name=name, definition=json.dumps(definition), roleArn=role)
+    execution = states.start_execution(stateMachineArn=machine["stateMachineArn"])["executionArn"]
+    job = request["LabelingJobName"]
+
+    def is_there() -> bool:
+        return bool(stack.sagemaker.list_labeling_jobs(NameContains=job)["LabelingJobSummaryList"])
+
+    eventually(is_there)
+    stack.open(job, "image-classification", 1)
+    eventually(lambda: next(stack.tasks.tasks(job), None))
+    stack.answer(job, [OneLabel("ok")])
+    eventually(lambda: states.describe_execution(executionArn=execution)["status"] != "RUNNING")
+    ended = states.describe_execution(executionArn=execution)
+    assert ended["status"] == "SUCCEEDED", ended
+    assert json.loads(ended["output"]).endswith(f"/{job}/manifests/output/output.manifest")
+
+
+def test_a_job_goes_on_after_a_crash(stack: LabelingStack) -> None:
+    job = stack.start(images=2)
+    stack.answer(job, [OneLabel("ok")])
+    stack.until(job, lambda found: found["LabelCounters"]["HumanLabeled"] == 1)
+    time.sleep(4)  # what is no object is on disk a few seconds later
+    stack.cloud.kill()
+    stack.cloud.restart()
+    assert stack.until(job, lambda found: True)["LabelingJobStatus"] == "InProgress"
+    stack.answer(job, [OneLabel("dent")], first=1)
+    assert stack.ended(job)["LabelingJobStatus"] == "Completed"
+    assert [row["label"] for row in stack.output(job)] == [0, 2]
