@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from local.sagemaker.builtin.algorithms import ALGORITHMS as STAND_INS
 from local.sagemaker.builtin.hyperparameters import (
     IMAGE_CLASSIFICATION,
     OBJECT_DETECTION,
@@ -11,6 +12,7 @@ from local.sagemaker.builtin.hyperparameters import (
     needed_label_width,
 )
 from local.sagemaker.jobs import JobFailedError
+from loupe.domain.builtin_rules import ALGORITHMS, with_defaults
 
 NEEDED = {"num_classes": "3", "num_training_samples": "100"}
 
@@ -126,3 +128,8 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
 
 def test_the_label_width_has_room_for_the_boxes_and_a_header() -> None:
     assert needed_label_width(10) == 52
+
+
+@pytest.mark.parametrize("task", sorted(ALGORITHMS))
+def test_what_loupe_asks_for_by_itself_is_taken(task: str) -> None:
+    check(STAND_INS[ALGORITHMS[task]].hyperparameters, NEEDED | with_defaults(task, {}))
