@@ -102,13 +102,14 @@ def _accuracy(folder: Path, others: Sequence[Digit]) -> float:
         path = folder / f"other-{number:04}.png"
         path.write_bytes(digit.png)
         paths.append(str(path))
-    files, answers = folder / "files.json", folder / "answers.json"
+    files, answers = folder / "files.json", folder / "answers.jsonl"
     files.write_text(json.dumps(paths), encoding="utf-8")
     program = _TRAINER / "champion.py"
     subprocess.run(
         [sys.executable, str(program), str(folder / "model"), str(files), str(answers)], check=True
     )
-    predicted = [answer["label"] for answer in json.loads(answers.read_text(encoding="utf-8"))]
+    with answers.open(encoding="utf-8") as lines:
+        predicted = [json.loads(line)[0]["label"] for line in lines]
     right = [label == digit.label for label, digit in zip(predicted, others, strict=True)]
     return float(np.mean(right))
 

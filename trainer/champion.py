@@ -2,8 +2,8 @@
 
 Run as a program in a process of its own, `python champion.py MODEL_DIR FILES ANSWERS`: the champion may have
 been trained by other versions of the modules that the candidate is trained with, and must answer as its
-endpoint does. FILES is a JSON list of paths; ANSWERS is written as a JSON list with one answer a file:
-`{"label", "confidence"}`, or null for an image that the model refuses.
+endpoint does. FILES is a JSON list of paths; ANSWERS is written with a line of JSON a file: the predictions
+as the endpoint answers them, or null for an image that the model refuses.
 """
 
 import importlib
@@ -20,20 +20,20 @@ def main(model_dir: str, files: str, answers: str) -> None:
     serving = importlib.import_module("inference")
     model = serving.model_fn(model_dir)
     paths = json.loads(Path(files).read_text(encoding="utf-8"))
-    Path(answers).write_text(
-        json.dumps([_answer(serving, model, Path(path)) for path in paths]), encoding="utf-8"
-    )
+    with Path(answers).open("w", encoding="utf-8") as lines:
+        for path in paths:
+            lines.write(json.dumps(_answer(serving, model, Path(path))) + "\n")
 
 
-def _answer(serving: Any, model: Any, path: Path) -> dict[str, Any] | None:
+def _answer(serving: Any, model: Any, path: Path) -> list[dict[str, Any]] | None:
     try:
         image = serving.input_fn(path.read_bytes(), "application/x-image")
         prediction = serving.predict_fn(image, model)
     except ValueError:
         return None
     body, _ = serving.output_fn(prediction, "application/json")
-    best: dict[str, Any] = json.loads(body)["predictions"][0]
-    return best
+    predictions: list[dict[str, Any]] = json.loads(body)["predictions"]
+    return predictions
 
 
 if __name__ == "__main__":

@@ -1,20 +1,19 @@
 """Measures the candidate and the champion on the same test images."""
 
 import json
+import os
 import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
-from metrics import OTHER, Indices, Reals, measure
-from splits import Split
+from inference import MIN_CONFIDENCE, answer_of
+from model_files import ModelCard
+from splits import DatasetCard, Split
+from task import Calibration, Outputs, Prediction
 
 _CHAMPION_SECONDS = 3600
 _SHOWN_OF_FAULT = 500
@@ -24,56 +23,35 @@ class ChampionError(Exception):
     """The champion can't be asked; the message says why."""
 
 
-@dataclass(frozen=True)
-class Predictions:
-    """What a model makes of the test images: index into the labels (or OTHER) and confidence, both (N,)."""
-
-    predicted: Indices
-    confidence: Reals
-    temperature: float | None
-
-    def measure(self, split: Split, labels: Sequence[str]) -> dict[str, Any]:
-        """The metrics of these predictions of `split`."""
-        return measure(split.labels.numpy(), self.predicted, self.confidence, labels, self.temperature)
-
-
-def predictions_from_logits(logits: torch.Tensor, temperature: float) -> Predictions:
-    """The candidate's predictions, from its logits (N, classes)."""
-    if not len(logits):
-        return Predictions(np.empty(0, np.int64), np.empty(0), temperature)
-    confidence, predicted = torch.softmax(logits.double() / temperature, dim=1).max(dim=1)
-    return Predictions(predicted.numpy(), confidence.numpy(), temperature)
+def evaluate_candidate(
+    card: DatasetCard, model: ModelCard, outputs: Outputs, test: Split, path: Path
+) -> dict[str, Any]:
+    """The candidate's metrics on the test split; a line a test image goes to `path`."""
+    tally = card.task.tally(card.labels, Calibration(model.temperature, model.thresholds), model.temperature)
+    answers = (
+        answer_of(model, output, frame, card.task.answers_min_confidence)
+        for output, frame in zip((each for batch, _ in outputs for each in batch), test.frames, strict=True)
+    )
+    with path.open("w", encoding="utf-8") as file:
+        for row, answer in zip(test.rows, answers, strict=True):
+            line = {"source-ref": row.source_ref, "image-sha256": row.sha256, **tally.add(row.target, answer)}
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+    return tally.measure()
 
 
-def evaluate_champion(channel: Path | None, test: Split, labels: Sequence[str]) -> dict[str, Any] | None:
+def evaluate_champion(channel: Path | None, test: Split, card: DatasetCard) -> dict[str, Any] | None:
     """The champion's metrics on the test split; None without one, {"error": ...} if it cannot answer."""
     archives = sorted(channel.glob("*.tar.gz")) if channel is not None else []
     if not archives:
         return None
     try:
-        return _ask_champion(archives[0], test, labels).measure(test, labels)
+        return _measure_champion(archives[0], test, card)
     except ChampionError as error:
         print(f"the champion cannot be evaluated: {error}", flush=True)
         return {"error": str(error)}
 
 
-def write_predictions(path: Path, test: Split, predictions: Predictions, labels: Sequence[str]) -> None:
-    """Write one JSON line a test image: what it is, what the candidate says, and how sure it is."""
-    with path.open("w", encoding="utf-8") as file:
-        for row, predicted, confidence in zip(
-            test.rows, predictions.predicted, predictions.confidence, strict=True
-        ):
-            line = {
-                "source-ref": row.source_ref,
-                "image-sha256": row.sha256,
-                "label": labels[row.label],
-                "predicted": labels[predicted],
-                "confidence": float(confidence),
-            }
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
-
-
-def _ask_champion(archive: Path, test: Split, labels: Sequence[str]) -> Predictions:
+def _measure_champion(archive: Path, test: Split, card: DatasetCard) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         model_dir = folder / "model"
@@ -82,39 +60,53 @@ def _ask_champion(archive: Path, test: Split, labels: Sequence[str]) -> Predicti
                 tar.extractall(model_dir, filter="data")
         except (tarfile.TarError, OSError, EOFError) as error:
             raise ChampionError(f"{archive.name} cannot be unpacked: {error}") from error
-        answers = _run_champion(model_dir, folder, test)
-        return _as_predictions(answers, labels, _temperature(model_dir))
+        temperature, thresholds = _calibration(model_dir)
+        tally = card.task.tally(card.labels, Calibration(temperature or 1.0, thresholds), temperature)
+        answers = _run_champion(model_dir, folder, test, card.task.answers_min_confidence)
+        try:
+            for row, answer in zip(test.rows, answers, strict=True):
+                tally.add(row.target, answer)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ChampionError(f"it does not answer as {card.task.name} does: {error!r}") from error
+        return tally.measure()
 
 
-def _run_champion(model_dir: Path, folder: Path, test: Split) -> list[dict[str, Any] | None]:
-    files, answers = folder / "files.json", folder / "answers.json"
+def _run_champion(
+    model_dir: Path, folder: Path, test: Split, min_confidence: float | None
+) -> Iterator[list[Prediction] | None]:
+    files, answers = folder / "files.json", folder / "answers.jsonl"
     files.write_text(json.dumps([str(file.resolve()) for file in test.files]), encoding="utf-8")
     program = Path(__file__).with_name("champion.py")
     command = [sys.executable, str(program), str(model_dir), str(files), str(answers)]
+    environment = {name: value for name, value in os.environ.items() if name != MIN_CONFIDENCE}
+    if min_confidence is not None:
+        environment[MIN_CONFIDENCE] = str(min_confidence)
     try:
-        subprocess.run(command, check=True, capture_output=True, text=True, timeout=_CHAMPION_SECONDS)  # noqa: S603
+        subprocess.run(  # noqa: S603
+            command,
+            env=environment,
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=_CHAMPION_SECONDS,
+        )
     except subprocess.TimeoutExpired as error:
         raise ChampionError(f"it took longer than {_CHAMPION_SECONDS} s") from error
     except subprocess.CalledProcessError as error:
         raise ChampionError(f"its code failed: {error.stderr.strip()[-_SHOWN_OF_FAULT:]}") from error
-    document: list[dict[str, Any] | None] = json.loads(answers.read_text(encoding="utf-8"))
-    return document
+    with answers.open(encoding="utf-8") as lines:
+        yield from map(json.loads, lines)
 
 
-def _as_predictions(
-    answers: Sequence[dict[str, Any] | None], labels: Sequence[str], temperature: float | None
-) -> Predictions:
-    """The champion may know other labels than the candidate, or none for an image that it refuses: OTHER."""
-    indices = {label: index for index, label in enumerate(labels)}
-    predicted = [indices.get(answer["label"], OTHER) if answer else OTHER for answer in answers]
-    confidence = [float(answer["confidence"]) if answer else 0.0 for answer in answers]
-    return Predictions(np.array(predicted, np.int64), np.array(confidence, np.float64), temperature)
-
-
-def _temperature(model_dir: Path) -> float | None:
+def _calibration(model_dir: Path) -> tuple[float | None, dict[str, float]]:
+    """The temperature and thresholds in the champion's card, where it has them."""
     try:
         card = json.loads((model_dir / "model.json").read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError):
-        return None
-    value = card.get("temperature") if isinstance(card, dict) else None
-    return float(value) if isinstance(value, int | float) else None
+        return None, {}
+    found = card if isinstance(card, dict) else {}
+    temperature, thresholds = found.get("temperature"), found.get("thresholds")
+    return (
+        float(temperature) if isinstance(temperature, int | float) else None,
+        thresholds if isinstance(thresholds, dict) else {},
+    )

@@ -4,48 +4,41 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional
 
-from augmentation import Augmentation
 from pixels import normalise
+from plans import Plan
 from splits import Split
+from task import Task, Validation
 
 _WARM_UP = 0.1  # of all steps
 _MIN_STEPS = 8  # an epoch of a tiny dataset, so that batch statistics and schedule have something to go on
 _EVALUATION_BATCH = 128
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How to fit: everything that the hyperparameters left open is decided here."""
-
-    seed: int
-    epochs: int
-    patience: int
-    batch_size: int
-    learning_rate: float
-    weight_decay: float
-    label_smoothing: float
-    augmentation: float
-    flip: str
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+_EVALUATION_PIXELS = _EVALUATION_BATCH * 224 * 224
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """One pass: losses are cross-entropies (nats); validation is None where that split is empty."""
+    """One pass: losses and figures are the task's; of validation, None where that split is empty."""
 
     number: int
     train_loss: float
-    validation_loss: float | None
-    validation_accuracy: float | None
+    validation: Validation
     seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        figures = {f"validation_{name}": figure for name, figure in self.validation.figures.items()}
+        return {
+            "number": self.number,
+            "train_loss": self.train_loss,
+            "validation_loss": self.validation.loss,
+            **figures,
+            "seconds": self.seconds,
+        }
 
 
 @dataclass(frozen=True)
@@ -56,24 +49,26 @@ class Fit:
     history: tuple[Epoch, ...]
 
     def history_as_json(self) -> list[dict[str, Any]]:
-        return [asdict(epoch) for epoch in self.history]
+        return [epoch.to_json() for epoch in self.history]
 
 
-def fit(network: nn.Module, train: Split, validation: Split, plan: Plan, device: torch.device) -> Fit:
+def fit(
+    task: Task, network: nn.Module, train: Split, validation: Split, plan: Plan, device: torch.device
+) -> Fit:
     """Fit `network` in place; it is left on `device`, in evaluation mode, with the weights of its best epoch.
 
-    Best is the lowest validation loss, which is finer than accuracy where validation images are few. Without
+    Best is the lowest validation loss, which is finer than a score where validation images are few. Without
     any, all epochs run and the last one counts. One line an epoch goes to standard output.
     """
     network.to(device)
-    trainer = _Trainer(network, train, plan, device)
+    trainer = _Trainer(task, network, train, plan, device)
     history: list[Epoch] = []
     best = _Best()
     for number in range(1, plan.epochs + 1):
         started = time.monotonic()
         train_loss = trainer.run_epoch()
-        loss, accuracy = _validate(network, validation, plan, device)
-        history.append(Epoch(number, train_loss, loss, accuracy, time.monotonic() - started))
+        measured = _validate(task, network, validation, plan, device)
+        history.append(Epoch(number, train_loss, measured, time.monotonic() - started))
         _tell(history[-1], plan.epochs)
         best.consider(history[-1], network)
         if number - best.number >= plan.patience:
@@ -84,26 +79,30 @@ def fit(network: nn.Module, train: Split, validation: Split, plan: Plan, device:
     return Fit(best.number, tuple(history))
 
 
-def predict_logits(network: nn.Module, split: Split, plan: Plan, device: torch.device) -> torch.Tensor:
-    """The network's answers for a split's images, in order: logits (N, classes) on the CPU, N > 0."""
+def predict(
+    network: nn.Module, split: Split, plan: Plan, device: torch.device
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """The network's outputs for a split's images in order, and their targets, batch by batch on the CPU."""
     network.eval()
     every = range(len(split))
-    chunks = [list(every[start : start + _EVALUATION_BATCH]) for start in every[::_EVALUATION_BATCH]]
-    with torch.inference_mode():
-        answers = [
-            network(normalise(_to_unit(pixels, device), plan.mean, plan.std)).float().cpu()
-            for pixels, _ in split.batches(chunks)
-        ]
-    return torch.cat(answers)
+    size = max(1, min(_EVALUATION_BATCH, _EVALUATION_PIXELS // split.side**2))
+    chunks = [list(every[start : start + size]) for start in every[::size]]
+    for pixels, targets in split.batches(chunks):
+        with torch.inference_mode():
+            outputs = network(normalise(_to_unit(pixels, device), plan.mean, plan.std)).float().cpu()
+        yield outputs, targets
 
 
 class _Trainer:
     """Optimizer, schedule and augmentation of one training, and the passes over its images."""
 
-    def __init__(self, network: nn.Module, train: Split, plan: Plan, device: torch.device) -> None:
-        self._network, self._train, self._plan, self._device = network, train, plan, device
+    def __init__(
+        self, task: Task, network: nn.Module, train: Split, plan: Plan, device: torch.device
+    ) -> None:
+        self._task, self._network, self._train = task, network, train
+        self._plan, self._device = plan, device
         generator = torch.Generator().manual_seed(plan.seed)
-        self._augment = Augmentation(plan.augmentation, plan.flip, generator)
+        self._augment = task.augmentation(plan, generator)
         self._steps = max(_MIN_STEPS, math.ceil(len(train) / plan.batch_size))
         self._indices = _endless_batches(len(train), plan.batch_size, generator)
         self._optimizer = torch.optim.AdamW(
@@ -119,13 +118,11 @@ class _Trainer:
         """One pass over the images; the mean loss."""
         self._network.train()
         total = torch.zeros((), device=self._device)
-        for pixels, labels in self._train.batches([next(self._indices) for _ in range(self._steps)]):
-            images = normalise(self._augment(_to_unit(pixels, self._device)), self._plan.mean, self._plan.std)
+        for batch, truth in self._train.batches([next(self._indices) for _ in range(self._steps)]):
+            pixels, targets = self._augment(_to_unit(batch, self._device), truth.to(self._device))
+            images = normalise(pixels, self._plan.mean, self._plan.std)
             with self._precision.context():
-                logits = self._network(images)
-                loss = functional.cross_entropy(
-                    logits, labels.to(self._device), label_smoothing=self._plan.label_smoothing
-                )
+                loss = self._task.loss(self._network(images), targets, self._plan)
             self._precision.step(loss, self._optimizer)
             self._schedule.step()
             total += loss.detach()
@@ -141,11 +138,12 @@ class _Best:
         self._loss = math.inf
 
     def consider(self, epoch: Epoch, network: nn.Module) -> None:
-        if epoch.validation_loss is not None:
+        loss = epoch.validation.loss
+        if loss is not None:
             # Negated, so that a loss that is no number never counts as better.
-            if not epoch.validation_loss < self._loss:
+            if not loss < self._loss:
                 return
-            self._loss = epoch.validation_loss
+            self._loss = loss
         self.number = epoch.number
         self.state = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
 
@@ -205,20 +203,16 @@ def _learning_rate(step: int, steps: int) -> float:
 
 
 def _validate(
-    network: nn.Module, validation: Split, plan: Plan, device: torch.device
-) -> tuple[float | None, float | None]:
-    """Loss and accuracy on the validation split; None and None where it is empty."""
+    task: Task, network: nn.Module, validation: Split, plan: Plan, device: torch.device
+) -> Validation:
     if not len(validation):
-        return None, None
-    logits = predict_logits(network, validation, plan, device)
-    loss = functional.cross_entropy(logits, validation.labels)
-    return float(loss), float((logits.argmax(dim=1) == validation.labels).float().mean())
+        return Validation(None, dict.fromkeys(task.figures))
+    return task.validate(predict(network, validation, plan, device))
 
 
 def _tell(epoch: Epoch, epochs: int) -> None:
     """One line in the form that the training request's metric patterns look for."""
+    figures = {"loss": epoch.validation.loss, **epoch.validation.figures}
     parts = [f"epoch {epoch.number}/{epochs}: train:loss={epoch.train_loss:.4f};"]
-    if epoch.validation_loss is not None:
-        parts.append(f"validation:loss={epoch.validation_loss:.4f};")
-        parts.append(f"validation:accuracy={epoch.validation_accuracy:.4f};")
+    parts += [f"validation:{name}={figure:.4f};" for name, figure in figures.items() if figure is not None]
     print(*parts, f"{epoch.seconds:.1f} s", flush=True)

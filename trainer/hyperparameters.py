@@ -13,14 +13,14 @@ FLIPS = ("none", "horizontal", "both")
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """What a project may set; None means: chosen from the data and the backbone (see `docs/training.md`)."""
+    """What a project may set; None: chosen from task, data and backbone (see `docs/training.md`)."""
 
     seed: int = 0
     backbone: str = RESNET_SMALL
     width: int | None = None
     image_size: int | None = None
     epochs: int | None = None
-    patience: int = 6
+    patience: int | None = None
     batch_size: int | None = None
     learning_rate: float | None = None
     weight_decay: float = 0.05

@@ -5,15 +5,20 @@ by the code it was trained with.
 """
 
 import json
+import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
+from answers import BOXES, MULTI_LABEL, boxes, one_label, several_labels
+from detector import find_objects
 from model_files import ModelCard, load_model
 from networks import RESNET_SMALL
-from pixels import UnreadableImageError, normalise, to_pixels
+from pixels import Frame, UnreadableImageError, normalise, to_square
 
 try:
     from sagemaker_inference.errors import BaseInferenceToolkitError  # type: ignore[import-not-found]
@@ -29,6 +34,7 @@ except ImportError:
             self.phrase = phrase
 
 
+MIN_CONFIDENCE = "LOUPE_MIN_CONFIDENCE"
 CONTENT_TYPES = ("image/jpeg", "image/png", "application/x-image")
 # Requests come side by side, so more threads for one would only wait for each other; a large network gains
 # by two.
@@ -47,11 +53,12 @@ class RefusedRequestError(BaseInferenceToolkitError, ValueError):  # type: ignor
 
 @dataclass(frozen=True)
 class Model:
-    """A loaded model, and the device it answers on."""
+    """A loaded model, and the device it answers on; `min_confidence`, if any, replaces its thresholds."""
 
     card: ModelCard
     network: nn.Module
     device: torch.device
+    min_confidence: float | None
 
 
 def model_fn(model_dir: str) -> Model:
@@ -59,8 +66,8 @@ def model_fn(model_dir: str) -> Model:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     card, network = load_model(Path(model_dir), device)
     torch.set_num_threads(_THREADS_SMALL if card.backbone == RESNET_SMALL else _THREADS_LARGE)
-    model = Model(card, network, device)
-    _confidences(model, torch.zeros(3, card.image_size, card.image_size, dtype=torch.uint8))
+    model = Model(card, network, device, _min_confidence())
+    _outputs(model, torch.zeros(3, card.image_size, card.image_size, dtype=torch.uint8))
     return model
 
 
@@ -74,25 +81,55 @@ def input_fn(body: bytes | bytearray, content_type: str) -> bytes:
     return bytes(body)
 
 
-def predict_fn(image: bytes, model: Model) -> dict[str, list[dict[str, str | float]]]:
-    """Every label with its calibrated confidence (0 to 1), best first; 422 if the image can't be read."""
+def predict_fn(image: bytes, model: Model) -> dict[str, list[dict[str, Any]]]:
+    """The predictions for an image, best first (see answer_of); 422 if the image can't be read."""
+    card = model.card
     try:
-        pixels = to_pixels(image, model.card.image_size)
+        pixels, frame = to_square(image, card.image_size, letterboxed=card.task == BOXES)
     except UnreadableImageError as error:
         raise RefusedRequestError(422, str(error)) from error
-    confidences = _confidences(model, pixels)
-    answers = sorted(zip(model.card.labels, confidences, strict=True), key=lambda answer: -answer[1])
-    return {"predictions": [{"label": label, "confidence": confidence} for label, confidence in answers]}
+    return {"predictions": answer_of(card, _outputs(model, pixels), frame, model.min_confidence)}
 
 
-def output_fn(prediction: dict[str, list[dict[str, str | float]]], accept: str) -> tuple[str, str]:  # noqa: ARG001 - given by the toolkit
+def answer_of(
+    card: ModelCard, outputs: torch.Tensor, frame: Frame, min_confidence: float | None
+) -> list[dict[str, Any]]:
+    """What a model answers where its network says `outputs` (for one image), confidences calibrated, 0 to 1.
+
+    image-classification: all labels. multi-label-classification: all labels, with the threshold from which
+    each applies. bounding-box: the boxes that reach their label's threshold. `min_confidence`: see Model.
+    """
+    thresholds = card.thresholds if min_confidence is None else dict.fromkeys(card.labels, min_confidence)
+    if card.task == BOXES:
+        [found] = find_objects(outputs.unsqueeze(0), card.temperature)
+        return boxes(found, card.labels, frame, thresholds)
+    if card.task == MULTI_LABEL:
+        return several_labels(outputs, card.labels, card.temperature, thresholds)
+    return one_label(outputs, card.labels, card.temperature)
+
+
+def output_fn(prediction: dict[str, list[dict[str, Any]]], accept: str) -> tuple[str, str]:  # noqa: ARG001 - given by the toolkit
     """The answer as JSON text, and its content type: whatever `accept` asks for, there is no other form."""
     return json.dumps(prediction, ensure_ascii=False), "application/json"
 
 
-def _confidences(model: Model, pixels: torch.Tensor) -> list[float]:
+def _min_confidence() -> float | None:
+    """What the environment asks for instead of the model's thresholds; ValueError if it is no confidence."""
+    text = os.environ.get(MIN_CONFIDENCE)
+    if text is None:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= 1:
+        raise ValueError(f"{MIN_CONFIDENCE} is {text!r}, not a number from 0 to 1")
+    return value
+
+
+def _outputs(model: Model, pixels: torch.Tensor) -> torch.Tensor:
+    """What the network says of one image, on the CPU."""
     batch = pixels.unsqueeze(0).to(model.device, torch.float32).div(255)
     with torch.inference_mode():
-        logits = model.network(normalise(batch, model.card.mean, model.card.std))
-        confidences: list[float] = torch.softmax(logits[0].double() / model.card.temperature, dim=0).tolist()
-    return confidences
+        outputs: torch.Tensor = model.network(normalise(batch, model.card.mean, model.card.std))
+    return outputs[0].float().cpu()

@@ -7,6 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 OTHER = -1  # predicted, but not one of the labels: a champion may know labels that the project has given up
+DEFAULT_THRESHOLD = 0.5  # where validation has nothing to choose one by
+EMPTY = "the test set is empty: nothing was measured"
 _BINS = 10
 
 Indices = npt.NDArray[np.int64]
@@ -25,11 +27,8 @@ def measure(
     """
     confusion = confusion_matrix(truth, predicted, len(labels))
     support = np.bincount(truth, minlength=len(labels))
-    hits = np.diag(confusion)
-    precision = _ratio(hits, confusion.sum(axis=0))
-    recall = _ratio(hits, support)
-    f1 = _ratio(2 * precision * recall, precision + recall)
-    accuracy = float(hits.sum() / len(truth)) if len(truth) else None
+    precision, recall, f1 = scores_of_counts(np.diag(confusion), confusion.sum(axis=0), support)
+    accuracy = float(confusion.trace() / len(truth)) if len(truth) else None
     metrics: dict[str, Any] = {
         "score": accuracy,
         "accuracy": accuracy,
@@ -48,7 +47,7 @@ def measure(
         "calibration": {**calibration(truth == predicted, confidence), "temperature": temperature},
     }
     if accuracy is None:
-        metrics["note"] = "the test set is empty: nothing was measured"
+        metrics["note"] = EMPTY
     return metrics
 
 
@@ -74,6 +73,41 @@ def calibration(right: npt.NDArray[np.bool_], confidence: Reals) -> dict[str, An
         bins.append({"confidence": mean, "accuracy": accuracy, "count": count})
         error += abs(mean - accuracy) * count / len(confidence)
     return {"expected_calibration_error": error if len(confidence) else None, "bins": bins}
+
+
+def scores_of_counts(hits: Indices, predicted: Indices, support: Indices) -> tuple[Reals, Reals, Reals]:
+    """Precision, recall and F1 of each label: how often it was right, said, and true, (labels,) each."""
+    precision, recall = _ratio(hits, predicted), _ratio(hits, support)
+    return precision, recall, _ratio(2 * precision * recall, precision + recall)
+
+
+def best_threshold(scores: Reals, hits: npt.NDArray[np.bool_], positives: int) -> tuple[float, float]:
+    """The threshold with the best F1 for what has at least that score, and this F1.
+
+    `scores` (N,) are 0 to 1; `hits` (N,) says which are right; `positives` is how many there are to be found,
+    those without a score included, and more than 0. The threshold lies halfway to the best score left out.
+    """
+    order = np.argsort(-scores, kind="stable")
+    ranked, found = scores[order], np.cumsum(hits[order])
+    # Equal scores pass together, so only the last of them can be the lowest to pass.
+    last = np.flatnonzero(np.append(ranked[1:] < ranked[:-1], True)[: len(ranked)])
+    if not len(last):
+        return DEFAULT_THRESHOLD, 0.0
+    f1 = 2 * found[last] / (last + 1 + positives)
+    best = int(np.argmax(f1))
+    below = ranked[last[best] + 1] if last[best] + 1 < len(ranked) else 0.0
+    return float((ranked[last[best]] + below) / 2), float(f1[best])
+
+
+def average_precision(scores: Reals, hits: npt.NDArray[np.bool_]) -> float:
+    """Mean precision over the hits, each at its own score: the area under the precision-recall steps."""
+    if not hits.any():
+        return 0.0
+    order = np.argsort(-scores, kind="stable")
+    ranked, found = scores[order], np.cumsum(hits[order])
+    last = np.flatnonzero(np.append(ranked[1:] < ranked[:-1], True))
+    precision = found[last] / (last + 1)
+    return float((precision * np.diff(found[last], prepend=0)).sum() / found[-1])
 
 
 def _ratio(part: npt.NDArray[Any], whole: npt.NDArray[Any]) -> Reals:

@@ -7,17 +7,19 @@ code/         inference.py and the modules that it needs
 
 import json
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from answers import BOXES
+from detector import build_detector
 from networks import build_network
 
 FORMAT = 1
-_SERVING_MODULES = ("inference.py", "model_files.py", "networks.py", "pixels.py")
+_SERVING_MODULES = ("answers.py", "detector.py", "inference.py", "model_files.py", "networks.py", "pixels.py")
 
 
 class ModelFilesError(Exception):
@@ -29,7 +31,8 @@ class ModelCard:
     """Everything but the weights: what a model needs to answer.
 
     `labels` are in the order of the network's outputs; `mean` and `std` are those of the channels, for
-    pixels 0 to 1; logits divided by `temperature` give calibrated confidence.
+    pixels 0 to 1; logits divided by `temperature` give calibrated confidence; a label applies from its
+    confidence in `thresholds` on, which image-classification doesn't have.
     """
 
     task: str
@@ -42,6 +45,7 @@ class ModelCard:
     std: tuple[float, ...]
     temperature: float
     versions: dict[str, str]
+    thresholds: dict[str, float] = field(default_factory=dict)
 
 
 def save_model(folder: Path, card: ModelCard, network: nn.Module) -> None:
@@ -62,7 +66,8 @@ def save_model(folder: Path, card: ModelCard, network: nn.Module) -> None:
 def load_model(folder: Path, device: torch.device) -> tuple[ModelCard, nn.Module]:
     """Read what save_model wrote; the network is on `device`, ready to answer. Raises ModelFilesError."""
     card = load_card(folder)
-    network = build_network(card.backbone, len(card.labels), card.options)
+    build = build_detector if card.task == BOXES else build_network
+    network = build(card.backbone, len(card.labels), card.options)
     # weights_only: a model file must never be able to run code.
     network.load_state_dict(torch.load(folder / "model.pt", map_location="cpu", weights_only=True))
     return card, network.to(device).eval()

@@ -6,7 +6,7 @@ weights and no configuration are ever fetched at that point.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Generic, TypeVar, cast
 
 import torch
 from torch import nn
@@ -15,6 +15,7 @@ RESNET_SMALL = "resnet-small"
 PRETRAINED_PREFIX = "hf:"
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
+_HALVING_STAGES = 5
 
 
 class BackboneError(Exception):
@@ -72,19 +73,21 @@ class SmallResNet(nn.Module):
         features = self.stages(self.stem(images))
         return cast(torch.Tensor, self.head(features.mean(dim=(2, 3))))
 
+    def maps(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """What each stage makes of the images, each (N, channels, side, side), fine to coarse."""
+        features = self.stem(images)
+        found = []
+        for stage in self.stages:
+            features = stage(features)
+            found.append(features)
+        return found
 
-class PretrainedClassifier(nn.Module):
-    """A Hugging Face image classifier that answers with its logits, (N, 3, S, S) to (N, classes)."""
 
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return cast(torch.Tensor, self.model(pixel_values=images).logits)
+class MadeForSides(nn.Module):
+    """A network that may not take images of every side (a transformer is made for one)."""
 
     def require_side(self, side: int) -> None:
-        """BackboneError if the model does not take images of this side (a transformer is made for one)."""
+        """BackboneError if the network does not take images of this side."""
         try:
             with torch.inference_mode():
                 self.eval()(torch.zeros(1, 3, side, side))
@@ -94,11 +97,38 @@ class PretrainedClassifier(nn.Module):
             ) from error
 
 
-@dataclass(frozen=True)
-class Pretrained:
-    """A backbone with its weights, and how its authors prepared images; `image_size` None: they don't say."""
+class PretrainedClassifier(MadeForSides):
+    """A Hugging Face image classifier that answers with its logits, (N, 3, S, S) to (N, classes)."""
 
-    network: PretrainedClassifier
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return cast(torch.Tensor, self.model(pixel_values=images).logits)
+
+
+class PretrainedMaps(nn.Module):
+    """A Hugging Face backbone that answers with the maps of its stages; `channels` has a number for each."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self.channels: list[int] = list(cast(Any, model).channels)
+
+    def maps(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """Each (N, channels, side, side), fine to coarse."""
+        return list(self.model(pixel_values=images).feature_maps)
+
+
+_Network = TypeVar("_Network", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class Pretrained(Generic[_Network]):
+    """A network with its weights, and how its authors prepared images; `image_size` None: they don't say."""
+
+    network: _Network
     options: dict[str, Any]
     image_size: int | None
     mean: tuple[float, ...]
@@ -121,7 +151,7 @@ def build_network(backbone: str, classes: int, options: Mapping[str, Any]) -> nn
     raise BackboneError(f"unknown backbone {backbone!r}; known are {RESNET_SMALL} and hf:<id or path>")
 
 
-def load_pretrained(backbone: str, source: str, classes: int) -> Pretrained:
+def load_pretrained(backbone: str, source: str, classes: int) -> Pretrained[MadeForSides]:
     """Load the weights of `backbone` from `source` (a model id, or a folder) and give them a new head.
 
     BackboneError when `transformers` is not installed, when the weights cannot be had from here, or when the
@@ -133,16 +163,44 @@ def load_pretrained(backbone: str, source: str, classes: int) -> Pretrained:
             source, num_labels=classes, ignore_mismatched_sizes=True
         )
     except (OSError, ValueError) as error:
-        raise BackboneError(
-            f"the weights of backbone {backbone!r} cannot be loaded from {source!r}: {error}"
-        ) from error
-    preparation = _preparation(transformers, source)
+        raise _unloadable(backbone, source, error) from error
+    return _prepared(PretrainedClassifier(model), model, _preparation(transformers, source))
+
+
+def maps_from_options(backbone: str, options: Mapping[str, Any]) -> PretrainedMaps:
+    """The backbone that `load_maps` told the options of, with fresh weights; BackboneError."""
+    transformers = _transformers(backbone)
+    configuration = transformers.AutoConfig.for_model(**options)
+    return PretrainedMaps(transformers.AutoBackbone.from_config(configuration))
+
+
+def load_maps(backbone: str, source: str) -> Pretrained[PretrainedMaps]:
+    """Load the weights of `backbone` without its head: what its stages see is asked for.
+
+    BackboneError as `load_pretrained`, and for a model that has no maps to give (the plain ViT has not).
+    """
+    transformers = _transformers(backbone)
+    try:
+        configuration = transformers.AutoConfig.from_pretrained(source)
+        stages = getattr(configuration, "stage_names", ("stem", "all"))
+        # A few stages halve the image one after another; many are a transformer's layers, all alike.
+        wanted = range(1, len(stages)) if len(stages) <= _HALVING_STAGES + 1 else [len(stages) - 1]
+        model = transformers.AutoBackbone.from_pretrained(source, out_indices=list(wanted))
+    except (OSError, ValueError) as error:
+        raise _unloadable(backbone, source, error) from error
+    return _prepared(PretrainedMaps(model), model, _preparation(transformers, source))
+
+
+def _unloadable(backbone: str, source: str, error: Exception) -> BackboneError:
+    return BackboneError(f"the weights of backbone {backbone!r} cannot be loaded from {source!r}: {error}")
+
+
+def _prepared(network: _Network, model: Any, preparation: Mapping[str, Any]) -> Pretrained[_Network]:
     declared = model.config.to_dict()
-    size = preparation.get("size", declared.get("image_size"))
     return Pretrained(
-        network=PretrainedClassifier(model),
+        network=network,
         options=declared,
-        image_size=_side(size),
+        image_size=_side(preparation.get("size", declared.get("image_size"))),
         mean=_three(preparation.get("image_mean"), _IMAGENET_MEAN),
         std=_three(preparation.get("image_std"), _IMAGENET_STD),
     )

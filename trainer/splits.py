@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import statistics
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,15 +14,15 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from errors import TrainingError
-from pixels import UnreadableImageError, image_size, to_pixels
+from pixels import Frame, UnreadableImageError, image_size, to_square
+from task import InvalidTargetError, Task
+from tasks import TASKS
 
 SPLITS = ("train", "validation", "test")
-TASK = "image-classification"
-LABEL_ATTRIBUTE = "label"
 LEFT_OUT_REASONS = ("missing", "changed", "undecodable")
 MAX_LEFT_OUT = 0.10
 _SIZE_SAMPLE = 500
-_MIN_SIDE, _MAX_SIDE, _SIDE_STEP = 32, 224, 32
+_MIN_SIDE, _SIDE_STEP = 32, 32
 _WORKERS = min(8, os.cpu_count() or 1)
 
 Batch = tuple[torch.Tensor, torch.Tensor]
@@ -33,18 +32,19 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 class DatasetCard:
     """What the trainer reads of dataset.json; a class's index is its label's position in `labels`."""
 
+    task: Task
     version: str
     labels: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Row:
-    """One labeled image of a manifest; `line` counts from 1, `label` is an index into the card's labels."""
+    """One labeled image of a manifest; `line` counts from 1, `target` is what the task reads in it."""
 
     line: int
     source_ref: str
     sha256: str
-    label: int
+    target: Any
 
 
 @dataclass(frozen=True)
@@ -66,26 +66,29 @@ class ImageFolders:
 
 
 class Split(Dataset[Batch]):
-    """The usable images of one split. `rows` and `files` go together; `left_out` counts the others by reason.
+    """The usable images of one split. `rows`, `files` and `frames` go together; `left_out` counts the others
+    by reason.
 
     `pixels` are all images, (N, 3, side, side) uint8, or None where they don't fit in memory and are decoded
-    whenever they are asked for.
+    whenever they are asked for. `targets` are the rows' targets as the task encodes them.
     """
 
     def __init__(
         self,
-        rows: Sequence[Row],
-        files: Sequence[Path],
+        card: DatasetCard,
+        images: Sequence["_Image"],
         side: int,
         pixels: torch.Tensor | None,
         left_out: dict[str, int],
     ) -> None:
-        self.rows = tuple(rows)
-        self.files = tuple(files)
+        self.rows = tuple(image.row for image in images)
+        self.files = tuple(image.file for image in images)
+        self.frames = tuple(image.frame for image in images)
         self.side = side
         self.pixels = pixels
         self.left_out = left_out
-        self.labels = torch.tensor([row.label for row in rows], dtype=torch.int64)
+        self.targets = card.task.encode([row.target for row in self.rows], self.frames, len(card.labels))
+        self._letterboxed = card.task.letterboxed
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -94,67 +97,78 @@ class Split(Dataset[Batch]):
         return self.__getitems__([index])
 
     def __getitems__(self, indices: list[int]) -> Batch:
-        """Pixels (N, 3, side, side) uint8 and labels (N,): DataLoader asks for a whole batch at once."""
+        """Pixels (N, 3, side, side) uint8 and targets (N, ...): DataLoader asks for a whole batch at once."""
         if self.pixels is not None:
-            return self.pixels[indices], self.labels[indices]
-        decoded = [to_pixels(self.files[index].read_bytes(), self.side) for index in indices]
-        return torch.stack(decoded), self.labels[indices]
+            return self.pixels[indices], self.targets[indices]
+        decoded = [self._decode(self.files[index]) for index in indices]
+        return torch.stack(decoded), self.targets[indices]
 
     def batches(self, indices: Iterable[list[int]]) -> Iterator[Batch]:
         """The images of each list of indices; decoded by worker processes where they aren't in memory."""
         workers = 0 if self.pixels is not None else _WORKERS
         return iter(DataLoader(self, batch_sampler=indices, collate_fn=_unchanged, num_workers=workers))
 
+    def _decode(self, file: Path) -> torch.Tensor:
+        pixels, _ = to_square(file.read_bytes(), self.side, letterboxed=self._letterboxed)
+        return pixels
+
 
 def read_card(folder: Path) -> DatasetCard:
-    """Read dataset.json; TrainingError if it is not a card of the task that this trainer knows."""
+    """Read dataset.json; TrainingError if it is not a card of a task that this trainer knows."""
     document = _read_json(folder / "dataset.json")
-    task, labels = document.get("task"), document.get("labels")
-    if task != TASK:
-        raise TrainingError(f"dataset.json: task is {task!r}; this trainer knows {TASK}")
-    if not isinstance(labels, list) or len(labels) < 2 or not all(isinstance(label, str) for label in labels):
-        raise TrainingError("dataset.json: labels must be a list of at least two names")
+    name, labels = document.get("task"), document.get("labels")
+    task = TASKS.get(str(name))
+    if task is None:
+        raise TrainingError(f"dataset.json: task is {name!r}; this trainer knows {', '.join(TASKS)}")
+    fewest = task.fewest_labels
+    if (
+        not isinstance(labels, list)
+        or len(labels) < fewest
+        or not all(isinstance(label, str) for label in labels)
+    ):
+        at_least = "two names" if fewest == 2 else "one name"
+        raise TrainingError(f"dataset.json: labels must be a list of at least {at_least}")
     if len(set(labels)) != len(labels):
         raise TrainingError("dataset.json: a label appears twice")
-    return DatasetCard(version=str(document.get("version", "")), labels=tuple(labels))
+    return DatasetCard(task=task, version=str(document.get("version", "")), labels=tuple(labels))
 
 
-def read_manifest(path: Path, labels: Sequence[str]) -> list[Row]:
+def read_manifest(path: Path, card: DatasetCard) -> list[Row]:
     """Read an augmented manifest; TrainingError names file and line of a row that is not a labeled image."""
     if not path.is_file():
         raise TrainingError(f"the dataset has no {path.name}")
-    indices = {label: index for index, label in enumerate(labels)}
     with path.open(encoding="utf-8") as lines:
-        return [
-            _row(path.name, number, line, indices) for number, line in enumerate(lines, 1) if line.strip()
-        ]
+        return [_row(path.name, number, line, card) for number, line in enumerate(lines, 1) if line.strip()]
 
 
-def choose_side(rows: Sequence[Row], folders: ImageFolders) -> int:
-    """The side to resize images to: the median of their sides, to a multiple of 32 between 32 and 224."""
+def choose_side(rows: Sequence[Row], folders: ImageFolders, task: Task) -> int:
+    """The side to resize images to: the median of their sides, to a multiple of 32, from 32 to the task's
+    largest. Letterboxed images count with their longer sides."""
     sides: list[int] = []
     for row in rows[:: max(1, len(rows) // _SIZE_SAMPLE)]:
         file = folders.find(row)
         try:
-            sides.extend(image_size(file.read_bytes()) if file else ())
+            size = image_size(file.read_bytes()) if file else ()
         except UnreadableImageError:
             continue  # counted where the image itself is needed
+        sides.extend([max(size)] if task.letterboxed and size else size)
     median = statistics.median(sides) if sides else _MIN_SIDE
-    return min(_MAX_SIDE, max(_MIN_SIDE, round(median / _SIDE_STEP) * _SIDE_STEP))
+    return min(task.largest_side, max(_MIN_SIDE, round(median / _SIDE_STEP) * _SIDE_STEP))
 
 
-def load_split(name: str, rows: Sequence[Row], folders: ImageFolders, side: int, *, in_memory: bool) -> Split:
+def load_split(
+    name: str, rows: Sequence[Row], folders: ImageFolders, card: DatasetCard, side: int, *, in_memory: bool
+) -> Split:
     """Check every image of a split (there, unchanged, decodable) and keep the good ones.
 
     Each image left out is told on standard output; TrainingError when they are more than a tenth.
     """
     pixels = torch.empty(len(rows) if in_memory else 0, 3, side, side, dtype=torch.uint8)
-    kept: list[int] = []
-    files: list[Path] = []
+    kept: list[_Image] = []
     left_out = dict.fromkeys(LEFT_OUT_REASONS, 0)
     with ThreadPoolExecutor(_WORKERS) as pool:
-        checked = pool.map(lambda row: _check(row, folders, side), rows)
-        for position, (row, outcome) in enumerate(zip(rows, checked, strict=True)):
+        checked = pool.map(lambda row: _check(row, folders, card.task, side), rows)
+        for row, outcome in zip(rows, checked, strict=True):
             if isinstance(outcome, _LeftOut):
                 left_out[outcome.reason] += 1
                 where = json.dumps(row.source_ref, ensure_ascii=False)
@@ -163,25 +177,18 @@ def load_split(name: str, rows: Sequence[Row], folders: ImageFolders, side: int,
                     flush=True,
                 )
                 continue
-            file, image = outcome
+            image, content = outcome
             if in_memory:
-                pixels[len(kept)] = image
-            kept.append(position)
-            files.append(file)
+                pixels[len(kept)] = content
+            kept.append(image)
     _refuse_many_left_out(name, len(rows), left_out)
-    return Split(
-        [rows[position] for position in kept],
-        files,
-        side,
-        pixels[: len(kept)] if in_memory else None,
-        left_out,
-    )
+    return Split(card, kept, side, pixels[: len(kept)] if in_memory else None, left_out)
 
 
-def require_every_label(train: Split, labels: Sequence[str]) -> None:
+def require_every_label(train: Split, card: DatasetCard) -> None:
     """TrainingError when a label has no training image: the network could never answer with it."""
-    present = Counter(row.label for row in train.rows)
-    absent = [label for index, label in enumerate(labels) if not present[index]]
+    present = {index for row in train.rows for index in card.task.labels_in(row.target)}
+    absent = [label for index, label in enumerate(card.labels) if index not in present]
     if absent:
         raise TrainingError(
             f"no training images for: {', '.join(absent)}; label some, or take the label out of the project"
@@ -194,7 +201,14 @@ class _LeftOut:
     detail: str
 
 
-def _check(row: Row, folders: ImageFolders, side: int) -> tuple[Path, torch.Tensor] | _LeftOut:
+@dataclass(frozen=True)
+class _Image:
+    row: Row
+    file: Path
+    frame: Frame
+
+
+def _check(row: Row, folders: ImageFolders, task: Task, side: int) -> tuple[_Image, torch.Tensor] | _LeftOut:
     file = folders.find(row)
     if file is None:
         return _LeftOut("missing", "no such file in the channels")
@@ -202,9 +216,10 @@ def _check(row: Row, folders: ImageFolders, side: int) -> tuple[Path, torch.Tens
     if hashlib.sha256(data).hexdigest() != row.sha256:
         return _LeftOut("changed", "its bytes are not those that were labeled")
     try:
-        return file, to_pixels(data, side)
+        pixels, frame = to_square(data, side, letterboxed=task.letterboxed)
     except UnreadableImageError as error:
         return _LeftOut("undecodable", str(error))
+    return _Image(row, file, frame), pixels
 
 
 def _refuse_many_left_out(name: str, rows: int, left_out: dict[str, int]) -> None:
@@ -216,7 +231,7 @@ def _refuse_many_left_out(name: str, rows: int, left_out: dict[str, int]) -> Non
         )
 
 
-def _row(name: str, number: int, line: str, indices: dict[str, int]) -> Row:
+def _row(name: str, number: int, line: str, card: DatasetCard) -> Row:
     where = f"{name} line {number}"
     try:
         document = json.loads(line)
@@ -229,24 +244,14 @@ def _row(name: str, number: int, line: str, indices: dict[str, int]) -> Row:
         raise TrainingError(f"{where}: source-ref is {source_ref!r}, not an s3:// URI")
     if not isinstance(sha256, str) or len(sha256) != 64:
         raise TrainingError(f"{where}: image-sha256 is {sha256!r}, not 64 hexadecimal digits")
-    return Row(number, source_ref, sha256, _label(where, document, indices))
-
-
-def _label(where: str, document: dict[str, Any], indices: dict[str, int]) -> int:
-    """The class index: by the metadata's class-name, which stays right when a label list was reordered."""
-    metadata = document.get(f"{LABEL_ATTRIBUTE}-metadata")
-    name = metadata.get("class-name") if isinstance(metadata, dict) else None
-    if name is not None:
-        if name not in indices:
-            raise TrainingError(f"{where}: label {name!r} is not one of the dataset's labels")
-        return indices[name]
-    value = document.get(LABEL_ATTRIBUTE)
-    # Ground Truth writes 3 and "3" alike.
-    if isinstance(value, str) and value.isdecimal():
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < len(indices):
-        raise TrainingError(f"{where}: label is {value!r}, not the index of one of the {len(indices)} labels")
-    return value
+    metadata = document.get(f"{card.task.attribute}-metadata")
+    try:
+        target = card.task.read(
+            document.get(card.task.attribute), metadata if isinstance(metadata, dict) else {}, card.labels
+        )
+    except InvalidTargetError as error:
+        raise TrainingError(f"{where}: {error}") from error
+    return Row(number, source_ref, sha256, target)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -1,8 +1,10 @@
 """Temperature scaling: one number that makes a network's confidence mean what it says (Guo et al., 2017)."""
 
 import math
+from collections.abc import Callable
 
 import torch
+from torch.nn import functional
 
 _COLDEST, _HOTTEST = 0.05, 20.0
 _STEPS = 30
@@ -23,15 +25,36 @@ def fit_temperature(logits: torch.Tensor, labels: torch.Tensor) -> float:
     targets[torch.arange(count), labels] = (count + 1) / (count + 2)
     exact = logits.double()
 
-    def loss(log_temperature: float) -> float:
-        log_likelihood = torch.log_softmax(exact / math.exp(log_temperature), dim=1)
+    def loss(temperature: float) -> float:
+        log_likelihood = torch.log_softmax(exact / temperature, dim=1)
         return float(-(targets * log_likelihood).sum(dim=1).mean())
 
-    # Convex in 1 / temperature, so with one minimum in the logarithm too: golden-section search finds it.
+    return _best(loss)
+
+
+def fit_binary_temperature(logits: torch.Tensor, truth: torch.Tensor) -> float:
+    """The same for yes-or-no answers under sigmoid: `truth` holds 0 and 1, in the shape of `logits`."""
+    if not logits.numel():
+        return 1.0
+    yes = float(truth.sum())
+    no = truth.numel() - yes
+    # Platt's own targets: a yes counts as one only so far as there are many of them, and a no likewise.
+    targets = torch.where(truth > 0, (yes + 1) / (yes + 2), 1 / (no + 2)).double()
+    exact = logits.double()
+
+    def loss(temperature: float) -> float:
+        return float(functional.binary_cross_entropy_with_logits(exact / temperature, targets))
+
+    return _best(loss)
+
+
+def _best(loss: Callable[[float], float]) -> float:
+    """The temperature of the lowest loss, by golden-section search."""
+    # Convex in 1 / temperature, so with one minimum in the logarithm too.
     low, high = math.log(_COLDEST), math.log(_HOTTEST)
     for _ in range(_STEPS):
         left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
-        if loss(left) <= loss(right):
+        if loss(math.exp(left)) <= loss(math.exp(right)):
             high = right
         else:
             low = left

@@ -1,4 +1,4 @@
-"""A training from end to end: reads a dataset version, fits a classifier, evaluates and writes it.
+"""A training from end to end: reads a dataset version, fits a network, evaluates and writes it.
 
 What comes in: the folders that SageMaker names in the environment (SM_CHANNEL_DATASET, SM_CHANNEL_IMAGES,
 and where there are any SM_CHANNEL_COPIES, SM_CHANNEL_CHAMPION, SM_CHANNEL_BACKBONE) and hyperparameters on
@@ -23,20 +23,17 @@ import torch
 from torch import nn
 
 from errors import TrainingError
-from evaluation import evaluate_champion, predictions_from_logits, write_predictions
-from fitting import Plan, fit, predict_logits
+from evaluation import evaluate_candidate, evaluate_champion
+from fitting import fit, predict
 from hyperparameters import Hyperparameters, parse_hyperparameters
 from model_files import ModelCard, save_model
 from networks import (
     PRETRAINED_PREFIX,
     BackboneError,
-    build_network,
-    load_pretrained,
-    small_resnet_options,
 )
+from plans import Plan
 from splits import (
     SPLITS,
-    TASK,
     DatasetCard,
     ImageFolders,
     Row,
@@ -47,13 +44,9 @@ from splits import (
     read_manifest,
     require_every_label,
 )
-from temperature import fit_temperature
 
 _FAILURE_CHARACTERS = 1024
 _STATISTICS_IMAGES = 256
-# (epochs at most, peak learning rate)
-_SCRATCH_DEFAULTS = (20, 2e-3)
-_PRETRAINED_DEFAULTS = (12, 1e-4)
 
 
 @dataclass(frozen=True)
@@ -117,18 +110,18 @@ def train(hyperparameters: Hyperparameters, folders: Folders) -> None:
     started = time.monotonic()
     device = _prepare_torch(hyperparameters.seed)
     card = read_card(folders.dataset)
-    rows = {name: read_manifest(folders.dataset / f"{name}.manifest", card.labels) for name in SPLITS}
+    rows = {name: read_manifest(folders.dataset / f"{name}.manifest", card) for name in SPLITS}
     blueprint = _design(hyperparameters, card, folders, rows["train"])
-    splits = _load_splits(rows, folders.images, blueprint.image_size, hyperparameters.cache_mb)
-    require_every_label(splits["train"], card.labels)
-    plan = _plan(hyperparameters, blueprint, splits["train"])
+    splits = _load_splits(rows, folders.images, card, blueprint.image_size, hyperparameters.cache_mb)
+    require_every_label(splits["train"], card)
+    plan = _plan(hyperparameters, card, blueprint, splits["train"])
     _tell_start(hyperparameters, blueprint, splits, device)
 
-    outcome = fit(blueprint.network, splits["train"], splits["validation"], plan, device)
+    outcome = fit(card.task, blueprint.network, splits["train"], splits["validation"], plan, device)
     model_card = _model_card(hyperparameters, card, blueprint, plan, splits["validation"], device)
     save_model(folders.model, model_card, blueprint.network)
 
-    evaluation = _evaluate(model_card, blueprint.network, plan, splits, folders, device)
+    evaluation = _evaluate(card, model_card, blueprint.network, plan, splits, folders, device)
     evaluation["training"] = {
         "epochs": len(outcome.history),
         "best_epoch": outcome.best_epoch,
@@ -195,18 +188,17 @@ def _design(
 ) -> Blueprint:
     try:
         if hyperparameters.pretrained:
-            return _design_pretrained(hyperparameters, len(card.labels), folders, train)
-        side = hyperparameters.image_size or choose_side(train, folders.images)
-        options = small_resnet_options(hyperparameters.width or _scale(len(train)).width, side)
-        return Blueprint(
-            build_network(hyperparameters.backbone, len(card.labels), options), options, side, None
-        )
+            return _design_pretrained(hyperparameters, card, folders, train)
+        side = hyperparameters.image_size or choose_side(train, folders.images, card.task)
+        options = card.task.options(hyperparameters.width or _scale(len(train)).width, side)
+        network = card.task.build(hyperparameters.backbone, len(card.labels), options)
+        return Blueprint(network, options, side, None)
     except BackboneError as error:
         raise TrainingError(str(error)) from error
 
 
 def _design_pretrained(
-    hyperparameters: Hyperparameters, classes: int, folders: Folders, train: Sequence[Row]
+    hyperparameters: Hyperparameters, card: DatasetCard, folders: Folders, train: Sequence[Row]
 ) -> Blueprint:
     # Where there is no network the weights come as a channel, whatever the id is.
     source = (
@@ -214,27 +206,30 @@ def _design_pretrained(
         if folders.backbone
         else hyperparameters.backbone.removeprefix(PRETRAINED_PREFIX)
     )
-    pretrained = load_pretrained(hyperparameters.backbone, source, classes)
-    side = hyperparameters.image_size or pretrained.image_size or choose_side(train, folders.images)
+    pretrained = card.task.load_pretrained(hyperparameters.backbone, source, len(card.labels))
+    side = (
+        hyperparameters.image_size or pretrained.image_size or choose_side(train, folders.images, card.task)
+    )
     pretrained.network.require_side(side)
     return Blueprint(pretrained.network, pretrained.options, side, (pretrained.mean, pretrained.std))
 
 
 def _load_splits(
-    rows: Mapping[str, Sequence[Row]], folders: ImageFolders, side: int, cache_mb: int
+    rows: Mapping[str, Sequence[Row]], folders: ImageFolders, card: DatasetCard, side: int, cache_mb: int
 ) -> dict[str, Split]:
     in_memory = sum(map(len, rows.values())) * 3 * side * side <= cache_mb * 2**20
-    return {name: load_split(name, rows[name], folders, side, in_memory=in_memory) for name in SPLITS}
+    return {name: load_split(name, rows[name], folders, card, side, in_memory=in_memory) for name in SPLITS}
 
 
-def _plan(hyperparameters: Hyperparameters, blueprint: Blueprint, train: Split) -> Plan:
+def _plan(hyperparameters: Hyperparameters, card: DatasetCard, blueprint: Blueprint, train: Split) -> Plan:
     mean, std = blueprint.channels or _channel_statistics(train)
-    default_epochs, default_rate = _PRETRAINED_DEFAULTS if hyperparameters.pretrained else _SCRATCH_DEFAULTS
+    schedule = card.task.schedule
+    default_epochs, default_rate = schedule.pretrained if hyperparameters.pretrained else schedule.scratch
     return Plan(
         seed=hyperparameters.seed,
         epochs=hyperparameters.epochs or default_epochs,
-        patience=hyperparameters.patience,
-        batch_size=hyperparameters.batch_size or _scale(len(train)).batch_size,
+        patience=hyperparameters.patience or schedule.patience,
+        batch_size=hyperparameters.batch_size or _scale(len(train)).batch_size // schedule.batch_divisor,
         learning_rate=hyperparameters.learning_rate or default_rate,
         weight_decay=hyperparameters.weight_decay,
         label_smoothing=hyperparameters.label_smoothing,
@@ -267,12 +262,11 @@ def _model_card(
     validation: Split,
     device: torch.device,
 ) -> ModelCard:
-    temperature = 1.0
-    if len(validation):
-        logits = predict_logits(blueprint.network, validation, plan, device)
-        temperature = fit_temperature(logits, validation.labels)
+    calibration = card.task.calibrate(
+        predict(blueprint.network, validation, plan, device) if len(validation) else (), card.labels
+    )
     return ModelCard(
-        task=TASK,
+        task=card.task.name,
         labels=card.labels,
         dataset_version=card.version,
         backbone=hyperparameters.backbone,
@@ -280,13 +274,15 @@ def _model_card(
         image_size=blueprint.image_size,
         mean=plan.mean,
         std=plan.std,
-        temperature=temperature,
+        temperature=calibration.temperature,
         versions={"python": platform.python_version(), "torch": torch.__version__, "pillow": PIL.__version__},
+        thresholds=dict(calibration.thresholds),
     )
 
 
 def _evaluate(
-    card: ModelCard,
+    card: DatasetCard,
+    model: ModelCard,
     network: nn.Module,
     plan: Plan,
     splits: Mapping[str, Split],
@@ -295,24 +291,21 @@ def _evaluate(
 ) -> dict[str, Any]:
     """evaluation.json without its training part; predictions.jsonl is written on the way."""
     test = splits["test"]
-    logits = predict_logits(network, test, plan, device) if len(test) else torch.empty(0, len(card.labels))
-    predictions = predictions_from_logits(logits, card.temperature)
-    write_predictions(folders.output / "predictions.jsonl", test, predictions, card.labels)
-    candidate = predictions.measure(test, card.labels)
-    if candidate["accuracy"] is None:
-        print("the test set is empty: the candidate has no score", flush=True)
+    outputs = predict(network, test, plan, device) if len(test) else ()
+    candidate = evaluate_candidate(card, model, outputs, test, folders.output / "predictions.jsonl")
+    if candidate["score"] is None:
+        print(f"the candidate has no score: {candidate['note']}", flush=True)
     else:
         print(
-            f"test:accuracy={candidate['accuracy']:.4f}; test:macro_f1={candidate['macro_f1']:.4f};",
-            flush=True,
+            *(f"test:{told}={candidate[name]:.4f};" for told, name in card.task.headline.items()), flush=True
         )
     return {
-        "task": card.task,
-        "dataset_version": card.dataset_version,
+        "task": model.task,
+        "dataset_version": model.dataset_version,
         "test_images": len(test),
         "left_out": {name: split.left_out for name, split in splits.items()},
         "candidate": candidate,
-        "champion": evaluate_champion(folders.champion, test, card.labels),
+        "champion": evaluate_champion(folders.champion, test, card),
     }
 
 

@@ -65,10 +65,10 @@ def test_the_trainer_finds_every_image_with_its_label(job: Path) -> None:
     folders = ImageFolders(job / "images", job / "copies")
     found = 0
     for name in ("train", "validation", "test"):
-        rows = read_manifest(job / "dataset" / f"{name}.manifest", card.labels)
-        split = load_split(name, rows, folders, 32, in_memory=True)
+        rows = read_manifest(job / "dataset" / f"{name}.manifest", card)
+        split = load_split(name, rows, folders, card, 32, in_memory=True)
         assert not any(split.left_out.values())
-        assert all(card.labels[row.label] == row.source_ref.split("/")[4][0] for row in split.rows)
+        assert all(card.labels[row.target] == row.source_ref.split("/")[4][0] for row in split.rows)
         found += len(split)
     assert found == 48
 

@@ -12,7 +12,11 @@ import numpy as np
 import transformers
 from PIL import Image
 
+from splits import DatasetCard
+from tasks import TASKS
+
 LABELS = ("bright", "dark")
+CARD = DatasetCard(TASKS["image-classification"], "0003", LABELS)
 _hub: Any = transformers  # its classes have no types
 
 

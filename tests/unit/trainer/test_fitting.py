@@ -5,10 +5,12 @@ import pytest
 import torch
 from torch import nn
 
-from fitting import Fit, Plan, fit, predict_logits
+from classification import whole
+from fitting import Fit, fit, predict
 from networks import build_network, small_resnet_options
+from plans import Plan
 from splits import ImageFolders, Split, load_split, read_manifest
-from tests.unit.trainer.samples import LABELS, Job
+from tests.unit.trainer.samples import CARD, LABELS, Job
 
 CPU = torch.device("cpu")
 PLAN = Plan(
@@ -34,8 +36,9 @@ def splits(folder: Path, **counts: int) -> dict[str, Split]:
     return {
         name: load_split(
             name,
-            read_manifest(job.dataset / f"{name}.manifest", LABELS),
+            read_manifest(job.dataset / f"{name}.manifest", CARD),
             ImageFolders(job.images, None),
+            CARD,
             32,
             in_memory=True,
         )
@@ -46,7 +49,7 @@ def splits(folder: Path, **counts: int) -> dict[str, Split]:
 def fitted(data: dict[str, Split], plan: Plan = PLAN) -> tuple[nn.Module, Fit]:
     torch.manual_seed(plan.seed)
     network = build_network("resnet-small", len(LABELS), small_resnet_options(4, 32))
-    return network, fit(network, data["train"], data["validation"], plan, CPU)
+    return network, fit(CARD.task, network, data["train"], data["validation"], plan, CPU)
 
 
 def test_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
@@ -62,8 +65,8 @@ def test_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
 def test_bright_and_dark_are_learned(tmp_path: Path) -> None:
     data = splits(tmp_path, train=8, validation=4, test=8)
     network, outcome = fitted(data, replace(PLAN, epochs=6))
-    answers = predict_logits(network, data["test"], PLAN, CPU).argmax(dim=1)
-    assert torch.equal(answers, data["test"].labels)
+    logits, labels = whole(predict(network, data["test"], PLAN, CPU), 2)
+    assert torch.equal(logits.argmax(dim=1), labels)
     assert not network.training
     assert outcome.best_epoch <= len(outcome.history) <= 6
 
@@ -71,12 +74,11 @@ def test_bright_and_dark_are_learned(tmp_path: Path) -> None:
 def test_training_stops_when_validation_gets_no_better(tmp_path: Path) -> None:
     data = splits(tmp_path, train=2, validation=2)
     # With the labels of validation the wrong way round, learning makes it worse.
-    data["validation"].labels = 1 - data["validation"].labels
+    data["validation"].targets = 1 - data["validation"].targets
     network, outcome = fitted(data, replace(PLAN, epochs=40, patience=2))
     assert len(outcome.history) == outcome.best_epoch + 2 < 40
-    losses = [epoch.validation_loss for epoch in outcome.history]
-    logits = predict_logits(network, data["validation"], PLAN, CPU)
-    kept = float(nn.functional.cross_entropy(logits, data["validation"].labels))
+    losses = [epoch.validation.loss for epoch in outcome.history]
+    kept = float(nn.functional.cross_entropy(*whole(predict(network, data["validation"], PLAN, CPU), 2)))
     assert kept == pytest.approx(losses[outcome.best_epoch - 1])
 
 
@@ -85,7 +87,7 @@ def test_without_validation_all_epochs_run_and_the_last_counts(
 ) -> None:
     _, outcome = fitted(splits(tmp_path, train=2), replace(PLAN, epochs=3, patience=1))
     assert outcome.best_epoch == len(outcome.history) == 3
-    assert outcome.history[0].validation_loss is None
+    assert outcome.history[0].validation.loss is None
     assert "validation" not in capsys.readouterr().out
 
 

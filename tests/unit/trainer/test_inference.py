@@ -87,7 +87,14 @@ def test_model_of_another_format_is_refused(folder: Path) -> None:
 
 def test_serving_code_lies_beside_the_weights_and_is_all_it_needs(folder: Path) -> None:
     modules = {path.name for path in (folder / "code").iterdir()}
-    assert modules == {"inference.py", "model_files.py", "networks.py", "pixels.py"}
+    assert modules == {
+        "answers.py",
+        "detector.py",
+        "inference.py",
+        "model_files.py",
+        "networks.py",
+        "pixels.py",
+    }
 
 
 def test_in_sagemakers_container_a_refusal_is_the_toolkits_own_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from splits import (
     read_manifest,
     require_every_label,
 )
-from tests.unit.trainer.samples import LABELS, Job, picture, row
+from tests.unit.trainer.samples import CARD, LABELS, Job, picture, row
 
 DATA = picture("dark", 0)
 GOOD = row("grey/a.png", DATA, "dark")
@@ -32,7 +32,7 @@ def folders(job: Job) -> ImageFolders:
 
 def rows_of(job: Job) -> list[Row]:
     job.environment()
-    return read_manifest(job.dataset / "train.manifest", LABELS)
+    return read_manifest(job.dataset / "train.manifest", CARD)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def rows_of(job: Job) -> list[Row]:
     ids=["as written", "index as text", "index", "class name wins"],
 )
 def test_label_is_read_in_each_form(tmp_path: Path, changes: dict[str, object], index: int) -> None:
-    assert read_manifest(manifest(tmp_path, GOOD | changes), LABELS)[0].label == index
+    assert read_manifest(manifest(tmp_path, GOOD | changes), CARD)[0].target == index
 
 
 @pytest.mark.parametrize(
@@ -62,21 +62,22 @@ def test_label_is_read_in_each_form(tmp_path: Path, changes: dict[str, object], 
 )
 def test_row_that_is_no_labeled_image_is_named_with_its_line(tmp_path: Path, bad: object, words: str) -> None:
     with pytest.raises(TrainingError, match=f"train.manifest line 2: .*{words}"):
-        read_manifest(manifest(tmp_path, GOOD, bad), LABELS)
+        read_manifest(manifest(tmp_path, GOOD, bad), CARD)
 
 
 def test_line_that_is_not_json_is_named(tmp_path: Path) -> None:
     path = tmp_path / "train.manifest"
     path.write_text('{"source-ref": ', encoding="utf-8")
     with pytest.raises(TrainingError, match="line 1: not JSON"):
-        read_manifest(path, LABELS)
+        read_manifest(path, CARD)
 
 
 @pytest.mark.parametrize(
     "card",
     [
-        {"task": "bounding-box", "labels": ["a", "b"]},
+        {"task": "segmentation", "labels": ["a", "b"]},
         {"task": "image-classification", "labels": ["a"]},
+        {"task": "multi-label-classification", "labels": []},
         {"task": "image-classification", "labels": ["a", "a"]},
         {"task": "image-classification"},
     ],
@@ -117,7 +118,7 @@ def test_bad_images_are_left_out_counted_and_told(tmp_path: Path, capsys: pytest
     job.add("train", "grey/changed.png", DATA, "dark")
     (job.images / "grey/changed.png").write_bytes(picture("dark", 99))
     job.add("train", "grey/text.png", b"not an image", "dark")
-    split = load_split("train", rows_of(job), folders(job), 32, in_memory=True)
+    split = load_split("train", rows_of(job), folders(job), CARD, 32, in_memory=True)
     assert split.left_out == {"missing": 1, "changed": 1, "undecodable": 1}
     assert len(split) == 30
     pixels, labels = split[0]
@@ -136,15 +137,15 @@ def test_more_than_a_tenth_left_out_fails_with_the_reasons(tmp_path: Path) -> No
     for number in range(2):
         (job.images / f"grey/train bright/{number}.png").unlink()
     with pytest.raises(TrainingError, match=r"2 of 10 images of train.manifest .*2 missing"):
-        load_split("train", rows, folders(job), 32, in_memory=True)
+        load_split("train", rows, folders(job), CARD, 32, in_memory=True)
 
 
 def test_images_on_disk_are_the_same_as_in_memory(tmp_path: Path) -> None:
     job = Job(tmp_path)
     job.add_pictures(train=4)
     rows = rows_of(job)
-    in_memory = load_split("train", rows, folders(job), 32, in_memory=True)
-    on_disk = load_split("train", rows, folders(job), 32, in_memory=False)
+    in_memory = load_split("train", rows, folders(job), CARD, 32, in_memory=True)
+    on_disk = load_split("train", rows, folders(job), CARD, 32, in_memory=False)
     batches = [[0, 3, 3], [7]]
     for (some, labels), (others, other_labels) in zip(
         in_memory.batches(batches), on_disk.batches(batches), strict=True
@@ -160,12 +161,12 @@ def test_side_is_the_median_to_a_multiple_of_32(tmp_path: Path, side: int, chose
         job.add("train", f"grey/{number}.png", picture("dark", number, side), "dark")
     job.add("train", "grey/huge.png", picture("dark", 9, 700), "dark")
     job.add("train", "grey/text.png", b"text", "dark")
-    assert choose_side(rows_of(job), folders(job)) == chosen
+    assert choose_side(rows_of(job), folders(job), CARD.task) == chosen
 
 
 def test_label_without_training_images_is_named(tmp_path: Path) -> None:
     job = Job(tmp_path)
     job.add("train", "grey/a.png", DATA, "dark")
-    split = load_split("train", rows_of(job), folders(job), 32, in_memory=True)
+    split = load_split("train", rows_of(job), folders(job), CARD, 32, in_memory=True)
     with pytest.raises(TrainingError, match="no training images for: bright"):
-        require_every_label(split, LABELS)
+        require_every_label(split, CARD)
