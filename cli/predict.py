@@ -12,7 +12,8 @@ from cli.session import PROJECT, Session, pass_session
 from cli.stack import Json
 
 MAX_IMAGE_BYTES = 4_500_000
-LABELS_SHOWN = 3
+SHOWN = 3
+"""Labels or boxes of an image that a line has room for."""
 
 SIGNATURES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png"}
 
@@ -65,7 +66,7 @@ def predict(session: Session, name: str, images: tuple[str, ...], as_json: bool)
         if as_json:
             print_json({"file": image, **answer})
         else:
-            rows.append((image, _in_words(answer)))
+            rows.append((image, in_words(answer)))
     if rows:
         table = Table("image", "prediction", box=None, pad_edge=False)
         for row in rows:
@@ -75,8 +76,31 @@ def predict(session: Session, name: str, images: tuple[str, ...], as_json: bool)
         raise CommandFault(f"{failed} of {len(images)} images have no answer.")
 
 
-def _in_words(answer: Json) -> str:
+def in_words(answer: Json) -> str:
+    """An answer of the API, or its error, on one line."""
     if "error" in answer:
         return str(answer["error"])
-    best = answer["predictions"][:LABELS_SHOWN]
-    return ", ".join(f"{each['label']} {each['confidence']:.1%}" for each in best) or "nothing found"
+    found = answer["predictions"]
+    match answer["task"]:
+        case "bounding-box":
+            return _listed([f"{_sure(each)} at {_place(each['box'])}" for each in found])
+        case "multi-label-classification":
+            applying = [each for each in found if each["confidence"] >= each.get("threshold", 0)]
+            best = f" (nearest: {_sure(found[0])})" if found else ""
+            return _listed([_sure(each) for each in applying]) if applying else f"no label{best}"
+        case _:
+            return ", ".join(_sure(each) for each in found[:SHOWN]) or "nothing found"
+
+
+def _listed(parts: list[str]) -> str:
+    more = f" and {len(parts) - SHOWN} more" if len(parts) > SHOWN else ""
+    return ", ".join(parts[:SHOWN]) + more or "nothing found"
+
+
+def _sure(prediction: Json) -> str:
+    return f"{prediction['label']} {prediction['confidence']:.1%}"
+
+
+def _place(box: Json) -> str:
+    """Left and top, width and height in whole pixels."""
+    return f"{box['left']:.0f},{box['top']:.0f} {box['width']:.0f}x{box['height']:.0f}"

@@ -68,6 +68,7 @@ class DigitProject:
     deployment: Deployment
     name: str = field(default_factory=lambda: f"digits-{token_hex(3)}")
     batch_size: int = 24
+    training: Mapping[str, Any] = field(default_factory=lambda: {"hyperparameters": QUICK_TRAINING})
     dropped: int = 0
     labels: dict[str, str] = field(default_factory=dict)
     """What each dropped key shows."""
@@ -95,7 +96,10 @@ class DigitProject:
             self.name,
             list(LABELS),
             labeling={"batch_size": self.batch_size},
-            training={"hyperparameters": {**QUICK_TRAINING, **(hyperparameters or {})}},
+            training={
+                **self.training,
+                "hyperparameters": {**self.training["hyperparameters"], **(hyperparameters or {})},
+            },
             promotion=promotion or {"min_gain": -1},
         )
         bucket, key = self.deployment.outputs["RawDataBucket"], f"{self.name}/project.yaml"

@@ -1,8 +1,11 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from cli.predict import in_words
+from cli.stack import Json
 from tests.unit.cli.conftest import Loupe
 from tests.unit.cli.fake_stack import FakeStack
 from tests.unit.cli.test_status import drop, label_all
@@ -35,6 +38,35 @@ def test_prints_a_table(loupe: Loupe, stack: FakeStack, model: None, tmp_path: P
     told = loupe("predict", "parts", image).stdout
     assert "[odd] name.png" in told
     assert "0 90.0%" in told
+
+
+def predicted(label: str, confidence: float, **members: Any) -> Json:
+    return {"label": label, "confidence": confidence, **members}
+
+
+@pytest.mark.parametrize(
+    ("task", "predictions", "told"),
+    [
+        (
+            "multi-label-classification",
+            [predicted("dent", 0.9, threshold=0.5), predicted("rust", 0.4, threshold=0.3)],
+            "dent 90.0%, rust 40.0%",
+        ),
+        (
+            "multi-label-classification",
+            [predicted("dent", 0.4, threshold=0.5)],
+            "no label (nearest: dent 40.0%)",
+        ),
+        (
+            "bounding-box",
+            [predicted("bolt", 0.9, box={"left": 4.2, "top": 8, "width": 30, "height": 20.6})] * 5,
+            "bolt 90.0% at 4,8 30x21, bolt 90.0% at 4,8 30x21, bolt 90.0% at 4,8 30x21 and 2 more",
+        ),
+        ("bounding-box", [], "nothing found"),
+    ],
+)
+def test_several_labels_and_boxes_are_told_in_a_line(task: str, predictions: list[Json], told: str) -> None:
+    assert in_words({"task": task, "predictions": predictions}) == told
 
 
 def test_an_image_in_the_bucket_is_asked_for_by_its_uri(loupe: Loupe, stack: FakeStack, model: None) -> None:
