@@ -49,6 +49,7 @@ _MAX_VALUE = 20_000
 _MAX_LABELS = 50
 _MAX_TASK_SECONDS = 28_800
 MAX_AVAILABLE_SECONDS = 30 * 24 * 3600
+_IMAGES = (".jpg", ".jpeg", ".png")
 _FUNCTION = re.compile(r"arn:aws[a-z-]*:lambda:([a-z0-9-]*):(\d{12}):function:(PRE|ACS)-(\w+)")
 
 
@@ -272,6 +273,8 @@ def _row(line: str) -> Row:
     source = row.get("source-ref")
     if not isinstance(source, str) or re.fullmatch(r"s3://[^/]+/.+", source, re.DOTALL) is None:
         raise ValueError("source-ref is not the S3 URI of an image")
+    if not source.lower().endswith(_IMAGES):
+        raise ValueError(f"{source} does not end in one of {', '.join(_IMAGES)}")
     for name, value in row.items():
         if name.startswith("$"):
             raise ValueError(f"the attribute {name!r} starts with $")

@@ -233,6 +233,7 @@ def test_rows_of_a_manifest_keep_their_members_and_blank_lines_count_for_nothing
         (['{"source": "text"}'], "source-ref is not the S3 URI"),
         ([line(**{"source-ref": "s3://raw"})], "source-ref is not the S3 URI"),
         ([line(**{"$x": 1})], "starts with \\$"),
+        ([line(**{"source-ref": "s3://raw/a.gif"})], "does not end in one of .jpg, .jpeg, .png"),
         ([line(note="x" * 20_001)], "'note' has more than 20000 characters"),
         ([line(**{str(n): "x" * 19_000 for n in range(6)})], "more than 100000 characters"),
     ],
