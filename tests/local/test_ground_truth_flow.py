@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from datetime import UTC, datetime
+from typing import Any
+
 import pytest
 
+from loupe.domain.datasets import DatasetCard
 from loupe.domain.workspace import Workspace
 from tests.local.deployment import Deployment
 from tests.local.flows import (
@@ -82,8 +87,83 @@ def test_a_workteam_that_is_not_there_fails_the_job_with_its_reason(deployment: 
     deployment.configure(project, LABELS, labeling=labeling, training=NO_TRAINING)
     deployment.drop(f"{project}/0.png", png(24, 24, seed=0))
     status = deployment.wait_for(
-        project, lambda status: bool(status["jobs"]) and status["images"]["pending"] == 1
+        project, lambda status: [job["state"] for job in status["jobs"]] == ["failed"], 60
     )
     [job] = status["jobs"]
-    assert job["state"] == "failed"
     assert "workteam" in (job["reason"] or "")
+    deployment.wait_for(project, pending(1))
+
+
+def write_dataset(deployment: Deployment, project: str, rows: list[dict[str, Any]]) -> None:
+    """A dataset version of a finished job's labels, without the training that would build one."""
+    space = Workspace(project)
+    card = DatasetCard(
+        version="0001",
+        task="bounding-box",
+        labels=("bolt", "nut"),
+        created_at=datetime.now(UTC),
+        previous_version=None,
+        jobs=(),
+        new_labels=len(rows),
+        images={"train": len(rows), "validation": 0, "test": 0},
+        counts={"train": {}, "validation": {}, "test": {}},
+        without={"train": 0, "validation": 0, "test": 0},
+        left_out={},
+        split_rule="",
+    )
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    objects = {
+        space.split("0001", "train"): text.encode(),
+        space.split("0001", "validation"): b"",
+        space.split("0001", "test"): b"",
+        space.dataset_card("0001"): card.to_json(),
+    }
+    for key, content in objects.items():
+        deployment.client("s3").put_object(
+            Bucket=deployment.outputs["WorkspaceBucket"], Key=key, Body=content
+        )
+
+
+def test_adjusted_boxes_correct_the_labels(deployment: Deployment, ana: Portal) -> None:
+    project = new_project("gt-boxes")
+    config = {
+        "task": "bounding-box",
+        "labels": ["bolt", "nut"],
+        "labeling": {"provider": "ground-truth", "batch_size": 2},
+        "training": NO_TRAINING,
+    }
+    deployment.stack.write_configuration(project, json.dumps(config))
+    for number in range(2):
+        deployment.drop(f"{project}/{number:03}.png", png(24, 24, seed=number))
+    open_job(deployment, project, 2)
+    box = {"label": "bolt", "left": 2, "top": 3, "width": 10, "height": 8}
+    for task in open_tasks(ana, project, 2):
+        assert ana.answer(project, task, boxes=[box]).status_code == 200
+    job = finished_job(deployment, project)
+    rows = output_manifest(deployment, project, job)
+    assert [row["boxes-metadata"]["class-map"] for row in rows] == [{"0": "bolt"}] * 2
+    deployment.wait_for(project, lambda status: status["images"]["labeled"] == 2)
+
+    write_dataset(deployment, project, rows)
+    wish = {"project": project, "version": None, "label": "bolt", "limit": 9, "kind": "adjustment"}
+    review = deployment.stack.start_review(wish)
+    assert (review["images"], review["dataset_version"]) == (2, "0001")
+    wrong, right = open_tasks(ana, project, 2)
+    assert {wrong["job"], right["job"]} == {review["job"]}
+    nut = box | {"label": "nut", "left": 4}
+    assert ana.answer(project, wrong, boxes=[nut]).status_code == 200
+    assert ana.answer(project, right, boxes=[box]).status_code == 200
+    deployment.wait_for(
+        project, lambda status: [each["state"] for each in status["jobs"]] == ["finished"] * 2, 60
+    )
+    workspace = deployment.outputs["WorkspaceBucket"]
+    labels = Workspace(project).labels(review["job"])
+    listed = eventually(
+        lambda: deployment.client("s3").list_objects_v2(Bucket=workspace, Prefix=labels).get("Contents", []),
+        "the corrected labels",
+        60,
+    )
+    assert len(listed) == 1
+    [line] = read_workspace(deployment, labels).decode().splitlines()
+    assert json.loads(line)["boxes"] == [nut]
+    assert deployment.stack.status(project)["images"]["labeled"] == 2
