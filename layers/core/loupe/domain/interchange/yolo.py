@@ -216,7 +216,9 @@ def write(dataset: Dataset) -> Iterator[OutFile]:
         **{folder: f"images/{folder}" for folder in FOLDERS.values()},
         "names": dict(enumerate(dataset.labels)),
     }
-    yield TextFile("data.yaml", [yaml.safe_dump(config, sort_keys=False, allow_unicode=True)])
+    # Characters that YAML reads as ends of lines come back only if they are escaped.
+    is_plain = all(map(str.isprintable, dataset.labels))
+    yield TextFile("data.yaml", [yaml.safe_dump(config, sort_keys=False, allow_unicode=is_plain)])
     indexes = {label: index for index, label in enumerate(dataset.labels)}
     names = FileNames(without_suffix=True)
     sources = [_line("file", "source")]
