@@ -46,6 +46,13 @@ def test_a_workforce_that_is_there_is_used_with_its_own_user_pool() -> None:
     assert world.groups.pages == {}
 
 
+def test_a_workforce_that_an_earlier_stack_of_this_name_left_keeps_its_user_pool() -> None:
+    world = World(Workforce("loupe", "eu-west-1_old", "old-client", "x.labeling.aws", STACK))
+    provided = world.manage.provide(STACK, POOL)
+    assert provided.user_pool == "eu-west-1_old"
+    assert world.groups.pages == {}
+
+
 def test_making_it_again_changes_nothing() -> None:
     world = World()
     first = world.manage.provide(STACK, POOL)

@@ -47,7 +47,7 @@ class ManageWorkforce:
                 f"the workforce {workforce.name} of this account and region does not sign in by Amazon "
                 "Cognito: make a work team there, and deploy with CreateWorkforce=false and WorkteamArn"
             )
-        if workforce.stack == stack:
+        if (workforce.stack, workforce.user_pool) == (stack, user_pool):
             self.groups.let_return_to(workforce.user_pool, workforce.client, workforce.sub_domain)
         self.groups.create_group(workforce.user_pool, name, _mark(stack))
         arn = self._provide_workteam(name, stack, workforce)
