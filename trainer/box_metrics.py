@@ -17,7 +17,6 @@ from metrics import Reals
 
 OVERLAPS = np.linspace(0.5, 0.95, 10)
 _RECALLS = np.linspace(0, 1, 101)
-_TINY = np.spacing(1)
 
 Flags = npt.NDArray[np.bool_]
 
@@ -110,7 +109,7 @@ def _average_precision(scores: Reals, hits: Flags, positives: int) -> float:
     if not positives:
         return 0.0
     right = np.cumsum(hits[np.argsort(-scores, kind="stable")])
-    precision = right / (np.arange(len(right)) + 1 + _TINY)
+    precision = right / (np.arange(len(right)) + 1)
     # The best precision at this recall or a higher one.
     precision = np.maximum.accumulate(precision[::-1])[::-1]
     places = np.searchsorted(right / positives, _RECALLS, side="left")

@@ -29,7 +29,8 @@ GEOMETRY = (
     4  # outputs beside the heatmaps: logarithms of width and height, x and y of the centre; all in cells
 )
 MAX_OBJECTS = 100  # an image
-_NECK = 64
+_NECK_OF_WIDTH = 3  # channels of a small network's neck, by its width
+_NECK = 96  # of a pretrained backbone's
 _SMALL_STRIDE_FROM = 320  # side from which the small network's stem shrinks by 4
 _RARE = 0.01  # share of cells that a new network takes for centres: most are none
 _LARGEST_LOG = 6.0
@@ -75,7 +76,11 @@ class _FineMaps(nn.Module):
 
 def small_detector_options(width: int, image_size: int) -> dict[str, Any]:
     """The options of a detector on the small network, for images of this side."""
-    return {"width": width, "stem_stride": 2 if image_size < _SMALL_STRIDE_FROM else 4, "neck": _NECK}
+    return {
+        "width": width,
+        "stem_stride": 2 if image_size < _SMALL_STRIDE_FROM else 4,
+        "neck": _NECK_OF_WIDTH * width,
+    }
 
 
 def build_detector(backbone: str, classes: int, options: Mapping[str, Any]) -> nn.Module:
