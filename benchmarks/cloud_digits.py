@@ -27,6 +27,7 @@ from cli.stack import ProjectStatus
 from cli.upload import Uploader, find_images
 from cli.wait import REACHED, wait_until
 from local.home import inherited_environment
+from loupe.domain.label_values import OneLabel
 
 _PROJECT = "digits"
 _DIGITS = 800
@@ -72,9 +73,12 @@ def _label(cloud: Cloud, digits: list[Digit]) -> None:
         Uploader(stack, [], _THREADS).run(images, lambda _: None)
     _wait(cloud, "labeling")
     worker = cloud.session.worker(None, None)
-    labels = {f"{_PROJECT}/{digit.name}": digit.label for digit in digits}
+    labels = {f"{_PROJECT}/{digit.name}": OneLabel(digit.label) for digit in digits}
     portal = stack.sign_in(worker.name, worker.password)
-    Annotator(portal, _PROJECT, labels, _ANSWERS_AT_A_TIME, time.sleep).run(lambda _: None)
+    annotator = Annotator(
+        portal, _PROJECT, lambda task: labels.get(task["image"]["name"]), _ANSWERS_AT_A_TIME, time.sleep
+    )
+    annotator.run(lambda _: None)
 
 
 def _wait(cloud: Cloud, state: str) -> ProjectStatus:

@@ -1,18 +1,23 @@
-"""`loupe annotate`: answers a project's open tasks from a CSV file, through the labeling portal's API."""
+"""`loupe annotate`: answers a project's open tasks from a file, through the labeling portal's API."""
 
-import csv
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
 
 from cli.console import err, json_option, out, print_json, progress_bar
-from cli.errors import ApiProblem, CommandFault
+from cli.errors import ApiProblem, CommandFault, domain_errors_as_faults
+from cli.label_files import LocalFiles
 from cli.session import PROJECT, Session, pass_session
 from cli.stack import Lease, PortalJob, PortalProject, PortalSession, PortalTask, StoredObject
+from loupe.domain.interchange import FORMATS
+from loupe.domain.interchange.names import AmbiguousName, Names
+from loupe.domain.interchange.records import Findings, Labeled, Reading
+from loupe.domain.label_values import InvalidLabel, LabelValue, UnknownLabel, check_value
+from loupe.domain.projects import TaskType
 
 LEASE_COUNT = 20
 """Tasks asked for at a time: the most that the portal gives."""
@@ -24,107 +29,102 @@ OVERTAKEN = frozenset({"lease-lost", "job-finished", "not-found"})
 """Problems that mean: this task is no longer ours to answer."""
 
 
-def read_answers(file: Path, labels: Sequence[str]) -> dict[str, str]:
-    """Labels by the file names of a CSV with the columns `file` and `label`.
+def read_answers(file: Path, task: TaskType, labels: Sequence[str]) -> list[Labeled]:
+    """What FILE says of each image that it names: COCO's JSON, or CSV.
 
-    Raises CommandFault that names the line, for a label that the project lacks or a file with two labels.
+    Raises CommandFault that names the place of the first thing that can't be used.
     """
-    if file.suffix.lower() == ".json":
-        raise CommandFault(
-            f"{file} is JSON. COCO boxes can't be annotated from a file by this version.",
-            "For image classification, give a CSV with the columns file,label.",
-        )
-    answers: dict[str, str] = {}
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as opened:
-            rows = csv.DictReader(opened, skipinitialspace=True)
-            if not {"file", "label"} <= set(rows.fieldnames or ()):
-                raise CommandFault(f"{file} must begin with a line that names the columns: file,label")
-            for row in rows:
-                _take(answers, row, labels, f"{file}, line {rows.line_num}")
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise CommandFault(f"{file} is not CSV in UTF-8: {error}") from error
+    findings = Findings()
+    form = FORMATS["coco" if file.suffix.lower() == ".json" else "csv"]
+    reading = Reading(LocalFiles(file.parent, file.name, look_below=False), task, findings)
+    with domain_errors_as_faults():
+        answers = list(form.read(reading))
+    for fault in findings.faults:
+        raise CommandFault(str(fault), f"Faults in the file: {findings.fault_count}. Nothing was answered.")
+    for answer in answers:
+        try:
+            check_value(answer.value, tuple(labels))
+        except (UnknownLabel, InvalidLabel) as error:
+            raise CommandFault(f"{answer.place}: {error.detail}", "Nothing was answered.") from error
     if not answers:
-        raise CommandFault(f"{file} has no rows.")
+        raise CommandFault(f"{file} has no labels.")
     return answers
-
-
-def _take(answers: dict[str, str], row: Mapping[str, str | None], labels: Sequence[str], where: str) -> None:
-    name, label = row["file"], row["label"]
-    if not name or not label:
-        raise CommandFault(f"{where}: a row needs a file and a label.")
-    if label not in labels:
-        raise CommandFault(
-            f"{where}: {label!r} is no label of the project.", f"Its labels: {', '.join(labels)}."
-        )
-    if answers.setdefault(name, label) != label:
-        raise CommandFault(f"{where}: {name} has the label {answers[name]!r} further up.")
 
 
 @dataclass(frozen=True)
 class Matched:
-    """`labels` by object key; `unmatched` are names in the file that are no image of the project."""
+    """`answers` by object key; `unmatched` are names in the file that are no image of the project."""
 
-    labels: dict[str, str]
+    answers: dict[str, Labeled]
     unmatched: list[str]
 
 
-def match_keys(answers: Mapping[str, str], project: str, stored: Iterable[StoredObject]) -> Matched:
+def match_keys(answers: Iterable[Labeled], project: str, stored: Iterable[StoredObject]) -> Matched:
     """Finds the object that each name means: its key, with or without the project; else the one image
-    whose key is the end of that path, or ends in it. A name that could mean several is a CommandFault.
+    whose key is the end of that path, or ends in it. Raises CommandFault for a name that could mean several,
+    and for an image that is named twice, and differently.
 
-    Objects with the same bytes (ETag and size) share a label, since only one of them becomes a task.
+    Objects with the same bytes (ETag and size) share an answer, since only one of them becomes a task.
     """
     prefix = f"{project}/"
-    by_base: dict[str, list[StoredObject]] = defaultdict(list)
     same: dict[tuple[str, int], list[str]] = defaultdict(list)
     keys = set()
     for each in stored:
         keys.add(each.key)
-        by_base[each.key.rpartition("/")[2]].append(each)
         same[each.etag, each.size].append(each.key)
+    names = Names(key.removeprefix(prefix) for key in keys)
 
-    labels: dict[str, str] = {}
+    matched: dict[str, Labeled] = {}
     unmatched = []
-    for name, label in answers.items():
-        key = _key_meant(name, prefix, keys, by_base)
+    for answer in answers:
+        key = _key_meant(answer.image, prefix, keys, names)
         if key is None:
-            unmatched.append(name)
-        else:
-            labels[key] = label
+            unmatched.append(answer.image)
+        elif matched.setdefault(key, answer).value != answer.value:
+            raise CommandFault(f"{answer.place}: {key} has another label in {matched[key].place}")
     for twins in same.values():
-        known = [labels[key] for key in twins if key in labels]
+        known = [matched[key] for key in twins if key in matched]
         for key in twins if known else ():
-            labels.setdefault(key, known[0])
-    return Matched(labels, unmatched)
+            matched.setdefault(key, known[0])
+    return Matched(matched, unmatched)
 
 
-def _key_meant(
-    name: str, prefix: str, keys: set[str], by_base: Mapping[str, Sequence[StoredObject]]
-) -> str | None:
+def _key_meant(name: str, prefix: str, keys: set[str], names: Names) -> str | None:
     for key in (prefix + name, name):
         if key in keys:
             return key
-    path = name.replace("\\", "/").removeprefix("./")
-    near = []
-    for each in by_base.get(path.rpartition("/")[2], ()):
-        relative = each.key.removeprefix(prefix)
-        if f"/{path}".endswith(f"/{relative}") or f"/{relative}".endswith(f"/{path}"):
-            near.append(each.key)
-    if len(near) > 1:
-        # Of several keys that are the end of the path, the longest one says most; otherwise nobody can tell.
-        longest = max(near, key=len)
-        if f"/{path}".endswith(f"/{longest.removeprefix(prefix)}"):
-            return longest
-        raise CommandFault(
-            f"{name} could be {near[0]} or {near[1]}.", "Name files by their key within the project."
-        )
-    return near[0] if near else None
+    try:
+        found = names.find(name)
+    except AmbiguousName as error:
+        raise CommandFault(error.detail) from error
+    return None if found is None else prefix + found
+
+
+@dataclass
+class AnswersOfFile:
+    """Gives each task the answer that the file has for its image. `misfits` says which answers the image's
+    size does not allow: boxes of a larger or a turned image."""
+
+    matched: Matched
+    misfits: list[str] = field(default_factory=list)
+
+    def __call__(self, task: PortalTask) -> LabelValue | None:
+        image = task["image"]
+        answer, size = self.matched.answers.get(image["name"]), (image["width"], image["height"])
+        if answer is None:
+            return None
+        try:
+            value = answer.in_pixels(size)
+            check_value(value, answer.value.names, size)
+        except InvalidLabel as error:
+            self.misfits.append(f"{answer.place}, {image['name']}: {error.detail}")
+            return None
+        return value
 
 
 @dataclass
 class AnnotationReport:
-    """Counts of tasks. `overtaken`: somebody else answered, or the job ended. `left`: FILE has no answer."""
+    """Counts of tasks. `overtaken`: somebody else answered, or the job ended. `left`: there is no answer."""
 
     answered: int = 0
     overtaken: int = 0
@@ -133,7 +133,7 @@ class AnnotationReport:
 
 
 class Annotator:
-    """Answers tasks as long as the portal has some that `labels` (by object key) answers.
+    """Answers tasks as long as the portal has some for which `answer_of` gives an answer.
 
     One thread decides and `parallel` connections carry: answers go out while further tasks come in with the
     answers' own replies, so that the portal is asked for tasks on their own only when none is at hand.
@@ -143,16 +143,16 @@ class Annotator:
         self,
         portal: PortalSession,
         project: str,
-        labels: Mapping[str, str],
+        answer_of: Callable[[PortalTask], LabelValue | None],
         parallel: int,
         sleep: Callable[[float], None],
     ) -> None:
         self._portal = portal
         self._project = project
-        self._labels = labels
+        self._answer_of = answer_of
         self._parallel = parallel
         self._sleep = sleep
-        self._ready: deque[PortalTask] = deque()
+        self._ready: deque[tuple[PortalTask, LabelValue]] = deque()
         self._seen: set[tuple[str, str]] = set()
         self._asked_for = 0
         self._report = AnnotationReport()
@@ -175,7 +175,7 @@ class Annotator:
             while True:
                 while self._ready and len(waiting) < self._parallel:
                     lease = self._further()
-                    waiting[pool.submit(self._answer, self._ready.popleft(), lease)] = lease
+                    waiting[pool.submit(self._answer, *self._ready.popleft(), lease)] = lease
                 if not waiting:
                     if not self._find_more():
                         return
@@ -211,9 +211,8 @@ class Annotator:
             self._sleep(SECONDS_BETWEEN_LOOKS)
         return False
 
-    def _answer(self, task: PortalTask, lease: int) -> Lease:
-        label = self._labels[task["image"]["name"]]
-        return self._portal.annotate(self._project, task["job"], task["task"], label, lease)
+    def _answer(self, task: PortalTask, value: LabelValue, lease: int) -> Lease:
+        return self._portal.annotate(self._project, task["job"], task["task"], value, lease)
 
     def _further(self) -> int:
         """How many tasks to ask for with the next answer: a full set as soon as half of one is left."""
@@ -241,10 +240,11 @@ class Annotator:
             if name in self._seen:
                 continue
             self._seen.add(name)
-            if task["image"]["name"] in self._labels:
-                self._ready.append(task)
-            else:
+            value = self._answer_of(task)
+            if value is None:
                 self._report.left += 1
+            else:
+                self._ready.append((task, value))
 
 
 @click.command()
@@ -272,20 +272,24 @@ def annotate(
 ) -> None:
     """Answer open tasks of the project NAME from FILE, as a worker who is signed in to the labeling portal.
 
-    FILE is CSV with a first line `file,label`. A file is named by its key within the project, by its path, or
-    by its bare name where only one image has it. Tasks whose image is not in FILE stay open for other people.
-    Answers are counted once: run it again at any time to go on.
+    FILE is CSV with a first line `file,label`; where an image may have several labels, with a row for each,
+    and an empty label for none of them. Boxes are COCO's JSON, or CSV with the columns
+    `file,label,left,top,width,height` in pixels. An image is named by its key within the project, by its
+    path, or by its bare name where only one image has it. Tasks whose image is not in FILE stay open for
+    other people. Answers are counted once: run it again at any time to go on.
 
     \b
     Examples:
       loupe annotate parts labels.csv
       loupe annotate parts labels.csv --worker mara --password ...
+      loupe annotate bolts instances_default.json
     """
     credentials = session.worker(worker, password)
     portal = session.stack.sign_in(credentials.name, credentials.password)
     project = _project_of(portal, name, session)
-    matched = match_keys(read_answers(file, project["labels"]), name, session.stack.list_objects(f"{name}/"))
-    report = annotate_tasks(session, portal, project, matched.labels, parallel)
+    answers = read_answers(file, project["task"], project["labels"])
+    of_file = AnswersOfFile(match_keys(answers, name, session.stack.list_objects(f"{name}/")))
+    report = annotate_tasks(session, portal, project, of_file, parallel)
     if as_json:
         print_json(
             {
@@ -293,12 +297,18 @@ def annotate(
                 "answered": report.answered,
                 "overtaken": report.overtaken,
                 "left": report.left,
-                "unmatched": matched.unmatched,
+                "misfits": of_file.misfits,
+                "unmatched": of_file.matched.unmatched,
                 "job": report.job,
             }
         )
-        return
-    _print(name, report, matched, session)
+    else:
+        _print(name, report, of_file, session)
+    if of_file.misfits:
+        raise CommandFault(
+            f"{len(of_file.misfits)} answers do not fit their image: {of_file.misfits[0]}",
+            "Their tasks stay open: mend the file and annotate again.",
+        )
 
 
 def _project_of(portal: PortalSession, name: str, session: Session) -> PortalProject:
@@ -312,7 +322,7 @@ def annotate_tasks(
     session: Session,
     portal: PortalSession,
     project: PortalProject,
-    labels: Mapping[str, str],
+    answer_of: Callable[[PortalTask], LabelValue | None],
     parallel: int,
 ) -> AnnotationReport:
     """Answers with a progress bar on stderr."""
@@ -324,21 +334,21 @@ def annotate_tasks(
             if report.job is not None:
                 bar.update(task, total=report.job["tasks"], completed=report.job["answered"])
 
-        annotator = Annotator(portal, project["project"], labels, parallel, session.sleep)
+        annotator = Annotator(portal, project["project"], answer_of, parallel, session.sleep)
         return annotator.run(show)
 
 
-def _print(name: str, report: AnnotationReport, matched: Matched, session: Session) -> None:
+def _print(name: str, report: AnnotationReport, of_file: AnswersOfFile, session: Session) -> None:
+    unmatched = of_file.matched.unmatched
     out().print(f"{report.answered} tasks of {name} answered.")
     if report.overtaken:
         out().print(f"{report.overtaken} were answered by somebody else meanwhile, or their job had ended.")
-    if report.left:
-        out().print(f"{report.left} open tasks are left to other people: their image is not in the file.")
-    if matched.unmatched:
-        some = ", ".join(matched.unmatched[:3])
-        out().print(
-            f"{len(matched.unmatched)} names in the file are no image of {name}: {some} ...", markup=False
-        )
+    left = report.left - len(of_file.misfits)
+    if left:
+        out().print(f"{left} open tasks are left to other people: their image is not in the file.")
+    if unmatched:
+        some = ", ".join(unmatched[:3])
+        out().print(f"{len(unmatched)} names in the file are no image of {name}: {some} ...", markup=False)
     pending = session.stack.status(name)["images"]["pending"]
     if pending:
         out().print(

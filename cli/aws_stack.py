@@ -41,6 +41,7 @@ from cli.stack import (
     Worker,
 )
 from loupe.adapters.objects import S3Objects
+from loupe.domain.label_values import LabelValue
 from loupe.domain.projects import config_key
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ REQUIRED_OUTPUTS = (
     "ApiKeyId",
     "ReconcileFunction",
     "StartReviewFunction",
+    "ControlModelFunction",
     "ImportLabelsFunction",
     "WorkspaceBucket",
 )
@@ -404,6 +406,10 @@ class AwsStack:
     def reconcile(self, project: str | None) -> Json:
         return self._invoke("ReconcileFunction", {} if project is None else {"project": project}, "reconcile")
 
+    def control_model(self, project: str, action: str) -> Json:
+        asked = {"project": project, "action": action}
+        return self._invoke("ControlModelFunction", asked, f"{action} the model of {project}")
+
     def start_review(self, wish: Json) -> Json:
         return self._invoke("StartReviewFunction", wish, "start the review")
 
@@ -463,9 +469,9 @@ class HttpPortalSession:
     def lease(self, project: str, count: int) -> Lease:
         return cast(Lease, self._call("POST", f"/api/projects/{project}/leases", {"count": count}))
 
-    def annotate(self, project: str, job: str, task: str, label: str, lease: int) -> Lease:
+    def annotate(self, project: str, job: str, task: str, value: LabelValue, lease: int) -> Lease:
         path = f"/api/projects/{project}/jobs/{quote(job, safe='')}/tasks/{quote(task, safe='')}/annotation"
-        return cast(Lease, self._call("PUT", path, {"label": label, "lease": lease}))
+        return cast(Lease, self._call("PUT", path, value.to_json() | {"lease": lease}))
 
     def give_back(self, project: str) -> None:
         self._call("DELETE", f"/api/projects/{project}/leases")

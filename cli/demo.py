@@ -30,11 +30,12 @@ from cli.digits import LABELS, Digit, load_digits, write_out
 from cli.errors import CommandFault, NotRegisteredYet
 from cli.project import store
 from cli.session import Session, WorkerCredentials, pass_session
-from cli.stack import ProjectStatus, Stack
+from cli.stack import PortalTask, ProjectStatus, Stack
 from cli.status import describe_training
 from cli.upload import Uploader, UploadReport, find_images
 from cli.wait import REACHED, describe, wait_until
 from local import launcher
+from loupe.domain.label_values import LabelValue, OneLabel
 
 FIRST_BATCH = 800
 SECOND_BATCH = 200
@@ -237,7 +238,7 @@ class Demo:
             return 0
 
     def _label(self, stages: Stages, name: str, digits: Sequence[Digit]) -> None:
-        labels = {f"{self.project}/{digit.name}": digit.label for digit in digits}
+        labels = {f"{self.project}/{digit.name}": OneLabel(digit.label) for digit in digits}
         with stages.stage(name, len(digits)) as stage:
             portal = self._stack.sign_in(self._worker.name, self._worker.password)
             started = time.monotonic()
@@ -246,7 +247,11 @@ class Demo:
                 rate = report.answered / max(time.monotonic() - started, 1e-3)
                 stage.show(report.answered, f"{rate:.0f} answers/s, as {self._worker.name}")
 
-            report = Annotator(portal, self.project, labels, ANSWERS_AT_A_TIME, self._session.sleep).run(show)
+            def answer_of(task: PortalTask) -> LabelValue | None:
+                return labels.get(task["image"]["name"])
+
+            annotator = Annotator(portal, self.project, answer_of, ANSWERS_AT_A_TIME, self._session.sleep)
+            report = annotator.run(show)
             if report.answered < len(digits):
                 raise CommandFault(f"Only {report.answered} of {len(digits)} tasks could be answered.")
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NotRequired, Protocol, TypedDict
 
+from loupe.domain.label_values import LabelValue
+from loupe.domain.projects import TaskType
 from loupe.ports import StoresObjects
 
 Json = dict[str, Any]
@@ -38,8 +40,23 @@ class JobStatus(TypedDict):
 class Champion(TypedDict):
     version: str
     score: float
+    trainer: str
+    hosting: str
     endpoint: str
     promoted_at: str
+
+
+class Hosting(TypedDict):
+    """`state` is starting, running, stopping or stopped; costs are in US dollars."""
+
+    state: str
+    since: str
+    inference_units: int
+    max_inference_units: int | None
+    last_called_at: str | None
+    stops_at: str | None
+    cost_per_hour: float
+    cost_so_far: float
 
 
 class Training(TypedDict):
@@ -56,8 +73,8 @@ class Training(TypedDict):
 class ProjectStatus(TypedDict):
     """The answer of `GET /v1/projects/{project}`; jobs come newest first.
 
-    `training_since` is set while an execution works on the next model; `waiting_for` says in words what
-    keeps the next one from starting.
+    `hosting` is told of a model that costs by the hour. `training_since` is set while an execution works on
+    the next model; `waiting_for` says in words what keeps the next one from starting.
     """
 
     project: str
@@ -68,6 +85,7 @@ class ProjectStatus(TypedDict):
     jobs: list[JobStatus]
     dataset_version: str | None
     champion: Champion | None
+    hosting: Hosting | None
     training_since: str | None
     waiting_for: str | None
     last_training: Training | None
@@ -114,7 +132,7 @@ class PortalJob(TypedDict):
 
 class PortalProject(TypedDict):
     project: str
-    task: str
+    task: TaskType
     labels: list[str]
     instructions: str
     job: PortalJob | None
@@ -165,10 +183,10 @@ class PortalSession(Protocol):
     def lease(self, project: str, count: int) -> Lease:
         """Tasks that this worker holds, then new ones: at most `count` (1 to 20); none when none is free."""
 
-    def annotate(self, project: str, job: str, task: str, label: str, lease: int) -> Lease:
+    def annotate(self, project: str, job: str, task: str, value: LabelValue, lease: int) -> Lease:
         """Answers a task and asks for up to `lease` (0 to 20) further ones. Safe to repeat.
 
-        Raises ApiProblem with slug lease-lost, job-finished, unknown-label or not-found.
+        Raises ApiProblem with slug lease-lost, job-finished, unknown-label, invalid-label or not-found.
         """
 
     def give_back(self, project: str) -> None:
@@ -225,6 +243,10 @@ class Stack(Protocol):
     def workers(self) -> Iterator[Worker]: ...
 
     def reconcile(self, project: str | None) -> Json: ...
+
+    def control_model(self, project: str, action: str) -> Json:
+        """Start, stop or describe the project's model, where it costs by the hour: its `state`, `since` and
+        `inference_units` then."""
 
     def start_review(self, wish: Json) -> Json:
         """Fields of `loupe.domain.review.Wish` in, those of its `ReviewStarted` out."""

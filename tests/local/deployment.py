@@ -17,6 +17,7 @@ from cli.localcloud import Deployer, seed_worker
 from cli.stack import PortalSession, ProjectStatus, Stack
 from cli.target import connect_locally
 from local import launcher
+from loupe.domain.label_values import OneLabel
 
 if TYPE_CHECKING:
     from tests.local.conftest import LocalCloud
@@ -74,7 +75,8 @@ class Deployment:
         worker, answered = self.worker(), 0
         while tasks := worker.lease(project, 20)["tasks"]:
             for task in tasks:
-                worker.annotate(project, task["job"], task["task"], label_of(task["image"]["name"]), 0)
+                value = OneLabel(label_of(task["image"]["name"]))
+                worker.annotate(project, task["job"], task["task"], value, 0)
                 answered += 1
         return answered
 

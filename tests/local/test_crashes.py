@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from loupe.domain.label_values import OneLabel
 from tests.local.conftest import LocalCloud, free_port
 from tests.local.deployment import Deployment
 from tests.local.digit_project import DigitProject, eventually, loupe
@@ -36,9 +37,8 @@ def answer(project: DigitProject, count: int) -> None:
     """Answer that many tasks of the open job one by one; each answer was acknowledged."""
     worker = project.deployment.worker()
     for task in worker.lease(project.name, count)["tasks"]:
-        worker.annotate(
-            project.name, task["job"], task["task"], project.labels[task["image"]["name"]], lease=0
-        )
+        value = OneLabel(project.labels[task["image"]["name"]])
+        worker.annotate(project.name, task["job"], task["task"], value, lease=0)
 
 
 def answered(project: DigitProject) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 from cli.errors import ApiProblem, CommandFault
 from cli.session import WorkerCredentials
 from cli.stack import (
+    Hosting,
     ImageCounts,
     Json,
     KnownImages,
@@ -24,7 +25,8 @@ from cli.stack import (
 from loupe.domain.errors import InvalidProject
 from loupe.domain.images import ImageRejected, dimensions
 from loupe.domain.import_labels import ImportLabels
-from loupe.domain.projects import CONFIG_FILE, parse_project_yaml
+from loupe.domain.label_values import LabelValue
+from loupe.domain.projects import CONFIG_FILE, TaskType, parse_project_yaml
 from tests.fakes.clock import FakeClock
 from tests.fakes.events import FakeEvents
 from tests.fakes.images import FakeImages
@@ -40,7 +42,7 @@ NOON = "2026-11-21T12:00:00Z"
 class Task:
     key: str
     holder: str | None = None
-    label: str | None = None
+    answer: LabelValue | None = None
     leased_before: bool = False
 
 
@@ -52,7 +54,7 @@ class Project:
 
     def open_job(self) -> int | None:
         for number, tasks in enumerate(self.jobs):
-            if any(task.label is None for task in tasks):
+            if any(task.answer is None for task in tasks):
                 return number
         return None
 
@@ -70,6 +72,9 @@ class FakeStack:
         self.projects_by_name: dict[str, Project] = {}
         self.rejected_images: list[RejectedImage] = []
         self.reviews: list[Json] = []
+        self.hosting_state = "stopped"
+        self.hosting: Hosting | None = None
+        self.falls_back = False
         self.passwords: dict[str, str] = {WORKER.name: WORKER.password}
         self.answers: dict[bytes, str] = {}
         self.puts: list[str] = []
@@ -149,7 +154,7 @@ class FakeStack:
         number = found.open_job()
         finished = len(found.jobs) - (number is not None)
         tasks = [task for job in found.jobs for task in job]
-        labeled = sum(task.label is not None for task in tasks)
+        labeled = sum(task.answer is not None for task in tasks)
         version = f"{finished:04d}" if finished else None
         failed = found.failure is not None
         error, labels = None, []
@@ -165,7 +170,7 @@ class FakeStack:
         }
         return {
             "project": project,
-            "task": "image-classification",
+            "task": self.task(project),
             "labels": labels,
             "config_error": error,
             "images": images,
@@ -176,7 +181,7 @@ class FakeStack:
                     "reason": None,
                     "state": "open" if index == number else "finished",
                     "tasks": len(job),
-                    "answered": sum(task.label is not None for task in job),
+                    "answered": sum(task.answer is not None for task in job),
                     "skipped": 0,
                     "created_at": NOON,
                     "finished_at": None if index == number else NOON,
@@ -184,9 +189,17 @@ class FakeStack:
                 for index, job in reversed(list(enumerate(found.jobs)))
             ],
             "dataset_version": version,
-            "champion": {"version": version, "score": 0.975, "endpoint": "loupe-digits", "promoted_at": NOON}
+            "champion": {
+                "version": version,
+                "score": 0.975,
+                "trainer": "script",
+                "hosting": "serverless",
+                "endpoint": "loupe-digits",
+                "promoted_at": NOON,
+            }
             if version and not failed
             else None,
+            "hosting": self.hosting,
             "training_since": None,
             "waiting_for": None,
             "last_training": {
@@ -224,12 +237,26 @@ class FakeStack:
             raise CommandFault(f"The portal has no worker {worker!r} with that password.")
         return FakePortal(self, worker)
 
+    def task(self, project: str) -> TaskType:
+        """Not part of the port: what the configuration says, as long as it is valid."""
+        try:
+            return parse_project_yaml(self.objects[f"{project}/{CONFIG_FILE}"]).task
+        except InvalidProject:
+            return "image-classification"
+
     def create_worker(self, name: str, password: str) -> None:
         self.passwords[name] = password
 
     def workers(self) -> Iterator[Worker]:
         for name in self.passwords:
             yield Worker(name, "confirmed", NOON)
+
+    def control_model(self, project: str, action: str) -> Json:
+        """A model that is started runs at the second look, or is stopped then if it `falls_back`."""
+        state, self.hosting_state = self.hosting_state, "stopped" if self.falls_back else "running"
+        if action != "describe":
+            state = self.hosting_state = {"start": "starting", "stop": "stopping"}[action]
+        return {"state": state, "since": NOON, "inference_units": 1}
 
     def start_review(self, wish: Json) -> Json:
         self.reviews.append(wish)
@@ -293,7 +320,7 @@ class FakePortal:
         return [
             {
                 "project": name,
-                "task": "image-classification",
+                "task": self._stack.task(name),
                 "labels": self._stack.status(name)["labels"],
                 "instructions": "",
                 "job": self._job(self._stack.projects_by_name[name]),
@@ -308,7 +335,7 @@ class FakePortal:
     @staticmethod
     def _progress(project: Project, number: int) -> PortalJob:
         tasks = project.jobs[number]
-        answered = sum(task.label is not None for task in tasks)
+        answered = sum(task.answer is not None for task in tasks)
         return {"job": f"job-{number}", "tasks": len(tasks), "answered": answered, "skipped": 0}
 
     def lease(self, project: str, count: int) -> Lease:
@@ -320,7 +347,7 @@ class FakePortal:
         number = project.open_job()
         if number is None:
             return []
-        answerable = [(index, task) for index, task in enumerate(project.jobs[number]) if task.label is None]
+        answerable = [(index, task) for index, task in enumerate(project.jobs[number]) if task.answer is None]
         mine = [each for each in answerable if each[1].holder == self._worker]
         free = [each for each in answerable if each[1].holder is None]
         free.sort(key=lambda each: each[1].leased_before)
@@ -338,14 +365,14 @@ class FakePortal:
             for index, task in chosen
         ]
 
-    def annotate(self, project: str, job: str, task: str, label: str, lease: int) -> Lease:
+    def annotate(self, project: str, job: str, task: str, value: LabelValue, lease: int) -> Lease:
         with self._lock:
             found = self._stack.projects_by_name[project]
             number = int(job.removeprefix("job-"))
             chosen = found.jobs[number][int(task)]
             if chosen.key in self.overtaken:
                 raise ApiProblem(409, "lease-lost", "Another worker has answered this task.")
-            chosen.label = label
+            chosen.answer = value
             return {"job": self._progress(found, number), "tasks": self._tasks(found, lease, held=False)}
 
     def give_back(self, project: str) -> None:
@@ -353,5 +380,5 @@ class FakePortal:
             self.given_back += 1
             for job in self._stack.projects_by_name[project].jobs:
                 for task in job:
-                    if task.holder == self._worker and task.label is None:
+                    if task.holder == self._worker and task.answer is None:
                         task.holder = None

@@ -16,6 +16,7 @@ from moto import mock_aws
 
 from cli.aws_stack import REQUIRED_OUTPUTS, AwsStack, Http, HttpPortalSession
 from cli.errors import ApiProblem, CommandFault
+from loupe.domain.label_values import OneLabel
 
 
 class StubbedSession:
@@ -77,6 +78,7 @@ def stack(session: StubbedSession) -> AwsStack:
         "ImportLabelsFunction": "import-labels",
         "WorkspaceBucket": "workspace",
         "StartReviewFunction": "start-review",
+        "ControlModelFunction": "control-model",
     }
     has_outputs(session, outputs)
     return AwsStack(session, "loupe")
@@ -244,7 +246,7 @@ def test_the_portal_is_called_as_its_interface_says() -> None:
 
     portal = HttpPortalSession(http(answer), lambda: "token")
     portal.lease("digits", 20)
-    portal.annotate("digits", "digits-1", "000012", "7", 3)
+    portal.annotate("digits", "digits-1", "000012", OneLabel("7"), 3)
     portal.give_back("digits")
     assert seen == [
         ("POST", "/live/api/projects/digits/leases", b'{"count":20}'),

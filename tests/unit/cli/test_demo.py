@@ -11,6 +11,7 @@ from cli.demo import Demo, DemoReport, Probe, Sizes, Stages, free_project_name
 from cli.digits import Digit, load_digits, write_out
 from cli.errors import CommandFault
 from cli.session import Session
+from loupe.domain.label_values import OneLabel
 from tests.unit.cli.fake_stack import WORKER, FakeStack
 
 SIZES = Sizes(first=30, second=10, test=20)
@@ -47,8 +48,8 @@ def test_gives_every_image_its_own_label(
     session: Session, stack: FakeStack, digits: list[Digit], tmp_path: Path
 ) -> None:
     run(session, tmp_path, digits)
-    given = {task.key: task.label for job in stack.projects_by_name["digits"].jobs for task in job}
-    assert given == {f"digits/{digit.name}": digit.label for digit in digits[:40]}
+    given = {task.key: task.answer for job in stack.projects_by_name["digits"].jobs for task in job}
+    assert given == {f"digits/{digit.name}": OneLabel(digit.label) for digit in digits[:40]}
 
 
 def test_a_second_demo_takes_a_new_project(stack: FakeStack) -> None:

@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 
+from loupe.domain.label_values import OneLabel
 from tests.unit.cli.conftest import Loupe
 from tests.unit.cli.fake_stack import FakeStack
 
@@ -14,7 +15,7 @@ def label_all(stack: FakeStack, project: str) -> None:
     stack.status(project)
     for job in stack.projects_by_name[project].jobs:
         for task in job:
-            task.label = "0"
+            task.answer = OneLabel("0")
 
 
 def test_tells_where_a_project_stands(loupe: Loupe, stack: FakeStack, project: str) -> None:
@@ -23,7 +24,7 @@ def test_tells_where_a_project_stands(loupe: Loupe, stack: FakeStack, project: s
     assert "1 pending, 2 in labeling" in told
     assert "job-0: open, 0 of 2 answered" in told
     label_all(stack, project)
-    assert "version 0001, 97.5% on the test set" in loupe("status", project).stdout
+    assert "version 0001, 97.5% on the test set (accuracy)" in loupe("status", project).stdout
 
 
 def test_tells_a_failed_training_and_that_it_heals(loupe: Loupe, stack: FakeStack, project: str) -> None:

@@ -24,6 +24,9 @@ def write_version(stack: FakeStack, *bad: str) -> None:
         new_labels=0,
         counts={split: {"ok": 0, "scratch": 0} for split in ("train", "validation", "test")},
         left_out={},
+        images={"train": 0, "validation": 0, "test": 0},
+        without={"train": 0, "validation": 0, "test": 0},
+        split_rule="",
     )
     store = stack.workspace
     for first, split in enumerate(("train", "validation", "test")):
