@@ -1,13 +1,15 @@
 """Requests of the inference API, from the body to the champion's answer."""
 
 import base64
+import io
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from loupe.domain.errors import BadRequest, DomainError, ModelError, ProjectNotFound
 from loupe.domain.manifests import S3Uri
@@ -22,6 +24,7 @@ from loupe.domain.prediction import (
     image_in_request,
 )
 from loupe.domain.projects import ProjectConfig
+from loupe.domain.reduction import MAX_SIDE, reduced
 from loupe.ports import Champion, LastTraining, ServedModel
 from tests.fakes.clock import FakeClock
 from tests.fakes.loops import FakeLoops
@@ -29,6 +32,8 @@ from tests.fakes.objects import FakeObjects
 from tests.fakes.projects import FakeProjects
 from tests.unit.ingest.pictures import jpeg, png
 
+ORIENTATION = 0x0112
+"""EXIF's tag that tells how a viewer has to turn an image."""
 CONFIG = ProjectConfig.model_validate({"task": "image-classification", "labels": ["a", "b"]})
 
 
@@ -38,12 +43,15 @@ class FakeEndpoints:
 
     asked: list[tuple[str, int, str]] = field(default_factory=list)
     fails: bool = False
+    answer: list[dict[str, Any]] = field(
+        default_factory=lambda: [{"label": "a", "confidence": 0.9}, {"label": "b", "confidence": 0.1}]
+    )
 
     def invoke(self, model: ServedModel, image: bytes, content_type: str) -> list[dict[str, Any]]:
         self.asked.append((model.endpoint, len(image), content_type))
         if self.fails:
             raise ModelError(f"endpoint {model.endpoint}: the model failed")
-        return [{"label": "a", "confidence": 0.9}, {"label": "b", "confidence": 0.1}]
+        return self.answer
 
 
 class World:
@@ -104,6 +112,28 @@ def test_an_object_that_no_image_can_be_is_not_read(world: World) -> None:
     world.raw_data.write("parts/film.jpg", bytes(40_000_001))
     with pytest.raises(NotAnImage, match="40 MB"):
         world.predict("parts", *as_json(s3_uri="s3://raw/parts/film.jpg"))
+
+
+def test_boxes_are_in_pixels_of_the_image_sent_also_if_it_was_reduced(world: World) -> None:
+    champion = world.loops.loop("parts").champion
+    assert champion
+    boxed = replace(champion, model=replace(champion.model, task="bounding-box"))
+    world.loops.save_champion("parts", boxed)
+    box = {"left": 100.0, "top": 50.0, "width": 200.0, "height": 100.0}
+    world.endpoints.answer = [{"label": "a", "confidence": 0.9, "box": box}]
+    assert world.predict("parts", "image/png", png()).predictions[0]["box"] == box
+    world.raw_data.write("parts/large.png", png(3072, 1536, compress_level=0))
+    answer = world.predict("parts", *as_json(s3_uri="s3://raw/parts/large.png"))
+    assert answer.task == "bounding-box"
+    assert answer.predictions[0]["box"] == {"left": 200.0, "top": 100.0, "width": 400.0, "height": 200.0}
+
+
+def test_a_reduced_image_lies_as_the_original_does() -> None:
+    turned = Image.Exif()
+    turned[ORIENTATION] = 6  # viewers turn it by a quarter
+    small = Image.open(io.BytesIO(reduced(jpeg(3000, 1000, exif=turned))))
+    assert small.size == (MAX_SIDE, MAX_SIDE // 3)
+    assert small.getexif()[ORIENTATION] == 6
 
 
 def test_what_is_wrong_with_a_request_comes_before_the_missing_model(world: World) -> None:

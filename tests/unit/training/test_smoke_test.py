@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from loupe.domain.errors import ModelError
+from loupe.domain.label_values import Box, Boxes, SeveralLabels
 from loupe.domain.release import SmokeTestEndpoint, SmokeTestFailed
 from loupe.ports import ServedModel
 from tests.unit.training.world import NAMES, PROJECT, World
@@ -47,8 +48,8 @@ def smoke_test(world: World, respond: Callable[[bytes], Predictions]) -> FakeEnd
     return endpoint
 
 
-def predict(world: World, label: str) -> None:
-    """What the trainer predicted for the test images."""
+def predict(world: World, label: Any) -> None:
+    """What the model predicted for all test images when it was measured."""
     lines = [
         json.dumps({"image-sha256": row["image-sha256"], "predicted": label}) + "\n"
         for row in world.rows("0001", "test")
@@ -105,3 +106,85 @@ def test_the_endpoint_must_see_what_the_trainer_saw(planned: World) -> None:
 def test_images_that_the_model_wavers_about_may_come_out_differently(planned: World) -> None:
     predict(planned, "a")
     smoke_test(planned, lambda image: answer("b", 0.51))
+
+
+# Several labels -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def several(world: World) -> World:
+    world.configure(task="multi-label-classification")
+    examples = [SeveralLabels(("a",)), SeveralLabels(("b",)), SeveralLabels(("a", "b"))]
+    digests = [world.upload(f"{number}") for number in range(40)]
+    world.finish("digits-1", {digest: examples[at % 3] for at, digest in enumerate(digests)})
+    world.plan(world.build().version or "")
+    return world
+
+
+def with_threshold(a: float, b: float, threshold: float = 0.5) -> Predictions:
+    both = [{"label": "a", "confidence": a}, {"label": "b", "confidence": b}]
+    return sorted(
+        ({**each, "threshold": threshold} for each in both),
+        key=lambda each: each["confidence"],
+        reverse=True,
+    )
+
+
+def test_several_labels_apply_as_they_did_for_the_trained_model(several: World) -> None:
+    predict(several, ["a"])
+    smoke_test(several, lambda image: with_threshold(0.9, 0.2))
+    smoke_test(several, lambda image: with_threshold(0.9, 0.52))  # it wavers about the second
+    with pytest.raises(SmokeTestFailed, match="gives the label 'b'"):
+        smoke_test(several, lambda image: with_threshold(0.9, 0.9))
+    with pytest.raises(SmokeTestFailed, match="does not give the label 'a'"):
+        smoke_test(several, lambda image: with_threshold(0.2, 0.1))
+
+
+def test_several_labels_need_a_threshold_each(several: World) -> None:
+    with pytest.raises(SmokeTestFailed, match="confidences or thresholds"):
+        smoke_test(several, lambda image: answer())
+
+
+# Boxes ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def boxed(world: World) -> World:
+    world.configure(task="bounding-box")
+    digests = [world.upload(f"{number}") for number in range(40)]
+    examples = [Boxes((Box("ab"[at % 2], 4, 4, 16, 16),)) for at in range(40)]
+    world.finish("digits-1", dict(zip(digests, examples, strict=True)))
+    world.plan(world.build().version or "")
+    return world
+
+
+def box(left: float, confidence: float = 0.9, label: str = "a") -> dict[str, Any]:
+    sides = {"left": left, "top": 4.0, "width": 16.0, "height": 16.0}
+    return {"label": label, "confidence": confidence, "box": sides}
+
+
+def test_boxes_are_where_the_trained_model_saw_them(boxed: World) -> None:
+    predict(boxed, [box(4), box(30, confidence=0.3)])
+    smoke_test(boxed, lambda image: [box(6), box(44, confidence=0.2)])
+
+
+@pytest.mark.parametrize("seen", [[], [box(24)], [box(4, label="b")]])
+def test_a_box_that_the_endpoint_does_not_see_fails(boxed: World, seen: Predictions) -> None:
+    predict(boxed, [box(4), box(30, confidence=0.3)])
+    with pytest.raises(SmokeTestFailed, match="does not see the 'a'"):
+        smoke_test(boxed, lambda image: seen)
+
+
+def test_a_model_may_see_no_box_at_all(boxed: World) -> None:
+    smoke_test(boxed, lambda image: [])
+
+
+@pytest.mark.parametrize("wrong", [box(60), box(-3), {"label": "a", "confidence": 0.9}])
+def test_boxes_have_to_lie_within_the_image(boxed: World, wrong: dict[str, Any]) -> None:
+    with pytest.raises(SmokeTestFailed, match="not within its 64 by 64 pixels"):
+        smoke_test(boxed, lambda image: [wrong])
+
+
+def test_labels_of_another_project_fail(boxed: World) -> None:
+    with pytest.raises(SmokeTestFailed, match="has the labels"):
+        smoke_test(boxed, lambda image: [box(4, label="z")])
