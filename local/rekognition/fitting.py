@@ -1,14 +1,12 @@
 """Trains Loupe's own network on a project's entries, in the place of Rekognition's.
 
-The trainer is a program of its own, started as SageMaker's script mode starts it: folders in SM_ variables,
-results in files.
+The trainer is a program of its own, which reads folders and leaves its results in files.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import subprocess
 import sys
 from collections import defaultdict
@@ -17,13 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from local import trainer
 from local.home import inherited_environment
 from local.rekognition.entries import BOXES, Entry
 from local.sagemaker.children import guarded, kill
 
 Document = dict[str, Any]
 
-_TRAINER = Path(__file__).parents[2] / "trainer" / "train.py"
 _NICENESS = "10"
 _VALIDATION_SHARE = 0.15
 _TICK = 0.2
@@ -149,23 +147,20 @@ def fit(folder: Path, say: Callable[[str], None], is_wanted: Callable[[], bool])
 
     Raises FittingError.
     """
-    for name in ("model", "output", "nothing"):
+    for name in ("model", "output"):
         (folder / name).mkdir()
-    variables = inherited_environment() | {
-        "SM_CHANNEL_DATASET": str(folder / "dataset"),
-        "SM_CHANNEL_IMAGES": str(folder / "nothing"),
-        "SM_CHANNEL_COPIES": str(folder / "images"),
-        "SM_MODEL_DIR": str(folder / "model"),
-        "SM_OUTPUT_DATA_DIR": str(folder / "output"),
-        "SM_OUTPUT_DIR": str(folder / "output"),
-        "OMP_NUM_THREADS": str(len(os.sched_getaffinity(0))),
-        "PYTHONUNBUFFERED": "1",
-    }
+    variables = inherited_environment() | trainer.environment(
+        dataset=folder / "dataset",
+        copies=folder / "images",
+        model=folder / "model",
+        results=folder / "output",
+        failure=folder / "output",
+    )
     log = (folder / "trainer.log").open("wb")
     with log:
         process = subprocess.Popen(
-            guarded(["nice", "-n", _NICENESS, sys.executable, str(_TRAINER)]),
-            cwd=_TRAINER.parent,
+            guarded(["nice", "-n", _NICENESS, sys.executable, str(trainer.PROGRAM)]),
+            cwd=trainer.PROGRAM.parent,
             env=variables,
             stdin=subprocess.PIPE,
             stdout=log,

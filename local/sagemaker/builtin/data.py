@@ -146,7 +146,8 @@ def _box(found: Mapping[str, Any]) -> Box:
 
 @dataclass(frozen=True)
 class Dataset:
-    """The folders that the trainer reads. `classes` are the ids that it learns, in its own order."""
+    """The folders that the trainer reads: manifests and card, and each image under its SHA-256. `classes` are
+    the ids that it learns, in its own order."""
 
     root: Path
     classes: tuple[int, ...]
@@ -154,10 +155,6 @@ class Dataset:
     @property
     def dataset(self) -> Path:
         return self.root / "dataset"
-
-    @property
-    def images(self) -> Path:
-        return self.root / "images"
 
     @property
     def copies(self) -> Path:
@@ -173,7 +170,7 @@ def write_dataset(
     """
     learned = sorted({found for sample in splits["train"] for found in sample.classes})
     dataset = Dataset(root, tuple(learned))
-    for folder in (dataset.dataset, dataset.images, dataset.copies):
+    for folder in (dataset.dataset, dataset.copies):
         folder.mkdir(parents=True)
     digests = _fetch(
         {sample.image for samples in splits.values() for sample in samples}, dataset, contract, storage

@@ -7,12 +7,12 @@ behind the algorithm's image only, like the algorithm's own.
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from local import trainer
 from local.sagemaker import script_mode
 from local.sagemaker.builtin import data
 from local.sagemaker.builtin.algorithms import Algorithm, Contract, check_request, read_request
@@ -22,7 +22,6 @@ from local.sagemaker.script_mode import Folders
 from local.sagemaker.store import Document
 from local.sagemaker.workloads import Process
 
-_TRAINER = Path(__file__).parents[3] / "trainer"
 DESCRIPTION = "algorithm.json"
 NETWORK = "network"
 _EPOCH = re.compile(r"epoch (?P<number>\d+)/")
@@ -84,18 +83,15 @@ class BuiltinWorkload:
         }
         for folder in (self._network(folders), self._scratch(folders)):
             folder.mkdir(parents=True)
-        environment = {
-            "SM_CHANNEL_DATASET": str(dataset.dataset),
-            "SM_CHANNEL_IMAGES": str(dataset.images),
-            "SM_CHANNEL_COPIES": str(dataset.copies),
-            "SM_MODEL_DIR": str(self._network(folders)),
-            "SM_OUTPUT_DATA_DIR": str(self._scratch(folders)),
-            "SM_OUTPUT_DIR": str(folders.output),
-            "OMP_NUM_THREADS": str(len(os.sched_getaffinity(0))),
-            "PYTHONUNBUFFERED": "1",
-        }
-        command = [sys.executable, "train.py", *script_mode.arguments(arguments)]
-        return Process(command, _TRAINER, environment)
+        environment = trainer.environment(
+            dataset=dataset.dataset,
+            copies=dataset.copies,
+            model=self._network(folders),
+            results=self._scratch(folders),
+            failure=folders.output,
+        )
+        command = [sys.executable, str(trainer.PROGRAM), *script_mode.arguments(arguments)]
+        return Process(command, trainer.PROGRAM.parent, environment)
 
     def output(self, line: str) -> list[str]:
         """The trainer's line and, for an epoch, the algorithm's way to say its metrics."""
