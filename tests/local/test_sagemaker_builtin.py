@@ -247,3 +247,55 @@ def test_an_object_that_is_no_image_fails_the_transform_and_leaves_the_others_an
         f"{studio.uri('mixed/bad.png')}: Bad HTTP status received from algorithm: 422" in job["FailureReason"]
     )
     assert set(studio.outputs(job)) == {"good.png.out"}
+
+
+def test_several_labels_come_as_class_ids_and_go_as_probabilities(studio: Studio) -> None:
+    manifests = {}
+    for name, count in (("train", 24), ("validation", 9)):
+        labels = [[c for c in range(3) if number >> c & 1] for number in range(count)]
+        pictures = [picture(*(COLOURS[c] for c in each), seed=number) for number, each in enumerate(labels)]
+        manifests[name] = studio.manifest(f"several-{name}", labels, pictures, "labels")
+    job = studio.train_builtin(
+        manifests,
+        attribute="labels",
+        content=f"{RECORDIO}; label-format=class-id",
+        hyperparameters={"image_shape": "3,32,32", "multi_label": "1"},
+    )
+    assert job["TrainingJobStatus"] == "Completed", job
+    assert [metric["MetricName"] for metric in job["FinalMetricDataList"]] == ["validation:accuracy"]
+    studio.put("several/one.png", picture("red", "blue"))
+    source = {"S3DataType": "S3Prefix", "S3Uri": studio.uri("several/")}
+    answered = studio.outputs(studio.transform(studio.bare_model(job, CLASSIFICATION), source))
+    probabilities = json.loads(answered["one.png.out"])["prediction"]
+    assert len(probabilities) == 3
+    assert all(0 <= probability <= 1 for probability in probabilities)
+
+
+def test_boxes_are_learned_and_answered_as_shares_of_the_image(studio: Studio) -> None:
+    manifests = {}
+    for name, count in (("train", 24), ("validation", 9)):
+        labels, pictures = [], []
+        for number in range(count):
+            content, corners = drawn(COLOURS[number % 3], COLOURS[(number + 1) % 3], seed=number)
+            ids = (number % 3, (number + 1) % 3)
+            annotations = [
+                {"class_id": c, "left": left, "top": top, "width": DISC, "height": DISC}
+                for c, (left, top) in zip(ids, corners, strict=True)
+            ]
+            size = {"width": SIDE, "height": SIDE, "depth": 3}
+            labels.append({"image_size": [size], "annotations": annotations})
+            pictures.append(content)
+        manifests[name] = studio.manifest(f"boxes-{name}", labels, pictures, "boxes")
+    job = studio.train_builtin(manifests, attribute="boxes", image=DETECTION, hyperparameters={"epochs": "2"})
+    assert job["TrainingJobStatus"] == "Completed", job
+    assert [metric["MetricName"] for metric in job["FinalMetricDataList"]] == ["validation:mAP"]
+    studio.put("found/one.png", picture("red", "blue"))
+    source = {"S3DataType": "S3Prefix", "S3Uri": studio.uri("found/")}
+    answered = studio.outputs(studio.transform(studio.bare_model(job, DETECTION), source))
+    rows = json.loads(answered["one.png.out"])["prediction"]
+    assert rows
+    for class_id, score, left, top, right, bottom in rows:
+        assert class_id in (0, 1, 2)
+        assert 0 <= score <= 1
+        assert 0 <= left < right <= 1
+        assert 0 <= top < bottom <= 1
