@@ -211,7 +211,7 @@ def test_a_candidate_that_was_started_and_is_not_released_is_stopped(
 def test_a_call_that_was_made_before_is_not_a_failure(monkeypatch: pytest.MonkeyPatch, call: str) -> None:
     names = {"createDataset": "Rekognition.ResourceAlreadyExistsException"}
     again = failure(names.get(call, "Rekognition.ResourceInUseException"), "it is there already")
-    answers = {
+    answers: dict[str, list[Any]] = {
         "createProject": [again],
         "createDataset": [again, {"DatasetArn": TRAIN}, {"DatasetArn": TEST}],
         "createProjectVersion": [again],

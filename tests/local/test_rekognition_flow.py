@@ -1,0 +1,110 @@
+"""The loop with Rekognition Custom Labels: trained, asked, stopped when idle, started again, replaced."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from loupe.adapters.table import IndexTable
+from loupe.adapters.training_index import LoopIndex
+from tests.local.deployment import Deployment
+from tests.local.digit_project import LABELS, DigitProject, digits, eventually, loupe
+from tests.local.flows import invoke
+
+
+class RekognitionProject(DigitProject):
+    """Digits that Rekognition learns and hosts."""
+
+    def configure(
+        self, hyperparameters: Mapping[str, str] | None = None, promotion: Mapping[str, float] | None = None
+    ) -> None:
+        self.deployment.configure(
+            self.name,
+            list(LABELS),
+            labeling={"batch_size": self.batch_size},
+            training={"trainer": "rekognition"},
+            hosting={"kind": "rekognition", "stop_after_idle_minutes": 30},
+            promotion=promotion or {"min_gain": -1},
+        )
+
+    @property
+    def loops(self) -> LoopIndex:
+        table = IndexTable(self.deployment.client("dynamodb"), self.deployment.outputs["IndexTable"])
+        return LoopIndex(table)
+
+    def versions(self) -> dict[str, str]:
+        """Status of each version in Rekognition, by ARN."""
+        client = self.deployment.client("rekognition")
+        [project] = client.describe_projects(ProjectNames=[f"loupe-{self.name}"])["ProjectDescriptions"]
+        found = client.describe_project_versions(ProjectArn=project["ProjectArn"])
+        return {each["ProjectVersionArn"]: each["Status"] for each in found["ProjectVersionDescriptions"]}
+
+    def ask(self) -> tuple[int, dict[str, Any]]:
+        """Status and body of the REST API's answer to a digit."""
+        answer = self.deployment.request(
+            "POST",
+            f"/v1/projects/{self.name}/predictions",
+            content=digits()[-1].png(),
+            headers={"content-type": "image/png"},
+        )
+        return answer.status_code, answer.json()
+
+    def is_idle(self, minutes: int) -> None:
+        """Have nobody called the model for so long."""
+        loop = self.loops.loop(self.name)
+        assert loop.hosting is not None
+        earlier = loop.hosting.since - timedelta(minutes=minutes)
+        self.loops.save_hosting(self.name, replace(loop.hosting, since=earlier))
+        self.loops.save_call(self.name, earlier)
+
+
+def test_a_rekognition_model_is_trained_asked_stopped_started_and_replaced(deployment: Deployment) -> None:
+    project = RekognitionProject(deployment)
+    project.configure()
+    first = project.turn()
+    assert first["status"] == "promoted", first["reason"]
+    [old], [state] = project.versions().keys(), project.versions().values()
+    assert state == "RUNNING"
+    report = json.loads(project.workspace.read(project.keys.custom_labels_validation("0001")))
+    assert report["ok"]
+    assert report["codes"] == {}
+
+    status, answer = project.ask()
+    assert status == 200, answer
+    assert answer["model_version"] == first["version"]
+    assert {each["label"] for each in answer["predictions"]} <= set(LABELS)
+    hosting = json.loads(json.dumps(project.status["hosting"]))
+    assert hosting["state"] == "running"
+    assert hosting["cost_per_hour"] == 4.0
+    assert hosting["last_called_at"]
+    assert "1 inference unit: at least $4.00 an hour" in loupe(project, "status", project.name)
+
+    # Nobody calls it for longer than project.yaml allows.
+    assert invoke(deployment, "StopIdleModelsFunction", {}) == {"stopped": []}
+    project.is_idle(minutes=31)
+    [stopped] = invoke(deployment, "StopIdleModelsFunction", {})["stopped"]
+    assert stopped["project"] == project.name
+    eventually(lambda: project.versions()[old] == "STOPPED", "the model to stop")
+    status, answer = project.ask()
+    assert (status, answer["type"]) == (409, "urn:loupe:problem:model-stopped")
+    assert f"loupe model start {project.name}" in answer["detail"]
+
+    assert "is running" in loupe(project, "model", "start", project.name)
+    assert project.ask()[0] == 200
+
+    # The next promotion replaces the version, and stops the old one once the new one answers.
+    second = project.turn()
+    assert second["status"] == "promoted", second["reason"]
+    assert f"the champion {first['version']} has" in second["reason"]
+    [new] = set(project.versions()) - {old}
+    eventually(
+        lambda: (project.versions()[old], project.versions()[new]) == ("STOPPED", "RUNNING"), "one to run"
+    )
+    status, answer = project.ask()
+    assert (status, answer["model_version"]) == (200, second["version"])
+    evaluation = json.loads(project.workspace.read(project.keys.evaluation(str(second["version"]))))
+    assert 0 <= evaluation["champion"]["score"] <= 1
+    assert "stopping" in loupe(project, "model", "stop", project.name)
