@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,6 +65,15 @@ def save_tiny_resnet(folder: Path) -> None:
     _hub.ResNetForImageClassification(configuration).save_pretrained(folder)
 
 
+def pack(model: Path, channel: Path) -> Path:
+    """The model as the archive that SageMaker makes of it, in a folder of its own."""
+    channel.mkdir()
+    with tarfile.open(channel / "model.tar.gz", "w:gz") as tar:
+        for path in model.iterdir():
+            tar.add(path, path.name)
+    return channel
+
+
 @dataclass
 class Job:
     """The folders of one training job below `root`, and the environment that names them."""
@@ -73,6 +83,7 @@ class Job:
     rows: dict[str, list[dict[str, Any]]] = field(
         default_factory=lambda: {"train": [], "validation": [], "test": []}
     )
+    task: str = "image-classification"
 
     @property
     def images(self) -> Path:
@@ -96,11 +107,21 @@ class Job:
         document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return document
 
+    @property
+    def predictions(self) -> list[dict[str, Any]]:
+        path = self.root / "output" / "data" / "predictions.jsonl"
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
     def add(self, split: str, key: str, data: bytes, label: str) -> None:
-        path = self.images / key
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
+        self._write(key, data)
         self.rows[split].append(row(key, data, label, self.labels))
+
+    def add_row(self, split: str, key: str, data: bytes, metadata: dict[str, Any], **attribute: Any) -> None:
+        """An image whose label attribute, the one keyword, is given as its manifest has it."""
+        self._write(key, data)
+        [name] = attribute
+        identity = {"source-ref": f"s3://raw/{key}", "image-sha256": hashlib.sha256(data).hexdigest()}
+        self.rows[split].append({**identity, **attribute, f"{name}-metadata": metadata})
 
     def add_pictures(self, **counts: int) -> None:
         """So many images of each label for each split named."""
@@ -114,7 +135,7 @@ class Job:
         """Write the manifests and the card; the variables that SageMaker would set."""
         self.dataset.mkdir(parents=True, exist_ok=True)
         self.images.mkdir(parents=True, exist_ok=True)
-        card = {"task": "image-classification", "labels": list(self.labels), "version": "0003"}
+        card = {"task": self.task, "labels": list(self.labels), "version": "0003"}
         (self.dataset / "dataset.json").write_text(json.dumps(card), encoding="utf-8")
         for split, rows in self.rows.items():
             lines = "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in rows)
@@ -127,3 +148,8 @@ class Job:
         }
         variables |= {f"SM_CHANNEL_{name.upper()}": path for name, path in channels.items()}
         return {name: str(path) for name, path in variables.items()}
+
+    def _write(self, key: str, data: bytes) -> None:
+        path = self.images / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)

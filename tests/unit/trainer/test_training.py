@@ -1,9 +1,7 @@
 import importlib
-import json
 import os
 import subprocess
 import sys
-import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,7 +9,7 @@ import pytest
 import torch
 
 from inference import model_fn, predict_fn
-from tests.unit.trainer.samples import Job, picture, save_tiny_resnet
+from tests.unit.trainer.samples import Job, pack, picture, save_tiny_resnet
 from training import main
 
 PROGRAM = Path(importlib.import_module("train").__file__ or "")
@@ -21,15 +19,6 @@ QUICK = ("--epochs", "3", "--width", "4", "--batch-size", "8")
 @pytest.fixture
 def job(tmp_path: Path) -> Job:
     return Job(tmp_path / "job")
-
-
-def pack(model: Path, channel: Path) -> Path:
-    """The model as the archive that SageMaker makes of it."""
-    channel.mkdir()
-    with tarfile.open(channel / "model.tar.gz", "w:gz") as tar:
-        for path in model.iterdir():
-            tar.add(path, path.name)
-    return channel
 
 
 def run_program(environment: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -67,8 +56,7 @@ def test_program_trains_evaluates_itself_and_the_champion_and_leaves_a_model_tha
     assert evaluation["training"]["hyperparameters"]["seed"] == 5
     assert evaluation["training"]["images"] == {"train": 16, "validation": 6, "test": 8}
 
-    predictions = job.root / "output" / "data" / "predictions.jsonl"
-    lines = [json.loads(line) for line in predictions.read_text(encoding="utf-8").splitlines()]
+    lines = job.predictions
     assert len(lines) == 8
     right = sum(line["label"] == line["predicted"] for line in lines)
     assert evaluation["candidate"]["score"] == right / 8
@@ -98,7 +86,6 @@ def test_champion_answers_with_its_own_code_and_its_own_labels(job: Job, tmp_pat
     model = tmp_path / "champion model"
     (model / "code").mkdir(parents=True)
     code = """
-import json
 def model_fn(folder): return "bright"
 def input_fn(body, content_type): return body
 def predict_fn(image, model):
