@@ -311,7 +311,7 @@ def await_registration(
             patience = _Patience(session, bucket.project)
             while waiting:
                 before = len(waiting)
-                for known in bucket.known(bucket.project, waiting.values()):
+                for known in bucket.known(bucket.project, list(waiting.values())):
                     _settle(known, waiting, settled)
                 bar.update(task, completed=len(settled.images) + len(settled.rejected))
                 renew()

@@ -282,3 +282,15 @@ def test_yolo_folders_are_read_as_they_are(
 def test_a_format_that_cannot_hold_the_task_is_refused(loupe: Loupe, project: str, table: Path) -> None:
     result = loupe("import", project, "--format", "voc", table, exit_code=1)
     assert "use manifest, coco, yolo or csv" in result.stderr
+
+
+def test_more_images_than_the_stack_tells_of_at_a_time(
+    imported: Import, stack: FakeStack, project: str, tmp_path: Path
+) -> None:
+    (tmp_path / "labels.csv").write_text(
+        "file,label\n" + "".join(f"{number:04d}.png,{number % 2}\n" for number in range(1_203))
+    )
+    for number in range(1_203):
+        stack.objects[f"parts/{number:04d}.png"] = picture(number, 40 + number // 256)
+    found = imported(project, "--format", "csv", tmp_path / "labels.csv", "--yes")
+    assert len(rows_of(stack, project, found["job"])) == 1_203
