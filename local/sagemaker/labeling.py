@@ -53,13 +53,14 @@ _EXPIRED = "ClientError: Annotation tasks expired. The data object was not label
 
 @dataclass(frozen=True)
 class Batch:
-    """What workers are asked: the labels of one job's images, as `attribute` of the rows. `audited` is the
-    attribute whose labels they adjust, None if they label anew."""
+    """What workers are asked: the labels of one job's images, so many, as `attribute` of the rows. `audited`
+    is the attribute whose labels they adjust, None if they label anew."""
 
     project: str
     job: str
     task: str
     labels: tuple[str, ...]
+    images: int
     attribute: str
     audited: str | None = None
 
@@ -90,7 +91,8 @@ class Workers(Protocol):
     def hand_over(self, batch: Batch, rows: Iterator[Row]) -> None:
         """Give them a task for each row; repeating it changes nothing. Raises WorkersError."""
 
-    def progress(self, batch: Batch) -> Progress: ...
+    def progress(self, batch: Batch) -> Progress | None:
+        """None if they have lost the tasks."""
 
     def label(self, batch: Batch, rows: Iterator[Row], *, failure: str | None) -> Iterator[Row]:
         """The rows with what was answered. Rows without answer stay as they are, or get the `failure`."""
@@ -289,8 +291,8 @@ class _Run(threading.Thread):
 
     def run(self) -> None:
         try:
-            outcome = self._have_labeled()
-        except (StorageError, ManifestError, WorkersError, WorkersAwayError, SageMakerError) as error:
+            outcome = self._outcome()
+        except (StorageError, ManifestError, WorkersError, SageMakerError) as error:
             self._fail(f"ClientError: {error}")
         except Exception as error:
             logger.exception("The labeling job %s broke down", self._name_of_job)
@@ -310,29 +312,47 @@ class _Run(threading.Thread):
             self._jobs._end(self._name_of_job, status, **members)
             shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _have_labeled(self) -> str | None:
+    def _outcome(self) -> str | None:
         """The final status; None if the cloud goes down before the end."""
-        request = self._request
-        storage = Storage(self._jobs._platform, request["RoleArn"], _session(self._name_of_job))
-        labels = labeling_rules.read_labels(storage.read(request["LabelCategoryConfigS3Uri"]), self._kind)
+        while True:
+            with contextlib.suppress(WorkersAwayError):
+                return self._have_labeled()
+            if self._abandoned.wait(self._jobs._poll_every):
+                return None
+
+    def _have_labeled(self) -> str | None:
+        """As `_outcome`; repeating it changes nothing."""
+        storage = Storage(self._jobs._platform, self._request["RoleArn"], _session(self._name_of_job))
         manifest = self._manifest(storage)
-        with manifest.open(encoding="utf-8") as lines:
-            total = sum(1 for _ in labeling_rules.rows(lines))
-        tags = _tags(request)
-        attribute = request["LabelAttributeName"]
-        audited = labeling_rules.audited_attribute(self._rows(manifest), attribute, self._kind)
-        batch = Batch(tags[PROJECT_TAG], self._name_of_job, self._kind.task, labels, attribute, audited)
-        workers = self._jobs._workers_of(tags[STACK_TAG])
+        batch = self._batch(storage, manifest)
+        workers = self._jobs._workers_of(_tags(self._request)[STACK_TAG])
         workers.hand_over(batch, self._rows(manifest))
         with self._jobs._changed:
             if self._status() == "Initializing":
                 self._jobs._change(self._name_of_job, LabelingJobStatus="InProgress")
-        ending = self._watch(workers, batch, total)
-        if ending is not None:
-            failure = _EXPIRED if ending == "Expired" else None
-            labeled = workers.label(batch, self._rows(manifest), failure=failure)
-            self._write(labeled, storage, attribute, total)
+        ending = self._watch(workers, batch, manifest)
+        if ending is None:
+            return None
+        failure = _EXPIRED if ending == "Expired" else None
+        self._write(workers.label(batch, self._rows(manifest), failure=failure), storage, batch)
         return "Completed" if ending == "Expired" else ending
+
+    def _batch(self, storage: Storage, manifest: Path) -> Batch:
+        """Raises ManifestError for a manifest that can't be labeled."""
+        attribute = self._request["LabelAttributeName"]
+        with manifest.open(encoding="utf-8") as lines:
+            images = sum(1 for _ in labeling_rules.rows(lines))
+        return Batch(
+            project=_tags(self._request)[PROJECT_TAG],
+            job=self._name_of_job,
+            task=self._kind.task,
+            labels=labeling_rules.read_labels(
+                storage.read(self._request["LabelCategoryConfigS3Uri"]), self._kind
+            ),
+            images=images,
+            attribute=attribute,
+            audited=labeling_rules.audited_attribute(self._rows(manifest), attribute, self._kind),
+        )
 
     def _manifest(self, storage: Storage) -> Path:
         """The input manifest as it was at the start, whatever becomes of the object."""
@@ -351,19 +371,22 @@ class _Run(threading.Thread):
         status: str = self._jobs._get(self._name_of_job)["LabelingJobStatus"]
         return status
 
-    def _watch(self, workers: Workers, batch: Batch, total: int) -> str | None:
+    def _watch(self, workers: Workers, batch: Batch, manifest: Path) -> str | None:
         """Wait for answers: how it ended, which may be `Expired`; None if the cloud goes down before."""
         human = self._request["HumanTaskConfig"]
         available = human.get("TaskAvailabilityLifetimeInSeconds", labeling_rules.MAX_AVAILABLE_SECONDS)
-        enough = _enough(self._request.get("StoppingConditions", {}), total)
+        enough = _enough(self._request.get("StoppingConditions", {}), batch.images)
         progress, counted = Progress(), None
         while True:
             with contextlib.suppress(WorkersAwayError):
-                progress = workers.progress(batch)
+                found = workers.progress(batch)
+                if found is None:
+                    workers.hand_over(batch, self._rows(manifest))
+                progress = found or Progress()
             if progress != counted:
-                self._jobs._change(self._name_of_job, LabelCounters=_counters(total, progress))
+                self._jobs._change(self._name_of_job, LabelCounters=_counters(batch.images, progress))
                 counted = progress
-            if progress.answered >= total:
+            if progress.answered >= batch.images:
                 return "Completed"
             if self._status() == "Stopping" or progress.labeled >= enough:
                 self._jobs._change(self._name_of_job, LabelingJobStatus="Stopping")
@@ -373,17 +396,17 @@ class _Run(threading.Thread):
             if self._abandoned.wait(self._jobs._poll_every):
                 return None
 
-    def _write(self, rows: Iterator[Row], storage: Storage, attribute: str, total: int) -> None:
+    def _write(self, rows: Iterator[Row], storage: Storage, batch: Batch) -> None:
         output = self._folder / "output.manifest"
         labeled = failed = 0
         with output.open("w", encoding="utf-8") as file:
             for row in rows:
-                is_failed = "failure-reason" in row.get(f"{attribute}-metadata", {})
+                is_failed = "failure-reason" in row.get(f"{batch.attribute}-metadata", {})
                 failed += is_failed
-                labeled += attribute in row and not is_failed
+                labeled += batch.attribute in row and not is_failed
                 file.write(json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n")
         storage.upload(output, self._output_uri)
-        counters = _counters(total, Progress(labeled, failed))
+        counters = _counters(batch.images, Progress(labeled, failed))
         self._jobs._change(self._name_of_job, LabelCounters=counters)
 
 

@@ -15,14 +15,14 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from local.sagemaker.labeling import Batch, Progress, WorkersAwayError, WorkersError
 from local.sagemaker.labeling_rules import Row
-from loupe.adapters.labeling_index import LabelingJobIndex, TaskIndex
+from loupe.adapters.labeling_index import TaskIndex
 from loupe.adapters.table import IndexTable
 from loupe.domain.errors import DomainError, StoreUnavailable
 from loupe.domain.label_attributes import Label, read_label, write_failure, write_label
 from loupe.domain.labeling import tasks_of_manifest
 from loupe.domain.manifests import HEIGHT, SHA256, WIDTH, S3Uri
 from loupe.domain.projects import TaskType
-from loupe.ports import KeepsLabelingJobs, KeepsTasks, Task
+from loupe.ports import KeepsTasks, Task
 
 Client = Callable[[str], Any]
 """Makes boto3 clients by the name of the service."""
@@ -33,8 +33,7 @@ _NEEDED = (SHA256, WIDTH, HEIGHT)
 class PortalWorkers:
     """Implements `Workers` with the portal of one stack, whose images lie in `raw_data_bucket`."""
 
-    def __init__(self, jobs: KeepsLabelingJobs, tasks: KeepsTasks, raw_data_bucket: str) -> None:
-        self._jobs = jobs
+    def __init__(self, tasks: KeepsTasks, raw_data_bucket: str) -> None:
         self._tasks = tasks
         self._raw_data_bucket = raw_data_bucket
 
@@ -51,7 +50,7 @@ class PortalWorkers:
         if not {"IndexTable", "RawDataBucket"} <= outputs.keys():
             raise WorkersError(f"The stack {stack!r} is not one of Loupe's, or not complete yet")
         table = IndexTable(client("dynamodb"), outputs["IndexTable"])
-        return cls(LabelingJobIndex(table), TaskIndex(table), outputs["RawDataBucket"])
+        return cls(TaskIndex(table), outputs["RawDataBucket"])
 
     def hand_over(self, batch: Batch, rows: Iterator[Row]) -> None:
         try:
@@ -70,11 +69,13 @@ class PortalWorkers:
             raise WorkersError(f"The row of {source} has no {missing[0]}, which the portal needs to show it")
         return row
 
-    def progress(self, batch: Batch) -> Progress:
+    def progress(self, batch: Batch) -> Progress | None:
         try:
-            job = self._jobs.job(batch.project, batch.job)
+            job, last = self._tasks.task(batch.project, batch.job, f"{batch.images - 1:06d}")
         except StoreUnavailable as error:
             raise WorkersAwayError(str(error)) from error
+        if last is None:
+            return None
         return Progress(job.answered - job.skipped, job.skipped) if job else Progress()
 
     def label(self, batch: Batch, rows: Iterator[Row], *, failure: str | None) -> Iterator[Row]:

@@ -56,9 +56,11 @@ class FakeWorkers:
             raise WorkersError(self.refusal)
         self.handed[batch.job] = list(rows)
 
-    def progress(self, batch: Batch) -> Progress:
+    def progress(self, batch: Batch) -> Progress | None:
         if self.away:
             raise WorkersAwayError("gone for lunch")
+        if batch.job not in self.handed:
+            return None
         said = [self.answers[uri] for uri in self._sources(batch) if uri in self.answers]
         return Progress(sum(value is not None for value in said), sum(value is None for value in said))
 

@@ -125,6 +125,14 @@ def test_workers_who_can_not_be_asked_for_a_while_do_no_harm(world: World) -> No
     assert world.ended()["LabelingJobStatus"] == "Completed"
 
 
+def test_workers_who_lost_their_tasks_get_them_again(world: World) -> None:
+    world.start(images=1)
+    world.until(lambda found: found["LabelingJobStatus"] == "InProgress")
+    world.workers.handed.clear()
+    world.answer("parts-0001", "ok")
+    assert world.ended()["LabelingJobStatus"] == "Completed"
+
+
 @pytest.mark.parametrize(
     ("manifest", "said"), [("", "has no objects"), ('{"source-ref": "s3://raw/a.png"}\n[]', "Line 2")]
 )
