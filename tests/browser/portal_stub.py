@@ -56,6 +56,7 @@ class StubProject:
     labels: list[str]
     images: list[StubImage]
     instructions: str = "Choose the label that fits best."
+    task: str = "image-classification"
     job: str = "job-1"
     open: bool = True
     leases: dict[int, tuple[str, datetime]] = field(default_factory=dict)
@@ -197,7 +198,7 @@ class PortalStub:
     def _describe(project: StubProject) -> Json:
         return {
             "project": project.name,
-            "task": "image-classification",
+            "task": project.task,
             "labels": project.labels,
             "instructions": project.instructions,
             "job": project.job_summary(),

@@ -22,6 +22,7 @@ class LoupeLabeling extends HTMLElement {
 
   #images = new Images();
   #work;
+  #task;
   #classify = null;
   #stage = h("loupe-stage");
   #skip = h("loupe-skip");
@@ -83,7 +84,8 @@ class LoupeLabeling extends HTMLElement {
       addEventListener("online", () => this.#reconnect(), { once: true, signal: this.#leaving.signal });
       return false;
     }
-    const element = TASK_ELEMENTS[found?.task];
+    this.#task = found?.task;
+    const element = TASK_ELEMENTS[this.#task];
     if (!element) {
       this.#showState(found ? "unknown-task" : "missing");
       return false;
@@ -218,7 +220,13 @@ class LoupeLabeling extends HTMLElement {
       case "missing":
         return stateView("image", "No such project", `There is no project named ${this.project}.`, projects);
       case "unknown-task":
-        return stateView("image", "Not here", "This page cannot label this project's type of task.", projects);
+        return stateView(
+          "image",
+          "Not on this page",
+          `This project is for ${this.#task}, which this page can't do yet. Whoever set up the project can have its ` +
+            "images labeled otherwise: by the command `loupe annotate`, or in Ground Truth.",
+          projects,
+        );
       default:
         return stateView(
           "cloud",
