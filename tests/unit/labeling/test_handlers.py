@@ -1,7 +1,8 @@
-"""The three functions on AWS in process: events in, what API Gateway sends on out."""
+"""The functions of labeling on AWS in process: events in, what API Gateway sends on out."""
 
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -9,15 +10,18 @@ import pytest
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from moto import mock_aws
 
+from conclude_labeling_job.handler import handler as conclude_labeling_job
 from consolidate_annotations.handler import handler as consolidate_annotations
 from labeling_api.handler import handler as labeling_api
 from loupe import bootstrap
 from loupe.adapters.images_index import IndexedImages
 from loupe.adapters.projects_index import IndexedProjects
 from loupe.adapters.table import IndexTable
+from loupe.domain.errors import NotFound
 from loupe.domain.projects import LABEL_ATTRIBUTES, ProjectConfig
 from loupe.ports import ImageRecord
 from start_labeling.handler import handler as start_labeling
+from start_review.handler import handler as start_review
 from tests.contract.conftest import create_index_table
 
 PROJECT = "digits"
@@ -256,3 +260,16 @@ def test_a_job_that_is_over_takes_no_images(job: str, project: IndexTable) -> No
     assert [image.sha256 for image in images.pending(PROJECT, 9)] == [late.sha256]
     assert images.take(PROJECT, job, [late.sha256]) == set()
     assert images.take(PROJECT, "digits-next", [late.sha256]) == {late.sha256}
+
+
+def test_the_end_of_a_job_that_is_not_loupes_is_passed_over(project: IndexTable) -> None:
+    event = json.loads((Path(__file__).parents[3] / "events/LabelingJobStateChange.json").read_text())
+    conclude_labeling_job(event, LambdaContext())
+    event["resources"] = ["arn:aws:sagemaker:eu-central-1:111122223333:labeling-job/boxes-03"]
+    conclude_labeling_job(event, LambdaContext())
+
+
+def test_a_review_needs_a_dataset_version(project: IndexTable) -> None:
+    wish = {"project": PROJECT, "version": None, "label": None, "limit": 5, "kind": "adjustment"}
+    with pytest.raises(NotFound, match="no dataset version yet"):
+        start_review(wish, LambdaContext())

@@ -4,11 +4,13 @@ import html
 import json
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import liquid
 import pytest
 
+from loupe.adapters import worker_templates
 from loupe.adapters.worker_templates import worker_template
 from loupe.domain.ground_truth import fill_template, worker_task
 from loupe.domain.projects import TaskType
@@ -62,6 +64,12 @@ def manifest_line(task: TaskType) -> dict[str, Any]:
         "bounding-box": {"boxes": BOXES},
     }
     return {"source-ref": "s3://raw-data/digits/a.png", "current": current[task], "classes": LABELS}
+
+
+def test_every_page_is_of_a_task() -> None:
+    folder = Path(worker_templates.__file__).parents[1] / "worker_templates"
+    pages = {page.stem for page in folder.iterdir()}
+    assert pages == {worker_task(task, review).template for task, review in TASKS}
 
 
 @pytest.mark.parametrize(("task", "review"), TASKS)

@@ -298,7 +298,7 @@ def _title(text: str) -> str:
 
 
 def _description(text: str) -> str:
-    if "\n" in text or "\r" in text:
+    if len(text.splitlines()) > 1:
         raise LabelingRefused("labeling.ground_truth.description: Ground Truth takes one line there")
     return text
 
