@@ -44,6 +44,6 @@ def test_a_built_in_model_goes_into_service_and_is_compared_with_the_next_one(
     compared = evaluation(project, second["version"])
     assert compared["test_images"] == len(project.split(second["version"], "test"))
     assert 0 <= compared["champion"]["score"] <= 1
-    assert "the champion 0001 has" in second["reason"]
+    assert "the champion 0001 has" in (second["reason"] or "")
     assert len(transform_jobs(project)) == 3
     assert project.predict()["model_version"] == second["version"]

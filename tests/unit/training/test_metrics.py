@@ -58,8 +58,14 @@ def test_boxes_overlap_by_their_intersection_over_union() -> None:
     assert overlap(Box("bolt", 0, 0, 10, 10), Box("bolt", 10, 0, 10, 10)) == 0
 
 
-def test_without_boxes_or_without_detections_the_score_is_zero() -> None:
-    assert measure("bounding-box", LABELS, [Answered(Boxes(()), [])])["score"] == 0
+def test_without_anything_to_find_there_is_no_score() -> None:
+    boxes = measure("bounding-box", LABELS, [Answered(Boxes(()), [])])
+    assert (boxes["score"], boxes["note"]) == (None, "no test image has a box")
+    labels = measure("multi-label-classification", LABELS, [several((), 0.9, 0.1)])
+    assert (labels["score"], labels["note"]) == (None, "no test image has a label")
+
+
+def test_without_detections_the_score_is_zero() -> None:
     truth = Boxes((Box("bolt", 0, 0, 10, 10),))
     assert measure("bounding-box", LABELS, [Answered(truth, [])])["score"] == 0
 

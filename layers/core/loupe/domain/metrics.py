@@ -41,7 +41,8 @@ class Answered:
 def measure(task: TaskType, labels: Sequence[str], answers: Sequence[Answered]) -> dict[str, Any]:
     """The metrics of a model. Labels are those of the dataset; a prediction of another label is wrong.
 
-    A ratio of nothing is 0.0, with the support beside it; means leave out labels that no image has.
+    A ratio of nothing is 0.0, with the support beside it; means leave out labels that no image has. Where
+    that leaves none, `score` is None and a `note` says so.
     """
     measures = {
         "image-classification": _classification,
@@ -101,7 +102,7 @@ def _several_labels(labels: Sequence[str], answers: Sequence[Answered]) -> dict[
     per_label = {label: _ratios(hits[label], predicted[label], support[label]) for label in labels}
     macro_f1 = _mean_f1(per_label)
     return {
-        "score": macro_f1,
+        **_scored(macro_f1, support.total(), "no test image has a label"),
         "macro_f1": macro_f1,
         "micro_f1": _ratio(2 * hits.total(), predicted.total() + support.total()),
         "exact_match": _ratio(exact, len(answers)),
@@ -145,9 +146,10 @@ def box_of(prediction: Prediction) -> Box:
 def _boxes(labels: Sequence[str], answers: Sequence[Answered]) -> dict[str, Any]:
     per_label = {label: _precision_of(label, answers) for label in labels}
     known = [metrics for metrics in per_label.values() if metrics["support"]]
+    map_50 = _mean(metrics["ap_50"] for metrics in known)
     return {
-        "score": _mean(metrics["ap_50"] for metrics in known),
-        "map_50": _mean(metrics["ap_50"] for metrics in known),
+        **_scored(map_50, len(known), "no test image has a box"),
+        "map_50": map_50,
         "map_50_95": _mean(metrics["ap_50_95"] for metrics in known),
         "per_label": per_label,
     }
@@ -203,6 +205,10 @@ def _judge(image: _Image, least: float) -> list[tuple[float, bool]]:
 
 
 # Ratios ---------------------------------------------------------------------------------------------
+
+
+def _scored(score: float, support: int, otherwise: str) -> dict[str, Any]:
+    return {"score": score} if support else {"score": None, "note": otherwise}
 
 
 def _ratios(hits: int, predicted: int, support: int) -> dict[str, Any]:

@@ -171,7 +171,8 @@ def _read(content: bytes) -> dict[str, Any]:
 def _score(metrics: Any, whose: str) -> float:
     score = metrics.get("score") if isinstance(metrics, Mapping) else None
     if not isinstance(score, int | float) or not 0 <= score <= 1:
-        raise InvalidEvaluation(f"the {whose}'s score is {score!r}, not a number between 0 and 1")
+        note = f": {metrics['note']}" if isinstance(metrics, Mapping) and metrics.get("note") else ""
+        raise InvalidEvaluation(f"the {whose}'s score is {score!r}, not a number between 0 and 1{note}")
     return float(score)
 
 

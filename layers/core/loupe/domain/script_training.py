@@ -9,7 +9,7 @@ from typing import Any
 from loupe.domain.errors import AlreadyWritten
 from loupe.domain.image_copies import copy_images, manifest_file
 from loupe.domain.manifests import SHA256, Row, S3Uri, read_rows
-from loupe.domain.projects import ProjectConfig
+from loupe.domain.projects import ProjectConfig, TaskType
 from loupe.domain.splits import SPLITS
 from loupe.domain.training import TrainingPlan, TrainingSetup, endpoint_release, training_request
 from loupe.domain.transforms import PlanTransforms
@@ -19,12 +19,18 @@ from loupe.ports import KeepsLoops, StoresObjects
 MAX_PATH_COMPONENT = 255
 """Bytes of a file name on Linux."""
 
-METRICS = {
-    "train:loss": r"train:loss=([0-9.eE+-]+);",
-    "validation:accuracy": r"validation:accuracy=([0-9.eE+-]+);",
-    "test:accuracy": r"test:accuracy=([0-9.eE+-]+);",
+METRICS: dict[TaskType, tuple[str, ...]] = {
+    "image-classification": ("validation:accuracy", "test:accuracy", "test:macro_f1"),
+    "multi-label-classification": (
+        "validation:accuracy",
+        "validation:macro_f1",
+        "test:macro_f1",
+        "test:mAP",
+    ),
+    "bounding-box": ("validation:mAP", "test:mAP", "test:mAP_50_95"),
 }
-"""What SageMaker reads from the trainer's output."""
+"""What SageMaker reads from the trainer's output, beside losses: `<name>=<number>;`."""
+_LOSSES = ("train:loss", "validation:loss")
 
 ENVIRONMENT = {
     "SAGEMAKER_PROGRAM": "inference.py",
@@ -62,7 +68,10 @@ class ScriptTraining:
             "AlgorithmSpecification": {
                 "TrainingImage": self.setup.training_image,
                 "TrainingInputMode": "File",
-                "MetricDefinitions": [{"Name": metric, "Regex": regex} for metric, regex in METRICS.items()],
+                "MetricDefinitions": [
+                    {"Name": name, "Regex": f"{name}=([0-9.eE+-]+);"}
+                    for name in (*_LOSSES, *METRICS[plan.task])
+                ],
             },
             "HyperParameters": {
                 **config.training.hyperparameters,
