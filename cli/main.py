@@ -9,6 +9,7 @@ from cli.demo import demo
 from cli.export import export
 from cli.import_ import import_labels
 from cli.localcloud import local_cloud
+from cli.model import model
 from cli.predict import predict
 from cli.project import project
 from cli.review import review
@@ -17,6 +18,7 @@ from cli.status import status
 from cli.target import Wish, connect
 from cli.upkeep import open_portal, reconcile
 from cli.upload import upload
+from cli.validate import validate
 from cli.wait import wait
 from cli.worker import worker
 
@@ -87,6 +89,8 @@ for command in (
     import_labels,
     export,
     review,
+    validate,
+    model,
     open_portal,
     reconcile,
     worker,

@@ -9,9 +9,15 @@ from rich.table import Table
 from cli.console import err, json_option, out, print_json
 from cli.errors import CommandFault, NotRegisteredYet
 from cli.session import PROJECT, Session, pass_session
-from cli.stack import JobStatus, ProjectStatus, Training
+from cli.stack import Hosting, JobStatus, ProjectStatus, Training
 
 JOBS_SHOWN = 5
+MEASURES = {
+    "image-classification": "accuracy",
+    "multi-label-classification": "macro F1",
+    "bounding-box": "mAP@0.5",
+}
+"""What a model's score is, by task."""
 REJECTED_SHOWN = 1000
 
 
@@ -67,8 +73,24 @@ def describe_champion(status: ProjectStatus) -> str:
     champion = status["champion"]
     if champion is None:
         return "none yet"
-    score = f"{champion['score']:.1%} on the test set"
-    return f"version {champion['version']}, {score}, since {_when(champion['promoted_at'])}"
+    measure = MEASURES.get(status["task"] or "", "score")
+    score = f"{champion['score']:.1%} on the test set ({measure})"
+    trainer = "" if champion["trainer"] == "script" else f", trained by {champion['trainer']}"
+    return f"version {champion['version']}, {score}{trainer}, since {_when(champion['promoted_at'])}"
+
+
+def describe_hosting(hosting: Hosting) -> str:
+    """A model that costs by the hour in words."""
+    told = f"{hosting['state']} since {_when(hosting['since'])}"
+    if hosting["state"] not in ("starting", "running"):
+        return told
+    units = hosting["inference_units"]
+    told += (
+        f", {units} inference unit{'' if units == 1 else 's'}: at least ${hosting['cost_per_hour']:.2f} "
+        f"an hour, ${hosting['cost_so_far']:.2f} so far"
+    )
+    stops = hosting["stops_at"]
+    return f"{told}; stops {_when(stops)} unless somebody calls it" if stops else told
 
 
 def describe_job(job: JobStatus) -> str:
@@ -172,6 +194,8 @@ def _lines(found: ProjectStatus) -> Iterator[tuple[str, str]]:
         yield "" if index else "jobs", describe_job(job)
     yield "dataset", f"version {found['dataset_version']}" if found["dataset_version"] else "none yet"
     yield "champion", describe_champion(found)
+    if found["hosting"]:
+        yield "hosting", describe_hosting(found["hosting"])
     yield "training", describe_training(found["last_training"])
     if found["waiting_for"]:
         yield "", f"the next one waits: {found['waiting_for']}"
