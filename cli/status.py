@@ -73,7 +73,9 @@ def describe_champion(status: ProjectStatus) -> str:
     champion = status["champion"]
     if champion is None:
         return "none yet"
-    measure = MEASURES.get(status["task"] or "", "score")
+    measure = (
+        "macro F1" if champion["trainer"] == "rekognition" else MEASURES.get(status["task"] or "", "score")
+    )
     score = f"{champion['score']:.1%} on the test set ({measure})"
     trainer = "" if champion["trainer"] == "script" else f", trained by {champion['trainer']}"
     return f"version {champion['version']}, {score}{trainer}, since {_when(champion['promoted_at'])}"

@@ -1,0 +1,114 @@
+"""What Rekognition is asked for: decided before anything is paid for, and within what its API takes."""
+
+import json
+from typing import Any
+
+import pytest
+
+from loupe.domain.custom_labels import CustomLabelsTraining
+from loupe.domain.custom_labels_validation import ManifestsRefused
+from loupe.domain.training import PlanTraining, TrainingPlan
+from loupe.ports import Champion, ServedModel
+from tests.unit.training.requests import assert_aws_takes
+from tests.unit.training.world import FIRST, NAMES, PROJECT, World
+
+PROJECT_ARN = "arn:aws:rekognition:us-east-1:123456789012:project/loupe-digits/1777900000000"
+VERSION_ARN = PROJECT_ARN.replace("/1777900000000", "/version/loupe-digits-0001-abcd/1777900000001")
+
+
+def configure(world: World, distribute: bool = False, **hosting: Any) -> None:
+    training: dict[str, Any] = {"trainer": "rekognition"}
+    if distribute:
+        training["rekognition"] = {"test_dataset": "distribute"}
+    world.configure(training=training, hosting={"kind": "rekognition", **hosting})
+
+
+def plan(world: World, version: str = "0001") -> TrainingPlan:
+    trainers = {"rekognition": CustomLabelsTraining(world.loops, world.raw, world.workspace, "loupe")}
+    planning = PlanTraining(world.projects, world.loops, world.workspace, "loupe", trainers, world.clock)  # type: ignore[arg-type]
+    return planning(PROJECT, version, FIRST)
+
+
+def requests(planned: TrainingPlan) -> dict[str, Any]:
+    assert planned.custom_labels is not None
+    return planned.custom_labels
+
+
+def written(world: World, dataset: str, version: str = "0001") -> list[dict[str, Any]]:
+    key = NAMES.custom_labels_manifest(version, dataset)
+    return [json.loads(line) for line in world.workspace.lines(key)]
+
+
+@pytest.fixture
+def labeled(world: World) -> World:
+    """Dataset version 0001 of forty images."""
+    configure(world)
+    world.finish("digits-1", {world.upload(f"{n}"): "ab"[n % 2] for n in range(40)})
+    assert world.build().version == "0001"
+    return world
+
+
+def test_each_request_is_one_that_rekognition_takes(labeled: World) -> None:
+    configure(labeled, inference_units=2, max_inference_units=5)
+    asked = requests(plan(labeled))
+    arn = {"ProjectArn": PROJECT_ARN}
+    assert_aws_takes("rekognition", "CreateProject", asked["project"])
+    assert_aws_takes("rekognition", "CreateDataset", asked["train"] | arn)
+    assert_aws_takes("rekognition", "CreateDataset", asked["test"] | arn)
+    assert_aws_takes("rekognition", "CreateProjectVersion", asked["version"] | arn)
+    start = asked["start"] | {"ProjectVersionArn": VERSION_ARN}
+    assert_aws_takes("rekognition", "StartProjectVersion", start)
+    assert (start["MinInferenceUnits"], start["MaxInferenceUnits"]) == (2, 5)
+
+
+def test_the_frozen_test_set_is_the_test_dataset_and_the_rest_is_trained_on(labeled: World) -> None:
+    planned = plan(labeled)
+    tested = {row["source-ref"] for row in written(labeled, "test")}
+    assert tested == {row["source-ref"] for row in labeled.rows("0001", "test")}
+    rest = [row["source-ref"] for split in ("train", "validation") for row in labeled.rows("0001", split)]
+    assert [row["source-ref"] for row in written(labeled, "train")] == rest
+    assert planned.training_job is None
+    assert planned.release is None
+    report = json.loads(labeled.workspace.read(NAMES.custom_labels_validation("0001")))
+    assert report["ok"]
+
+
+def test_all_images_are_one_dataset_where_rekognition_distributes(labeled: World) -> None:
+    configure(labeled, distribute=True)
+    asked = requests(plan(labeled))
+    assert len(written(labeled, "train")) == 40
+    assert asked["test"] == {"DatasetType": "TEST"}
+    assert asked["distribute"]
+    assert asked["test_set"] is None
+
+
+def test_the_test_set_is_known_by_what_it_holds(labeled: World) -> None:
+    first = requests(plan(labeled))["test_set"]
+    labeled.workspace.delete(NAMES.plan("0001"))
+    assert requests(plan(labeled))["test_set"] == first
+
+
+def test_bad_rows_are_left_out_and_reported(labeled: World) -> None:
+    key = NAMES.split("0001", "train")
+    lines = list(labeled.workspace.lines(key))
+    labeled.workspace.write_lines(key, (f"{line}\n" for line in [*lines, "{"]))
+    plan(labeled)
+    report = json.loads(labeled.workspace.read(NAMES.custom_labels_validation("0001")))
+    assert report["codes"] == {"ERROR_INVALID_JSON_LINE": 1}
+    assert len(written(labeled, "train")) == len(lines) + len(labeled.rows("0001", "validation"))
+
+
+def test_a_dataset_version_that_would_be_refused_is_not_planned_and_the_report_stays(labeled: World) -> None:
+    labeled.workspace.write_lines(NAMES.split("0001", "train"), ["{\n"] * 40)
+    with pytest.raises(ManifestsRefused, match="ERROR_TOO_MANY_INVALID_ROWS_IN_MANIFEST"):
+        plan(labeled)
+    assert not labeled.workspace.exists(NAMES.plan("0001"))
+    assert not json.loads(labeled.workspace.read(NAMES.custom_labels_validation("0001")))["ok"]
+
+
+def test_the_version_that_runs_now_is_the_one_to_stop(labeled: World) -> None:
+    assert requests(plan(labeled))["old_version"] is None
+    model = ServedModel("rekognition", "rekognition", "image-classification", ("a", "b"), "arn:old")
+    labeled.loops.save_champion(PROJECT, Champion("0000", 0.5, model, None, None, labeled.clock()))
+    labeled.workspace.delete(NAMES.plan("0001"))
+    assert requests(plan(labeled))["old_version"] == "arn:old"
