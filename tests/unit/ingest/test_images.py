@@ -15,6 +15,7 @@ from loupe.domain.images import (
     ImageFacts,
     ImageRejected,
     check_size,
+    dimensions,
     distance,
     inspect,
 )
@@ -64,6 +65,13 @@ def test_images_of_any_shape_are_accepted(size: tuple[int, int]) -> None:
     for file_format in ("JPEG", "PNG"):
         facts = inspect(encoded(PHOTO.resize(size), file_format))
         assert (facts.width, facts.height) == size
+
+
+def test_dimensions_are_told_by_the_header_alone() -> None:
+    assert dimensions(png(40, 30)[:33]) == (40, 30)
+    assert dimensions(jpeg(40, 30)) == (40, 30)
+    with pytest.raises(ImageRejected, match="GIF"):
+        dimensions(b"GIF89a" + bytes(30))
 
 
 def test_dimensions_are_those_stored_whatever_exif_says() -> None:

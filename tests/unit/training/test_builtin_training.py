@@ -228,6 +228,8 @@ training: {{trainer: builtin, instance_type: {instance}, hyperparameters: {{{giv
         ("image-classification", "resize: 224", "resize: 224 must be larger than both sides"),
         ("image-classification", "multi_label: 1", "multi_label: is 0 for image-classification"),
         ("multi-label-classification", "multi_label: 0", "multi_label: is 1 for multi-label"),
+        ("image-classification", "checkpoint_frequency: 31", "31 is more than there are epochs"),
+        ("bounding-box", "learning_rate: 0", "learning_rate: input should be greater than 0"),
         ("bounding-box", "image_shape: 299", "image_shape: input should be greater than or equal to 300"),
         ("bounding-box", "num_layers: 50", "num_layers: the algorithm has no such hyperparameter"),
     ],

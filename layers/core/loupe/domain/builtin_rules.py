@@ -48,6 +48,7 @@ _LARGE_IMAGE_LAYERS = ("18", "34", "50", "101", "152", "200")
 _EPOCHS = Field(pattern=r"^\s*\d+(\s*,\s*\d+)*\s*$")
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
+PositiveFraction = Annotated[float, Field(gt=0, le=1)]
 Switch = Literal["0", "1"]
 Truth = Annotated[str, Field(pattern=r"^([Tt]rue|[Ff]alse)$")]
 
@@ -96,9 +97,13 @@ class _ObjectDetection(_Hyperparameters):
     freeze_layer_pattern: str = ""
     image_shape: Annotated[int, Field(ge=300)] = 300
     label_width: PositiveInt = 350
-    nms_threshold: Fraction = 0.45
+    learning_rate: PositiveFraction = 0.001
+    lr_scheduler_factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    momentum: PositiveFraction = 0.9
+    nms_threshold: PositiveFraction = 0.45
     optimizer: Literal["sgd", "adam", "rmsprop", "adadelta"] = "sgd"
-    overlap_threshold: Fraction = 0.5
+    overlap_threshold: PositiveFraction = 0.5
+    weight_decay: PositiveFraction = 0.0005
 
 
 _MODELS: dict[str, type[_Hyperparameters]] = {
@@ -149,6 +154,8 @@ def problems(task: str, given: Mapping[str, str]) -> list[str]:
             f"resize: {values['resize']} must be larger than both sides of image_shape, "
             f"{values['image_shape']}"
         )
+    if int(values.get("checkpoint_frequency", 1)) > int(values.get("epochs", 30)):
+        found.append(f"checkpoint_frequency: {values['checkpoint_frequency']} is more than there are epochs")
     multi_label = "1" if task == "multi-label-classification" else "0"
     if given.get("multi_label", multi_label) != multi_label:
         found.append(f"multi_label: is {multi_label} for {task}, and follows from the task: leave it out")
