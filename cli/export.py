@@ -17,7 +17,7 @@ from loupe.domain.batches import in_parallel
 from loupe.domain.datasets import DatasetCard, latest_card
 from loupe.domain.errors import DomainError, ObjectMissing
 from loupe.domain.interchange import FORMATS, Format
-from loupe.domain.interchange.records import Dataset, ImageFile, OutFile, TextFile
+from loupe.domain.interchange.records import Dataset, ImageFile, OutFile
 from loupe.domain.interchange.versions import dataset
 from loupe.domain.manifests import VERSION_ID, S3Uri
 from loupe.domain.splits import SPLITS, Split
@@ -78,41 +78,48 @@ def write_export(
     session: Session, form: Format, version: Dataset, folder: Path, parallel: int
 ) -> ExportReport:
     """Write all files below `folder`; images that are there from an earlier run are not fetched again."""
-    report = ExportReport()
+    report, folders = ExportReport(), set[Path]()
+
+    def images(files: Iterator[OutFile]) -> Iterator[ImageFile]:
+        """Writes text as it comes: the folder is not anybody's until all of it is there."""
+        for file in files:
+            path = folder / file.path
+            if path.parent not in folders:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                folders.add(path.parent)
+            if isinstance(file, ImageFile):
+                yield file
+                continue
+            # newline: what a format writes is what lies there, whatever the system.
+            with path.open("w", encoding="utf-8", newline="") as opened:
+                opened.writelines(file.content)
+            report.files += 1
+
     with progress_bar(err()) as bar:
         task = bar.add_task("Exporting", total=None, remark="")
-        fetch = partial(_write, session.stack, folder)
-        for file, failure in in_parallel(fetch, form.write(version), parallel):
-            if failure is not None:
-                report.failed[file.path] = failure
-            elif isinstance(file, ImageFile):
+        fetch = partial(_fetch, session.stack, folder)
+        for file, failure in in_parallel(fetch, images(form.write(version)), parallel):
+            if failure is None:
                 report.images += 1
             else:
-                report.files += 1
+                report.failed[file.path] = failure
             bar.update(task, completed=report.images + report.files)
     return report
 
 
-def _write(stack: Stack, folder: Path, file: OutFile) -> tuple[OutFile, str | None]:
-    """Writes a file whole or not at all; returns it with what went wrong."""
-    path = folder / file.path
-    if isinstance(file, ImageFile) and path.exists():
+def _fetch(stack: Stack, folder: Path, file: ImageFile) -> tuple[ImageFile, str | None]:
+    """Writes an image whole or not at all; returns it with what went wrong."""
+    path, source = folder / file.path, S3Uri.parse(file.image.source)
+    if path.exists():
         return file, None
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        content = stack.bucket(source.bucket).read(source.key, file.image.row.get(VERSION_ID))
+    except DomainError as error:
+        return file, error.detail
+    if hashlib.sha256(content).hexdigest() != file.image.sha256:
+        return file, f"{source} is another image than the one that was labeled"
     part = path.with_name(f".{path.name}.part")
-    if isinstance(file, TextFile):
-        # newline: what a format writes is what lies there, whatever the system.
-        with part.open("w", encoding="utf-8", newline="") as opened:
-            opened.writelines(file.content)
-    else:
-        source = S3Uri.parse(file.image.source)
-        try:
-            content = stack.bucket(source.bucket).read(source.key, file.image.row.get(VERSION_ID))
-        except DomainError as error:
-            return file, error.detail
-        if hashlib.sha256(content).hexdigest() != file.image.sha256:
-            return file, f"{source} is another image than the one that was labeled"
-        part.write_bytes(content)
+    part.write_bytes(content)
     part.replace(path)
     return file, None
 

@@ -84,7 +84,7 @@ def exported(
         SHA256: digest,
         **write_label(label, LABEL_ATTRIBUTES[task], task, labels, size),
     }
-    return Exported(key, source, digest, size, value, row)
+    return Exported(key, source, digest, size, row, lambda _: value)
 
 
 def dataset(

@@ -21,7 +21,6 @@ from loupe.domain.interchange.names import beside, normal
 from loupe.domain.interchange.records import (
     FOLDERS,
     Dataset,
-    Exported,
     Files,
     Findings,
     ImageFile,
@@ -267,14 +266,12 @@ def _annotations(dataset: Dataset, split: Split) -> Iterator[dict[str, Any]]:
     ids = {label: number for number, label in enumerate(dataset.labels, start=1)}
     numbers = count(1)
     for image_id, image in enumerate(dataset.images(split), start=1):
-        for name, box in zip_longest(image.value.names, _boxes(image)):
+        value = image.value
+        boxes = value.boxes if isinstance(value, Boxes) else ()
+        for name, box in zip_longest(value.names, boxes):
             place = {"id": next(numbers), "image_id": image_id, "category_id": ids[name], "iscrowd": 0}
             sides = [box.left, box.top, box.width, box.height] if box else []
             yield place | ({"bbox": sides, "area": box.width * box.height} if box else {})
-
-
-def _boxes(image: Exported) -> tuple[Box, ...]:
-    return image.value.boxes if isinstance(image.value, Boxes) else ()
 
 
 def _listed(members: Iterable[dict[str, Any]]) -> Iterator[str]:

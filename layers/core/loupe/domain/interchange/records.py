@@ -1,11 +1,11 @@
 """What all formats share: labels on their way into or out of Loupe, and what was found wrong with them."""
 
 import io
+import posixpath
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import PurePosixPath
 from typing import BinaryIO, Protocol
 
 from loupe.domain.errors import DomainError
@@ -213,7 +213,7 @@ def number(value: str) -> float:
 
 def suffix(path: str) -> str:
     """The ending of a file name in lower case, with its dot."""
-    return PurePosixPath(path).suffix.lower()
+    return posixpath.splitext(path)[1].lower()
 
 
 def label_paths(files: Files, suffixes: Collection[str]) -> list[str]:
@@ -232,15 +232,20 @@ def is_image(path: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """An image of a dataset version. `name` is its path in the project's folder; `row` its manifest row;
-    `size` None in versions that do not keep it."""
+    """An image of a dataset version. `name` is its path in the project's folder; `row` its manifest row, in
+    which `read_value` finds the label when it is asked for; `size` None in versions that do not keep it."""
 
     name: str
     source: str
     sha256: str
     size: Size | None
-    value: LabelValue
     row: Row
+    read_value: Callable[[Row], LabelValue]
+
+    @property
+    def value(self) -> LabelValue:
+        """Read anew each time. Raises `InvalidManifest`."""
+        return self.read_value(self.row)
 
 
 @dataclass(frozen=True)
@@ -296,15 +301,14 @@ class FileNames:
         if not _is_safe(name):
             name = image.sha256 + suffix(name)
         if self._mark(name) in self._taken:
-            path = PurePosixPath(name)
-            name = str(path.with_name(f"{path.stem}-{image.sha256[:12]}{path.suffix}"))
+            stem, ending = posixpath.splitext(name)
+            name = f"{stem}-{image.sha256[:12]}{ending}"
         self._taken.add(self._mark(name))
         return name
 
     def _mark(self, name: str) -> str:
         """What two names must not share; letter case tells no files apart everywhere."""
-        path = PurePosixPath(name)
-        return str(path.with_suffix("") if self._without_suffix else path).casefold()
+        return (posixpath.splitext(name)[0] if self._without_suffix else name).casefold()
 
 
 def file_names(dataset: Dataset) -> dict[str, str]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from loupe.domain.datasets import DatasetCard
 from loupe.domain.interchange.records import Dataset, Exported, Size
 from loupe.domain.label_attributes import Label, read_label
+from loupe.domain.label_values import LabelValue
 from loupe.domain.manifests import SHA256, InvalidManifest, Row, S3Uri, read_rows
 from loupe.domain.projects import LABEL_ATTRIBUTES
 from loupe.domain.splits import Split
@@ -27,18 +28,22 @@ def dataset(
 
 def _images(project: str, card: DatasetCard, rows: Iterable[Row]) -> Iterator[Exported]:
     attribute = LABEL_ATTRIBUTES[card.task]
-    for row in rows:
+
+    def read_value(row: Row) -> LabelValue:
         label = read_label(row, attribute, card.task, card.labels)
         if not isinstance(label, Label):
             raise InvalidManifest(f"the row of {row['source-ref']} in version {card.version} has no label")
+        return label.value
+
+    for row in rows:
         source = S3Uri.parse(row["source-ref"])
         yield Exported(
             source.key.removeprefix(f"{project}/"),
             row["source-ref"],
             row[SHA256],
             _size(row, attribute),
-            label.value,
             row,
+            read_value,
         )
 
 

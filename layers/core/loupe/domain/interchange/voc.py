@@ -151,7 +151,8 @@ def write(dataset: Dataset) -> Iterator[OutFile]:
 
 
 def _annotation(dataset: Dataset, image: Exported, name: str) -> str:
-    if image.size is None or not isinstance(image.value, Boxes):
+    value = image.value
+    if image.size is None or not isinstance(value, Boxes):
         raise NotInFormat(
             f"{image.source}: the dataset version does not keep the size of its images; export one that was "
             "built since"
@@ -167,7 +168,7 @@ def _annotation(dataset: Dataset, image: Exported, name: str) -> str:
     _add(SubElement(root, "source"), {"database": f"{dataset.project} {dataset.version}"})
     _add(SubElement(root, "size"), {"width": image.size[0], "height": image.size[1], "depth": 3})
     _add(root, {"segmented": 0})
-    for box in image.value.boxes:
+    for box in value.boxes:
         element = SubElement(root, "object")
         _add(element, {"name": box.label, "pose": "Unspecified", "truncated": 0, "difficult": 0})
         right, bottom = box.left + box.width, box.top + box.height

@@ -241,13 +241,14 @@ def _line(*cells: str) -> str:
 
 
 def _lines(image: Exported, indexes: dict[str, int]) -> Iterator[str]:
-    if image.size is None or not isinstance(image.value, Boxes):
+    value = image.value
+    if image.size is None or not isinstance(value, Boxes):
         raise NotInFormat(
             f"{image.source}: the dataset version does not keep the size of its images; export one that was "
             "built since"
         )
     width, height = image.size
-    for box in image.value.boxes:
+    for box in value.boxes:
         x, y = (box.left + box.width / 2) / width, (box.top + box.height / 2) / height
         fractions = (x, y, box.width / width, box.height / height)
         yield f"{indexes[box.label]} " + " ".join(f"{each:.{_DIGITS}g}" for each in fractions) + "\n"

@@ -1,0 +1,186 @@
+"""`loupe export` and `loupe import` of 100,000 images with two boxes each: seconds and peak memory by format.
+
+Each runs in a process of its own. Label files are written to a folder and read from there; the stack is made
+up as it is asked: images lie in the raw-data bucket and are registered, and what is written to the workspace
+bucket is counted and thrown away. So all that is measured is the command's own work; making up the manifests
+is not counted.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import cast
+
+from cli.export import SplitFiles, write_export
+from cli.import_ import Wish, carry_out, prepare
+from cli.session import Connection, Session
+from cli.stack import Json, KnownImages, Stack, StoredObject
+from loupe.domain.datasets import DatasetCard
+from loupe.domain.interchange import FORMATS
+from loupe.domain.interchange.versions import dataset
+from loupe.domain.label_attributes import Label, write_label
+from loupe.domain.label_values import Box, Boxes
+from loupe.domain.manifests import HEIGHT, SHA256, WIDTH
+from loupe.domain.splits import SPLITS
+from tests.fakes.objects import FakeObjects
+
+_IMAGES = 100_000
+_PROJECT = "bolts"
+_LABELS = ("bolt", "nut", "washer")
+_NOW = datetime(2026, 11, 21, 10, 15, tzinfo=UTC)
+_WIDTH, _HEIGHT = 1280, 960
+_SHARES = {"train": range(70_000), "validation": range(70_000, 85_000), "test": range(85_000, _IMAGES)}
+
+
+def _key(number: int) -> str:
+    return f"{_PROJECT}/line-{number % 7}/{number:06d}.jpg"
+
+
+def _digest(number: int) -> str:
+    return sha256(_key(number).encode()).hexdigest()
+
+
+def _row(number: int) -> str:
+    boxes = tuple(
+        Box(_LABELS[(number + part) % 3], number % 1000 + part, 10 + part, 20 + number % 200, 40)
+        for part in range(2)
+    )
+    label = Label(Boxes(boxes), (0.0, 0.0), _NOW, True, "bolts-20261121t101500-1a2b")
+    row = {
+        "source-ref": f"s3://raw/{_key(number)}",
+        SHA256: _digest(number),
+        WIDTH: _WIDTH,
+        HEIGHT: _HEIGHT,
+        **write_label(label, "boxes", "bounding-box", _LABELS, (_WIDTH, _HEIGHT)),
+    }
+    return json.dumps(row)
+
+
+class GeneratedWorkspace(FakeObjects):
+    """Holds a dataset version of so many images, and counts the bytes that are written."""
+
+    def __init__(self) -> None:
+        super().__init__("workspace")
+        self.written: dict[str, int] = {}
+
+    def lines(self, key: str) -> Iterator[str]:
+        return map(_row, _SHARES[key.rpartition("/")[2].removesuffix(".manifest")])
+
+    def write(self, key: str, content: bytes, content_type: str = "") -> None:
+        self.written[key] = len(content)
+
+    def write_lines(self, key: str, lines: Iterable[str]) -> None:
+        self.written[key] = sum(len(line.encode()) for line in lines)
+
+    def write_lines_once(self, key: str, lines: Iterable[str]) -> None:
+        self.write_lines(key, lines)
+
+
+class GeneratedStack:
+    """What import and export ask of a stack."""
+
+    raw_data_bucket = "raw"
+
+    def __init__(self) -> None:
+        self.workspace = GeneratedWorkspace()
+
+    def read_configuration(self, project: str) -> str:
+        return json.dumps({"task": "bounding-box", "labels": _LABELS})
+
+    def list_objects(self, prefix: str) -> Iterator[StoredObject]:
+        return (StoredObject(_key(number), 4000, f"{number:032x}") for number in range(_IMAGES))
+
+    def known_images(self, project: str, keys: Sequence[str], sha256s: Sequence[str]) -> KnownImages:
+        numbers = [int(key[-10:-4]) for key in keys]
+        return {
+            "objects": {_key(number): {"sha256": _digest(number)} for number in numbers},
+            "images": {
+                _digest(number): {
+                    "key": _key(number),
+                    "version_id": "3sL4kqtJlcpXroDTDmJ+rmSpXd3dIbrHY",
+                    "width": _WIDTH,
+                    "height": _HEIGHT,
+                    "state": "pending",
+                }
+                for number in numbers
+            },
+        }
+
+    def finish_import(self, project: str, job: str) -> Json:
+        return {"job": job, "images": _IMAGES}
+
+
+def _export(session: Session, name: str, folder: Path) -> tuple[float, float]:
+    """Returns when it began, on the clock and in processor time."""
+    card = DatasetCard.from_json(_CARD)
+    with tempfile.TemporaryDirectory() as manifests:
+        files = SplitFiles(_PROJECT, card, session.stack, Path(manifests))
+        begin = time.monotonic(), time.process_time()
+        version = dataset(_PROJECT, card, files.lines, with_images=False)
+        write_export(session, FORMATS[name], version, folder, 8)
+        return begin
+
+
+def _import(session: Session, name: str, folder: Path) -> tuple[float, float]:
+    begin = time.monotonic(), time.process_time()
+    wish = Wish(_PROJECT, FORMATS[name], str(folder), None, "", None, None, {}, False, False, False, 8)
+    prepared = prepare(session, wish)
+    assert not prepared.is_blocked, prepared.findings.faults
+    assert carry_out(session, wish, prepared).images == _IMAGES
+    return begin
+
+
+_CARD = json.dumps(
+    {
+        "version": "0001",
+        "task": "bounding-box",
+        "labels": _LABELS,
+        "created_at": _NOW.isoformat(),
+        "previous_version": None,
+        "jobs": [],
+        "new_labels": _IMAGES,
+        "splits": {split: {"images": 0, "labels": {}} for split in SPLITS},
+        "left_out": {},
+        "split_rule": "",
+    }
+).encode()
+
+
+def _measure(what: str, name: str, folder: Path) -> None:
+    stack = cast("Stack", GeneratedStack())
+    session = Session(lambda: Connection(stack), folder, 4566)
+    begin = {"export": _export, "import": _import}[what](session, name, folder)
+    found = {
+        "seconds": time.monotonic() - begin[0],
+        "processor": time.process_time() - begin[1],
+        "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+    print(json.dumps(found))
+
+
+def run() -> Iterator[tuple[str, str, str]]:
+    """Rows of the table: what, measured, to reach."""
+    for name in FORMATS:
+        with tempfile.TemporaryDirectory() as folder:
+            for what in ("export", "import"):
+                command = [sys.executable, "-m", "benchmarks.interchange", what, name, folder]
+                found = json.loads(
+                    subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+                )
+                yield (
+                    f"{what} of {_IMAGES:,} images with 2 boxes, {name}",
+                    f"{found['seconds']:.1f} s, processor {found['processor']:.1f} s, "
+                    f"peak {found['megabytes']:.0f} MB",
+                    "20 s, 400 MB",
+                )
+
+
+if __name__ == "__main__":
+    _measure(sys.argv[1], sys.argv[2], Path(sys.argv[3]))
