@@ -107,7 +107,7 @@ class Labeling(_Section):
 
     @property
     def waits_for_whole_batches(self) -> bool:
-        """Whether jobs are cut from whole batches only, since Ground Truth labels no smaller ones by itself."""
+        """Whether jobs are cut from whole batches only: Ground Truth labels no smaller ones by itself."""
         return self.provider == "ground-truth" and self.ground_truth.automated_labeling
 
 
