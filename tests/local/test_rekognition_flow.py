@@ -8,6 +8,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from loupe.adapters.table import IndexTable
 from loupe.adapters.training_index import LoopIndex
 from tests.local.deployment import Deployment
@@ -61,6 +63,7 @@ class RekognitionProject(DigitProject):
         self.loops.save_call(self.name, earlier)
 
 
+@pytest.mark.timeout(900)
 def test_a_rekognition_model_is_trained_asked_stopped_started_and_replaced(deployment: Deployment) -> None:
     project = RekognitionProject(deployment)
     project.configure()
@@ -98,7 +101,7 @@ def test_a_rekognition_model_is_trained_asked_stopped_started_and_replaced(deplo
     # The next promotion replaces the version, and stops the old one once the new one answers.
     second = project.turn()
     assert second["status"] == "promoted", second["reason"]
-    assert f"the champion {first['version']} has" in second["reason"]
+    assert f"the champion {first['version']} has" in str(second["reason"])
     [new] = set(project.versions()) - {old}
     eventually(
         lambda: (project.versions()[old], project.versions()[new]) == ("STOPPED", "RUNNING"), "one to run"

@@ -31,7 +31,8 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
 
 @pytest.fixture
 def models(stub: Stubber) -> CustomLabelsModels:
-    return CustomLabelsModels(stub.client)
+    client: Any = stub.client
+    return CustomLabelsModels(client)
 
 
 def model(task: TaskType = "image-classification") -> ServedModel:

@@ -217,7 +217,7 @@ def test_a_call_that_was_made_before_is_not_a_failure(monkeypatch: pytest.Monkey
         "createProjectVersion": [again],
         "startProjectVersion": [again],
     }
-    run = CustomLabelsRun(monkeypatch, **{call: answers[call]})
+    run = CustomLabelsRun(monkeypatch, None, **{call: answers[call]})
     assert run.execution["status"] == "SUCCEEDED", run.execution.get("cause")
 
 
