@@ -72,11 +72,16 @@ class PortalWorkers:
     def progress(self, batch: Batch) -> Progress | None:
         try:
             job, last = self._tasks.task(batch.project, batch.job, f"{batch.images - 1:06d}")
+            if last is None:
+                return None
+            if job is None or job.answered < batch.images:
+                return Progress(job.answered - job.skipped, job.skipped) if job else Progress()
+            # The count may be another's estimate; the end of a job is not to be guessed.
+            answers = [task.answer for task in self._tasks.tasks(batch.job) if task.answer is not None]
         except StoreUnavailable as error:
             raise WorkersAwayError(str(error)) from error
-        if last is None:
-            return None
-        return Progress(job.answered - job.skipped, job.skipped) if job else Progress()
+        failed = sum(answer.value is None for answer in answers)
+        return Progress(len(answers) - failed, failed)
 
     def label(self, batch: Batch, rows: Iterator[Row], *, failure: str | None) -> Iterator[Row]:
         now = datetime.now(UTC)
