@@ -272,29 +272,32 @@ class _Run(threading.Thread):
         storage.write(f"{wanted['S3OutputPath'].rstrip('/')}/{relative}.out", answer + end)
 
     def _ask(self, uri: str, body: bytes) -> bytes:
-        headers = {"Content-Type": self._request["TransformInput"].get("ContentType", "")}
-        headers |= {"Accept": self._request["TransformOutput"].get("Accept", "")}
-        client = self._request.get("ModelClientConfig", {})
-        within = client.get("InvocationsTimeoutInSeconds", _TIMEOUT)
-        said, is_client = "", False
-        for _ in range(1 + client.get("InvocationsMaxRetries", _RETRIES)):
+        """The model's answer; asks again where it is the model that failed. Raises _ObjectFailedError."""
+        retries = self._request.get("ModelClientConfig", {}).get("InvocationsMaxRetries", _RETRIES)
+        while True:
             try:
-                answer = self._container.invoke(
-                    body, {name: value for name, value in headers.items() if value}, within=within
-                )
-            except ContainerError as error:
-                said, is_client = str(error), False
-                continue
-            if answer.status < 400:
-                return answer.body
-            text = answer.body.decode(errors="replace").strip()[:_SAID_CHARACTERS]
-            said, is_client = (
-                f"Bad HTTP status received from algorithm: {answer.status} {text}",
-                answer.status < 500,
-            )
-            if is_client:
-                break
-        raise _ObjectFailedError(uri, said, is_client=is_client)
+                return self._ask_once(uri, body)
+            except _ObjectFailedError as error:
+                if error.is_client or retries == 0:
+                    raise
+            retries -= 1
+
+    def _ask_once(self, uri: str, body: bytes) -> bytes:
+        within = self._request.get("ModelClientConfig", {}).get("InvocationsTimeoutInSeconds", _TIMEOUT)
+        headers = {
+            "Content-Type": self._request["TransformInput"].get("ContentType"),
+            "Accept": self._request["TransformOutput"].get("Accept"),
+        }
+        given = {name: value for name, value in headers.items() if value}
+        try:
+            answer = self._container.invoke(body, given, within=within)
+        except ContainerError as error:
+            raise _ObjectFailedError(uri, str(error), is_client=False) from error
+        if answer.status < 400:
+            return answer.body
+        said = answer.body.decode(errors="replace").strip()[:_SAID_CHARACTERS]
+        text = f"Bad HTTP status received from algorithm: {answer.status} {said}"
+        raise _ObjectFailedError(uri, text, is_client=answer.status < 500)
 
     def _log_failures(self, failures: list[_ObjectFailedError]) -> None:
         stream = f"{self._name_of_job}/local/data-log"
