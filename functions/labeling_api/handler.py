@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from loupe import http
 from loupe.bootstrap import labeling_portal
@@ -23,18 +23,6 @@ class LeaseRequest(BaseModel):
     count: int = Field(ge=1, le=MAX_TASKS)
 
 
-class BoxRequest(BaseModel):
-    """A labeled rectangle in pixels of the image."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    label: str
-    left: int | FiniteFloat
-    top: int | FiniteFloat
-    width: int | FiniteFloat
-    height: int | FiniteFloat
-
-
 class AnnotationRequest(BaseModel):
     """A label, several labels or boxes, as the job's task asks, or the reason for which there is none; and
     how many further tasks are wanted."""
@@ -43,7 +31,7 @@ class AnnotationRequest(BaseModel):
 
     label: str | None = None
     labels: list[str] | None = Field(default=None, max_length=MAX_PARTS)
-    boxes: list[BoxRequest] | None = Field(default=None, max_length=MAX_PARTS)
+    boxes: list[dict[str, Any]] | None = Field(default=None, max_length=MAX_PARTS)
     skip: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)] | None = None
     lease: int = Field(default=0, ge=0, le=MAX_TASKS)
 

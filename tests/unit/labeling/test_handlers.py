@@ -210,7 +210,7 @@ def test_answers_of_other_tasks_get_into_the_manifest(
         ("jobs/{job}/tasks/000000/annotation", {"labels": ["0", "0"]}, 422, "invalid-label"),
         ("jobs/{job}/tasks/000000/annotation", {"label": "0", "labels": ["0"]}, 400, "bad-request"),
         ("jobs/{job}/tasks/000000/annotation", {"labels": ["0"] * 501}, 400, "bad-request"),
-        ("jobs/{job}/tasks/000000/annotation", {"boxes": [{"label": "0"}]}, 400, "bad-request"),
+        ("jobs/{job}/tasks/000000/annotation", {"boxes": [{"label": "0"}]}, 422, "invalid-label"),
         ("elsewhere", {"label": "0"}, 404, "not-found"),
     ],
 )
