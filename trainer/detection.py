@@ -55,6 +55,10 @@ class TrueBox:
     right: float
     bottom: float
 
+    @property
+    def corners(self) -> tuple[float, float, float, float]:
+        return self.left, self.top, self.right, self.bottom
+
 
 class Detection:
     """Behind `task.Task`; a target is a tuple of boxes."""
@@ -91,8 +95,8 @@ class Detection:
         encoded = torch.full((len(targets), most, 5), NO_BOX)
         for row, target, frame in zip(encoded, targets, frames, strict=True):
             if target:
-                corners = torch.tensor([(box.left, box.top, box.right, box.bottom) for box in target])
-                row[: len(target), 0] = torch.tensor([float(box.label) for box in target])
+                corners = torch.from_numpy(_corners([box.corners for box in target]))
+                row[: len(target), 0] = torch.tensor([box.label for box in target])
                 row[: len(target), 1:] = frame.to_square(frame.clip(corners))
         return encoded
 
@@ -163,7 +167,7 @@ class _Tally:
         self._other += sum(each["label"] not in self._labels for each in answered)
         self._matcher.add(
             np.array([box.label for box in target], np.float64),
-            _corners([(box.left, box.top, box.right, box.bottom) for box in target]),
+            _corners([box.corners for box in target]),
             np.array([self._labels.index(each["label"]) for each in known], np.float64),
             np.array([each["confidence"] for each in known], np.float64),
             _corners([_sides(each["box"]) for each in known]),

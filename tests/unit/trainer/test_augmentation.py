@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from augmentation import Augmentation
+from augmentation import Augmentation, BoxAugmentation
 
 BATCH = torch.rand(6, 3, 32, 32, generator=torch.Generator().manual_seed(5))
 
@@ -40,3 +40,43 @@ def test_flip_mirrors_about_half_of_the_images() -> None:
     result = augmented(0, 0.0, "horizontal", ramp)
     mirrored = result[:, 0, 16, 0] > result[:, 0, 16, -1]
     assert 60 < int(mirrored.sum()) < 140
+
+
+BOX = torch.tensor([[1.0, 12, 20, 28, 30], [-1.0, -1, -1, -1, -1]])
+
+
+def block(count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Black pictures with a white block, and their boxes: the block's, and a row that fills up."""
+    pixels = torch.zeros(count, 3, 64, 64)
+    pixels[:, :, 20:30, 12:28] = 1
+    return pixels, BOX.expand(count, -1, -1)
+
+
+@pytest.mark.parametrize("flip", ["none", "horizontal", "both"])
+def test_boxes_go_where_their_objects_go(flip: str) -> None:
+    moved, boxes = BoxAugmentation(1.0, flip, torch.Generator().manual_seed(2))(*block(40))
+    assert moved.is_contiguous()
+    assert not torch.equal(boxes[0], boxes[1])
+    for picture, (box, filler) in zip(moved, boxes, strict=True):
+        assert filler[0] == -1
+        if box[0] == -1:
+            continue
+        rows, columns = (picture[0] > (picture.min() + picture.max()) / 2).nonzero().unbind(dim=1)
+        seen = torch.stack((columns.min(), rows.min(), columns.max() + 1, rows.max() + 1))
+        assert (seen - box[1:]).abs().max() <= 1.5
+
+
+def test_box_that_leaves_the_picture_is_no_longer_looked_for() -> None:
+    corner = torch.tensor([[[0.0, 0, 0, 6, 6]]]).expand(200, -1, -1)
+    _, boxes = BoxAugmentation(2.0, "none", torch.Generator().manual_seed(0))(
+        torch.zeros(200, 3, 64, 64), corner
+    )
+    kept = boxes[boxes[..., 0] == 0]
+    assert 50 < len(kept) < 200
+    assert (kept[:, 1:] >= 0).all()
+    assert (kept[:, 3:] > kept[:, 1:3]).all()
+
+
+def test_without_strength_boxes_stay() -> None:
+    pixels, boxes = block(2)
+    assert torch.equal(BoxAugmentation(0.0, "none", torch.Generator())(pixels, boxes)[1], boxes)

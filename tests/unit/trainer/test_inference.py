@@ -112,3 +112,12 @@ def test_in_sagemakers_container_a_refusal_is_the_toolkits_own_error(monkeypatch
         serving["input_fn"](b"{}", "application/json")
     assert refused.value.status_code == 415
     assert "application/json" in refused.value.message
+
+
+@pytest.mark.parametrize("text", ["half", "-0.1", "1.5", "nan"])
+def test_least_confidence_that_is_none_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setenv(inference.MIN_CONFIDENCE, text)
+    with pytest.raises(ValueError, match=r"LOUPE_MIN_CONFIDENCE is .*not a number from 0 to 1"):
+        model_fn(str(folder))

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+from sklearn.metrics import average_precision_score
 
-from metrics import OTHER, calibration, confusion_matrix, measure
+from metrics import OTHER, average_precision, best_threshold, calibration, confusion_matrix, measure
 
 TRUTH = np.array([0, 0, 0, 1, 1, 2])
 PREDICTED = np.array([0, 0, 1, 1, 1, 0])
@@ -61,3 +62,40 @@ def test_empty_test_set_has_no_score_and_says_so() -> None:
     assert metrics["calibration"]["expected_calibration_error"] is None
     assert "empty" in metrics["note"]
     assert metrics["confusion_matrix"] == [[0, 0, 0]] * 3
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_average_precision_is_scikit_learns(seed: int) -> None:
+    chance = np.random.default_rng(seed)
+    # In tenths, so that many are equal.
+    scores, hits = chance.integers(0, 11, 60) / 10, chance.random(60) < 0.3
+    assert average_precision(scores, hits) == pytest.approx(average_precision_score(hits, scores))
+
+
+def test_average_precision_of_nothing_is_nothing() -> None:
+    assert average_precision(np.array([0.5, 0.4]), np.array([False, False])) == 0.0
+
+
+def test_best_threshold_lies_between_what_passes_and_what_does_not() -> None:
+    scores = np.array([0.1, 0.9, 0.6, 0.2])
+    threshold, f1 = best_threshold(scores, np.array([False, True, True, False]), 2)
+    assert (threshold, f1) == (pytest.approx(0.4), 1.0)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_other_threshold_has_a_better_f1(seed: int) -> None:
+    chance = np.random.default_rng(seed)
+    scores, hits = chance.integers(1, 11, 40) / 10, chance.random(40) < 0.4
+    positives = int(hits.sum()) + 3
+    threshold, f1 = best_threshold(scores, hits, positives)
+
+    def f1_at(least: float) -> float:
+        passes = scores >= least
+        return float(2 * (hits & passes).sum() / (passes.sum() + positives))
+
+    assert f1_at(threshold) == pytest.approx(f1)
+    assert f1 == pytest.approx(max(f1_at(score) for score in scores))
+
+
+def test_threshold_where_nothing_was_said_is_the_default() -> None:
+    assert best_threshold(np.empty(0), np.empty(0, np.bool_), 3) == (0.5, 0.0)

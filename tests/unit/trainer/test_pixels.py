@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from pixels import MAX_PIXELS, UnreadableImageError, image_size, normalise, to_pixels
+from pixels import MAX_PIXELS, Frame, UnreadableImageError, image_size, normalise, to_pixels, to_square
 from tests.unit.trainer.samples import encode, picture
 
 SIDE = 32
@@ -130,3 +130,33 @@ def test_normalised_pixels_have_the_channels_mean_taken_off() -> None:
     result = normalise(batch, (0.5, 0.25, 0.0), (1.0, 0.5, 0.25))
     assert result[0, :, 0, 0].tolist() == [0.0, 0.5, 2.0]
     assert result.is_contiguous()
+
+
+def test_letterboxed_image_keeps_its_aspect_ratio_at_the_top_left() -> None:
+    pixels, frame = to_square(encode(plain("RGB", (250, 10, 10), (80, 40))), 64, letterboxed=True)
+    assert pixels.shape == (3, 64, 64)
+    assert pixels[:, 31, 63].tolist() == [250, 10, 10]
+    assert pixels[:, 32, 0].tolist() == [128, 128, 128]
+    assert frame.scale == (0.8, 0.8)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("letterboxed", [True, False])
+def test_box_of_a_turned_image_is_where_its_object_is(orientation: int, letterboxed: bool) -> None:
+    image = plain("RGB", "black", (96, 64))
+    box = (8, 16, 40, 24)
+    image.paste((255, 255, 255), box)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    pixels, frame = to_square(encode(image, exif=exif.tobytes()), 96, letterboxed=letterboxed)
+    stored = torch.tensor([box], dtype=torch.float32)
+    in_square = frame.to_square(stored)
+    rows, columns = (pixels[0] > 200).nonzero().unbind(dim=1)
+    seen = torch.stack((columns.min(), rows.min(), columns.max() + 1, rows.max() + 1))
+    assert (seen - in_square[0]).abs().max() <= 1
+    assert torch.allclose(frame.to_image(in_square), stored, atol=1e-3)
+
+
+def test_box_beyond_the_image_is_cut_off() -> None:
+    frame = Frame(100, 50, 1, (0.5, 0.5))
+    assert frame.to_image(torch.tensor([[-5.0, 10, 60, 40]])).tolist() == [[0, 20, 100, 50]]

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from temperature import fit_temperature
+from temperature import fit_binary_temperature, fit_temperature
 
 
 def test_temperature_undoes_exaggerated_logits() -> None:
@@ -33,3 +33,18 @@ def test_few_right_answers_do_not_make_it_certain() -> None:
 
 def test_without_images_confidence_stays_as_it_is() -> None:
     assert fit_temperature(torch.empty(0, 3), torch.empty(0, dtype=torch.int64)) == 1.0
+
+
+def test_temperature_of_yes_or_no_undoes_exaggerated_logits() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(1000, 4, generator=generator) * 2
+    truth = (torch.rand(1000, 4, generator=generator) < torch.sigmoid(logits)).float()
+    assert fit_binary_temperature(logits, truth) == pytest.approx(1.0, abs=0.2)
+    assert fit_binary_temperature(logits * 3, truth) == pytest.approx(3.0, abs=0.5)
+
+
+def test_few_right_yes_or_no_answers_do_not_make_it_certain() -> None:
+    truth = torch.tensor([1.0, 0.0, 0.0, 0.0])
+    logits = (truth * 2 - 1) * 10
+    assert torch.sigmoid(logits / fit_binary_temperature(logits, truth)).max() < 0.95
+    assert fit_binary_temperature(torch.empty(0), torch.empty(0)) == 1.0

@@ -185,3 +185,19 @@ def test_same_seed_gives_the_same_answers_as_a_process(job: Job) -> None:
         assert main(QUICK, job.environment()) == 0
         states.append(torch.load(job.model / "model.pt", weights_only=True))
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def test_champion_of_another_task_is_told(job: Job, tmp_path: Path) -> None:
+    job.add_pictures(train=2, validation=1, test=1)
+    model = tmp_path / "champion model"
+    (model / "code").mkdir(parents=True)
+    code = """
+import json
+def model_fn(folder): return "bright"
+def input_fn(body, content_type): return body
+def predict_fn(image, model): return {"predictions": [{"box": 3}]}
+def output_fn(prediction, accept): return json.dumps(prediction), accept
+"""
+    (model / "code" / "inference.py").write_text(code, encoding="utf-8")
+    assert main(QUICK, job.environment(champion=pack(model, tmp_path / "champion"))) == 0
+    assert "does not answer as image-classification does" in job.evaluation["champion"]["error"]
