@@ -1,4 +1,4 @@
-"""Rekognition Custom Labels on a stack that is deployed to AWS. It costs about $15 and takes about three hours.
+"""Rekognition Custom Labels on a stack that is deployed to AWS: about $15, and about three hours.
 
 Run it with the stack's name in LOUPE_AWS_STACK and credentials in the environment:
 `LOUPE_AWS_STACK=loupe .venv/bin/pytest -m aws tests/aws/test_rekognition.py`. It leaves a project
