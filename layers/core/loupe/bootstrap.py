@@ -96,6 +96,12 @@ _FOR_APPS = Config(
     connect_timeout=3,
     read_timeout=25,
 )
+_FOR_STACKS = Config(
+    # A call fails well within the function's timeout, so that CloudFormation hears why.
+    retries={"mode": "standard", "max_attempts": 3},
+    connect_timeout=3,
+    read_timeout=20,
+)
 
 
 def utc_now() -> datetime:
@@ -312,8 +318,8 @@ def consolidate_annotations() -> ConsolidateAnnotations:
 def manage_workforce() -> ManageWorkforce:
     """For manage_workforce."""
     return ManageWorkforce(
-        workforces=SageMakerWorkforce(boto3.client("sagemaker", config=_STANDARD)),
-        groups=CognitoWorkerGroups(boto3.client("cognito-idp", config=_STANDARD)),
+        workforces=SageMakerWorkforce(boto3.client("sagemaker", config=_FOR_STACKS)),
+        groups=CognitoWorkerGroups(boto3.client("cognito-idp", config=_FOR_STACKS)),
     )
 
 
