@@ -79,7 +79,7 @@ def test_average_precision_of_nothing_is_nothing() -> None:
 def test_best_threshold_lies_between_what_passes_and_what_does_not() -> None:
     scores = np.array([0.1, 0.9, 0.6, 0.2])
     threshold, f1 = best_threshold(scores, np.array([False, True, True, False]), 2)
-    assert (threshold, f1) == (pytest.approx(0.4), 1.0)
+    assert (threshold, f1) == pytest.approx((0.4, 1.0))
 
 
 @pytest.mark.parametrize("seed", range(5))
