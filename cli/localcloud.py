@@ -26,8 +26,8 @@ from local.launcher import LocalCloudError, LocalCloudStatus
 REPOSITORY = Path(__file__).parents[1]
 SOURCES = ("template.yaml", "samconfig.toml", "functions", "layers", "statemachine", "web", "trainer")
 PARAMETERS = ("IngestConcurrency=2", "CreateWorkforce=true")
-"""Of the stack, for one machine: a few cores are soon busy, and whoever signs in at the portal is the work team
-of Ground Truth jobs."""
+"""Of the stack, for one machine: a few cores are soon busy, and whoever signs in at the portal is the work
+team of Ground Truth jobs."""
 DEPLOYED_FILE = "deployed.json"
 SEEDED_WORKER = "worker"
 LOG_LINES_SHOWN = 25

@@ -114,7 +114,8 @@ def wait(session: Session, name: str, state: str, timeout: float, as_json: bool)
     labeled    no image is pending or in labeling
     deployed   a champion is in service, and no finished job waits for its training
 
-    Ends with exit code 1 when the last training failed, project.yaml is not valid, or the time is up.
+    Ends with exit code 1 when the last training or the newest labeling job failed, project.yaml is not valid,
+    or the time is up.
 
     \b
     Examples:

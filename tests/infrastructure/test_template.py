@@ -119,6 +119,24 @@ def test_buckets_are_private_encrypted_versioned_and_outlive_the_stack(
     assert resource["DeletionPolicy"] == resource["UpdateReplacePolicy"] == "Retain"
 
 
+def test_labeling_pages_of_any_origin_may_show_images(resources: Resources) -> None:
+    """Ground Truth's pages and the portal's show images of the raw-data bucket."""
+    [rule] = resources["RawDataBucket"]["Properties"]["CorsConfiguration"]["CorsRules"]
+    assert (rule["AllowedMethods"], rule["AllowedOrigins"]) == (["GET"], ["*"])
+    assert "Access-Control-Allow-Origin" in rule["ExposedHeaders"]
+    assert "CorsConfiguration" not in resources["WorkspaceBucket"]["Properties"]
+
+
+def test_ground_truth_writes_nothing_but_labeling_jobs(resources: Resources) -> None:
+    written = [
+        resource["Fn::Sub"]
+        for statement in statements(resources["GroundTruthRole"]["Properties"])
+        if "s3:PutObject" in as_list(statement["Action"])
+        for resource in as_list(statement["Resource"])
+    ]
+    assert written == ["${WorkspaceBucket.Arn}/projects/*/labeling-jobs/*"]
+
+
 def test_what_costs_while_idle_is_not_in_the_template(resources: Resources) -> None:
     paid = {
         "AWS::SageMaker::Endpoint",
