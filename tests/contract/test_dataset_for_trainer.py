@@ -1,6 +1,8 @@
 """What build_dataset and plan_training write is what the trainer reads: through the channels of a job."""
 
 import io
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +11,7 @@ from PIL import Image
 
 from local.sagemaker import channels
 from local.sagemaker.platform import split_uri
+from loupe.domain.label_values import Box, Boxes, LabelValue, SeveralLabels
 from splits import ImageFolders, load_split, read_card, read_manifest
 from tests.fakes.objects import FakeObjects
 from tests.unit.training.world import World
@@ -42,6 +45,17 @@ def png(number: int) -> bytes:
     return file.getvalue()
 
 
+def channels_of_a_job(world: World, answers: Mapping[str, str | LabelValue], folder: Path) -> Path:
+    """What a training job on these labels gets, below the folder."""
+    world.finish("digits-1", answers)
+    plan = world.plan(world.build().version or "")
+    storage = Storage({"raw": world.raw, "workspace": world.workspace})
+    assert plan.training_job
+    for channel in plan.training_job["InputDataConfig"]:
+        channels.fill(channel, folder / channel["ChannelName"], storage)
+    return folder
+
+
 @pytest.fixture
 def job(tmp_path: Path) -> Path:
     """The channels of a training job on a dataset of images with ordinary and with odd keys."""
@@ -49,13 +63,7 @@ def job(tmp_path: Path) -> Path:
     world.configure(labels=("b", "a"))
     names = [f"{label} {number}/{name}" for label in "ab" for number in range(2) for name in ORDINARY + ODD]
     answers = {world.upload(name, content=png(at)): name[0] for at, name in enumerate(names)}
-    world.finish("digits-1", answers)
-    plan = world.plan(world.build().version or "")
-    storage = Storage({"raw": world.raw, "workspace": world.workspace})
-    assert plan.training_job
-    for channel in plan.training_job["InputDataConfig"]:
-        channels.fill(channel, tmp_path / channel["ChannelName"], storage)
-    return tmp_path
+    return channels_of_a_job(world, answers, tmp_path)
 
 
 def test_the_trainer_finds_every_image_with_its_label(job: Path) -> None:
@@ -71,6 +79,39 @@ def test_the_trainer_finds_every_image_with_its_label(job: Path) -> None:
         assert all(card.labels[row.target] == row.source_ref.split("/")[4][0] for row in split.rows)
         found += len(split)
     assert found == 48
+
+
+def several(labels: str) -> LabelValue:
+    return SeveralLabels(tuple(labels))
+
+
+def boxes(labels: str) -> LabelValue:
+    return Boxes(tuple(Box(label, at, 1.5, 20, 12) for at, label in enumerate(labels)))
+
+
+@pytest.mark.parametrize("value_of", [several, boxes])
+def test_the_trainer_finds_the_labels_of_images_that_have_any_number_of_them(
+    tmp_path: Path, value_of: Callable[[str], LabelValue]
+) -> None:
+    world = World()
+    world.configure(task=value_of("").task, labels=("b", "a"))
+    names = [f"{labels}/{number}.png" for labels in ("none", "a", "ba") for number in range(8)]
+    answers = {
+        world.upload(name, content=png(at)): value_of(name.partition("/")[0].replace("none", ""))
+        for at, name in enumerate(names)
+    }
+    job = channels_of_a_job(world, answers, tmp_path)
+    card = read_card(job / "dataset")
+    folders = ImageFolders(job / "images", None)
+    found = Counter[str]()
+    for name in ("train", "validation", "test"):
+        rows = read_manifest(job / "dataset" / f"{name}.manifest", card)
+        split = load_split(name, rows, folders, card, 32, in_memory=True)
+        for row in split.rows:
+            labels = "".join(card.labels[index] for index in sorted(set(card.task.labels_in(row.target))))
+            assert row.source_ref.split("/")[4].replace("none", "") == labels
+            found[labels] += 1
+    assert found == {"": 8, "a": 8, "ba": 8}
 
 
 def test_the_trainers_source_comes_along(job: Path) -> None:
