@@ -28,7 +28,9 @@ class Classification:
     headline: Mapping[str, str] = {"accuracy": "accuracy", "macro_f1": "macro_f1"}
     letterboxed = False
     largest_side = 224
-    schedule = Schedule(scratch=(20, 2e-3), pretrained=(12, 1e-4), patience=6, batch_divisor=1)
+    schedule = Schedule(
+        scratch=(20, 2e-3), pretrained=(12, 1e-4), patience=6, batch_divisor=1, fewest_steps=8
+    )
     answers_min_confidence: float | None = None
 
     def read(self, value: Any, metadata: Mapping[str, Any], labels: Sequence[str]) -> int:

@@ -70,7 +70,9 @@ class Detection:
     headline: Mapping[str, str] = {"mAP": "map_50", "mAP_50_95": "map_50_95"}
     letterboxed = True
     largest_side = 512
-    schedule = Schedule(scratch=(40, 3e-3), pretrained=(40, 2e-4), patience=15, batch_divisor=2)
+    schedule = Schedule(
+        scratch=(32, 3e-3), pretrained=(24, 2e-4), patience=15, batch_divisor=2, fewest_steps=16
+    )
     # Average precision is about everything that the network says.
     answers_min_confidence: float | None = 0.0
 

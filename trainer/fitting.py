@@ -16,7 +16,6 @@ from splits import Split
 from task import Task, Validation
 
 _WARM_UP = 0.1  # of all steps
-_MIN_STEPS = 8  # an epoch of a tiny dataset, so that batch statistics and schedule have something to go on
 _EVALUATION_BATCH = 128
 _EVALUATION_PIXELS = _EVALUATION_BATCH * 224 * 224
 
@@ -103,7 +102,7 @@ class _Trainer:
         self._plan, self._device = plan, device
         generator = torch.Generator().manual_seed(plan.seed)
         self._augment = task.augmentation(plan, generator)
-        self._steps = max(_MIN_STEPS, math.ceil(len(train) / plan.batch_size))
+        self._steps = max(task.schedule.fewest_steps, math.ceil(len(train) / plan.batch_size))
         self._indices = _endless_batches(len(train), plan.batch_size, generator)
         self._optimizer = torch.optim.AdamW(
             _parameter_groups(network, plan.weight_decay), lr=plan.learning_rate

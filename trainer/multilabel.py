@@ -40,7 +40,9 @@ class MultiLabel:
     headline: Mapping[str, str] = {"macro_f1": "macro_f1", "mAP": "mean_average_precision"}
     letterboxed = False
     largest_side = 224
-    schedule = Schedule(scratch=(30, 2e-3), pretrained=(12, 1e-4), patience=8, batch_divisor=1)
+    schedule = Schedule(
+        scratch=(30, 2e-3), pretrained=(12, 1e-4), patience=8, batch_divisor=1, fewest_steps=8
+    )
     answers_min_confidence: float | None = None
 
     def read(self, value: Any, metadata: Mapping[str, Any], labels: Sequence[str]) -> frozenset[int]:

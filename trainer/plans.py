@@ -11,6 +11,7 @@ class Schedule:
     pretrained: tuple[int, float]
     patience: int
     batch_divisor: int  # of the batch size that the number of images suggests
+    fewest_steps: int  # of an epoch: batch statistics and schedule need something to go on
 
 
 @dataclass(frozen=True)
