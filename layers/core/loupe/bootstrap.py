@@ -51,7 +51,7 @@ from loupe.domain.review import StartReview
 from loupe.domain.script_training import ScriptTraining
 from loupe.domain.status import DescribeProject
 from loupe.domain.training import PlanTraining, TrainingSetup
-from loupe.domain.transforms import MeasureByTransform, PlanTransforms
+from loupe.domain.transforms import PlanTransforms, TransformAnswers
 from loupe.domain.turns import BuildDataset, ConcludeTraining, RestoreLoop
 from loupe.domain.workforce import ManageWorkforce
 from loupe.ports import StartsLabelingJobs
@@ -382,7 +382,7 @@ def evaluate_candidate() -> EvaluateCandidate:
     settings = EvaluateCandidateSettings.from_environment()
     table, workspace = _table(settings.index_table), _objects(settings.workspace_bucket)
     loops = LoopIndex(table)
-    transforms = MeasureByTransform(loops, workspace)
+    transforms = TransformAnswers(loops, workspace)
     return EvaluateCandidate(
         projects=IndexedProjects(table),
         loops=loops,

@@ -81,6 +81,22 @@ def test_a_champion_of_whatever_trainer_of_sagemaker_is_asked_too(world: World, 
     assert len(names) == 2
 
 
+@pytest.mark.parametrize(
+    ("trainer", "environment"), [("script", {"LOUPE_MIN_CONFIDENCE": "0"}), ("builtin", None)]
+)
+def test_of_a_champion_that_holds_boxes_back_all_are_asked_for(
+    world: World, trainer: str, environment: dict[str, str] | None
+) -> None:
+    label(world, "bounding-box", {"trainer": trainer})
+    world.turn()
+    world.configure(task="bounding-box", labels=("a", "b", "c"), training={"trainer": "builtin"})
+    plan = world.plan("0001", SECOND)
+    assert plan.transforms
+    assert plan.transforms.champion
+    assert_sagemaker_takes("CreateTransformJob", plan.transforms.champion)
+    assert plan.transforms.champion.get("Environment") == environment
+
+
 def test_loupes_own_trainer_compares_itself_with_its_own_models_alone(world: World) -> None:
     champion(world, "builtin")
     world.configure(labels=("a", "b", "c"))

@@ -23,7 +23,7 @@ from loupe.domain.promotion import (
 )
 from loupe.domain.script_training import ScriptTraining
 from loupe.domain.training import PlansTraining, PlanTraining, TrainingPlan, TrainingSetup
-from loupe.domain.transforms import MeasureByTransform, PlanTransforms
+from loupe.domain.transforms import PlanTransforms, TransformAnswers
 from loupe.domain.turns import BuildDataset, ConcludeTraining, Result, TurnBegun
 from loupe.domain.workspace import Workspace
 from loupe.ports import ImageRecord, JobCard, JobProvider, Look, ObjectRecord
@@ -192,7 +192,7 @@ class World:
         return plan(PROJECT, dataset_version, by)
 
     def evaluate(self, version: str, failures: Mapping[str, Mapping[str, str]] | None = None) -> Decision:
-        transforms = MeasureByTransform(self.loops, self.workspace)
+        transforms = TransformAnswers(self.loops, self.workspace)
         measures: dict[Trainer, MeasuresCandidate] = {
             "script": MeasuredByTrainer(self.workspace, transforms),
             "builtin": MeasuredByTransform(self.workspace, transforms),

@@ -12,7 +12,7 @@ from loupe.domain.failures import explain
 from loupe.domain.metrics import SCORES
 from loupe.domain.projects import Promotion, Trainer
 from loupe.domain.training import TrainingPlan
-from loupe.domain.transforms import CANDIDATE, CHAMPION, MeasureByTransform
+from loupe.domain.transforms import CANDIDATE, CHAMPION, TransformAnswers
 from loupe.domain.workspace import Workspace
 from loupe.ports import Champion, KeepsLoops, KeepsProjects, StoresObjects
 
@@ -110,7 +110,7 @@ class MeasuredByTrainer:
     """
 
     workspace: StoresObjects
-    transforms: MeasureByTransform
+    transforms: TransformAnswers
 
     def measure(self, plan: TrainingPlan, failures: Mapping[str, str]) -> dict[str, Any]:
         """Behind `MeasuresCandidate`."""
@@ -138,7 +138,7 @@ class MeasuredByTransform:
     """Computes the figures from what candidate and champion answered in batch transforms."""
 
     workspace: StoresObjects
-    transforms: MeasureByTransform
+    transforms: TransformAnswers
 
     def measure(self, plan: TrainingPlan, failures: Mapping[str, str]) -> dict[str, Any]:
         """Behind `MeasuresCandidate`."""

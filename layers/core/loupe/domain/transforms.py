@@ -29,6 +29,9 @@ _MEGABYTES = 40
 _AT_ONCE = 2
 """Of images of at most 40 MB; SageMaker allows 100 MB in all."""
 _READS_AT_ONCE = 32
+_EVERY_BOX = {"LOUPE_MIN_CONFIDENCE": "0"}
+"""Loupe's own models answer with the boxes above their thresholds alone, unless they are told otherwise;
+average precision counts all."""
 _MAY_BE_MISSING = 0.1
 """Share of the test images that may have no answer, say because the algorithm can't decode them."""
 
@@ -53,27 +56,32 @@ class PlanTransforms:
 
     def of_both(self, plan: TrainingPlan, config: ProjectConfig) -> Transforms:
         """For a candidate that can't measure itself, and the champion if SageMaker hosts it."""
-        champion = self._champion_name(plan, ("script", "builtin"))
         self._write_images(plan)
         return Transforms(
             self._request(plan, config, CANDIDATE, plan.model_name),
-            self._request(plan, config, CHAMPION, champion) if champion else None,
+            self._champion(plan, config, ("script", "builtin")),
         )
 
     def of_builtin_champion(self, plan: TrainingPlan, config: ProjectConfig) -> Transforms | None:
         """For a candidate whose trainer measures it, but can't run a built-in algorithm's model."""
-        champion = self._champion_name(plan, ("builtin",))
+        champion = self._champion(plan, config, ("builtin",))
         if champion is None:
             return None
         self._write_images(plan)
-        return Transforms(None, self._request(plan, config, CHAMPION, champion))
+        return Transforms(None, champion)
 
-    def _champion_name(self, plan: TrainingPlan, trainers: Sequence[str]) -> str | None:
-        """The champion's model in SageMaker, if one of those trained it for the same task."""
+    def _champion(
+        self, plan: TrainingPlan, config: ProjectConfig, trainers: Sequence[str]
+    ) -> dict[str, Any] | None:
+        """The request for the champion, if one of those trained it, and for the same task."""
         champion = self.loops.loop(plan.project).champion
         if champion is None or champion.model.trainer not in trainers or champion.model.task != plan.task:
             return None
-        return TrainingPlan.read(self.workspace, plan.project, champion.version).model_name
+        name = TrainingPlan.read(self.workspace, plan.project, champion.version).model_name
+        request = self._request(plan, config, CHAMPION, name)
+        if champion.model.trainer == "script" and plan.task == "bounding-box":
+            request["Environment"] = _EVERY_BOX
+        return request
 
     def _write_images(self, plan: TrainingPlan) -> None:
         names = Workspace(plan.project)
@@ -125,7 +133,7 @@ class PlanTransforms:
 
 
 @dataclass(frozen=True)
-class TestImage:
+class _Image:
     """An image of the frozen test set with its label."""
 
     row: Row
@@ -142,7 +150,7 @@ class TestImage:
 
 
 @dataclass(frozen=True)
-class MeasureByTransform:
+class TransformAnswers:
     """Makes an evaluation of what models answered in batch transforms.
 
     Only images that the candidate answered count; a champion without an answer to one of them is not
@@ -193,13 +201,13 @@ class MeasureByTransform:
             return {"error": f"{told}: {failure}" if failure else told}
         return _metrics(plan, images, answers)
 
-    def _test_images(self, plan: TrainingPlan) -> Iterator[TestImage]:
+    def _test_images(self, plan: TrainingPlan) -> Iterator[_Image]:
         attribute = LABEL_ATTRIBUTES[plan.task]
         manifest = Workspace(plan.project).split(plan.dataset_version, "test")
         for row in read_rows(self.workspace.lines(manifest)):
             label = read_label(row, attribute, plan.task, plan.labels)
             if isinstance(label, Label):
-                yield TestImage(row, label.value)
+                yield _Image(row, label.value)
 
     def _answered(self, plan: TrainingPlan, whose: str) -> Iterator[str]:
         """SHA-256 of the images that have an answer."""
@@ -208,12 +216,12 @@ class MeasureByTransform:
             yield stored.key.removeprefix(prefix).removesuffix(".out")
 
     def _answers(
-        self, plan: TrainingPlan, whose: str, model: ServedModel, images: Sequence[TestImage]
+        self, plan: TrainingPlan, whose: str, model: ServedModel, images: Sequence[_Image]
     ) -> Mapping[str, list[Prediction]]:
         """Predictions by the image's SHA-256. Raises `ModelError`."""
         prefix = Workspace(plan.project).answers(plan.version, whose)
 
-        def read(image: TestImage) -> tuple[str, list[Prediction]] | None:
+        def read(image: _Image) -> tuple[str, list[Prediction]] | None:
             try:
                 content = self.workspace.read(f"{prefix}{image.sha256}.out")
             except ObjectMissing:
@@ -225,12 +233,12 @@ class MeasureByTransform:
 
 
 def _metrics(
-    plan: TrainingPlan, images: Sequence[TestImage], answers: Mapping[str, list[Prediction]]
+    plan: TrainingPlan, images: Sequence[_Image], answers: Mapping[str, list[Prediction]]
 ) -> dict[str, Any]:
     return measure(plan.task, plan.labels, [Answered(i.truth, answers[i.sha256]) for i in images])
 
 
-def _line(image: TestImage, predictions: list[Prediction]) -> str:
+def _line(image: _Image, predictions: list[Prediction]) -> str:
     """The candidate's answer as a line of predictions.jsonl."""
     content: dict[str, Any] = {
         "source-ref": image.row["source-ref"],
