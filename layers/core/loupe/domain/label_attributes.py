@@ -20,8 +20,6 @@ MANIFEST_TYPES: dict[TaskType, str] = {
 }
 """`type` in the label attribute's metadata, by task type."""
 
-_TIME = "%Y-%m-%dT%H:%M:%S.%f"
-
 
 @dataclass(frozen=True)
 class Label:
@@ -138,7 +136,7 @@ def _provenance(task: TaskType, job: str, at: datetime, is_human: bool) -> Row:
         "type": MANIFEST_TYPES[task],
         "job-name": f"labeling-job/{job}",
         "human-annotated": "yes" if is_human else "no",
-        "creation-date": at.astimezone(UTC).strftime(_TIME),
+        "creation-date": at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds"),
     }
 
 

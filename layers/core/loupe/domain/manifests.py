@@ -67,8 +67,9 @@ def read_rows(lines: Iterable[str]) -> Iterator[Row]:
 
 def write_rows(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     """Lines of a manifest, each ending in a newline."""
+    encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
     for row in rows:
-        yield json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n"
+        yield encode(row) + "\n"
 
 
 def label_categories(labels: Iterable[str]) -> str:
