@@ -18,7 +18,7 @@ from training import main
 LABELS = ("bright", "dark")
 QUICK = (
     "--epochs",
-    "14",
+    "8",
     "--width",
     "8",
     "--batch-size",
