@@ -158,21 +158,36 @@ def boxed(world: World) -> World:
     return world
 
 
+def measured(world: World, boxes: Predictions, threshold: float = 0.4) -> None:
+    """What the model predicted for all test images, and the threshold that it had for each label."""
+    predict(world, boxes)
+    metrics = {"score": 0.9, "per_label": {"a": {"threshold": threshold}}}
+    world.workspace.write(NAMES.evaluation("0001"), json.dumps({"candidate": metrics}).encode())
+
+
 def box(left: float, confidence: float = 0.9, label: str = "a") -> dict[str, Any]:
     sides = {"left": left, "top": 4.0, "width": 16.0, "height": 16.0}
     return {"label": label, "confidence": confidence, "box": sides}
 
 
 def test_boxes_are_where_the_trained_model_saw_them(boxed: World) -> None:
-    predict(boxed, [box(4), box(30, confidence=0.3)])
+    measured(boxed, [box(4), box(30, confidence=0.45)])
     smoke_test(boxed, lambda image: [box(6), box(44, confidence=0.2)])
 
 
 @pytest.mark.parametrize("seen", [[], [box(24)], [box(4, label="b")]])
 def test_a_box_that_the_endpoint_does_not_see_fails(boxed: World, seen: Predictions) -> None:
-    predict(boxed, [box(4), box(30, confidence=0.3)])
+    measured(boxed, [box(4), box(30, confidence=0.45)])
     with pytest.raises(SmokeTestFailed, match="does not see the 'a'"):
         smoke_test(boxed, lambda image: seen)
+
+
+def test_a_box_that_barely_reaches_its_threshold_may_be_missed(boxed: World) -> None:
+    measured(boxed, [box(4, confidence=0.72)], threshold=0.7)
+    smoke_test(boxed, lambda image: [])
+    measured(boxed, [box(4, confidence=0.78)], threshold=0.7)
+    with pytest.raises(SmokeTestFailed, match="does not see the 'a'"):
+        smoke_test(boxed, lambda image: [])
 
 
 def test_a_model_may_see_no_box_at_all(boxed: World) -> None:

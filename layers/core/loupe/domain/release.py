@@ -66,7 +66,7 @@ class SmokeTestEndpoint:
             raise SmokeTestFailed(
                 f"no test image of dataset version {plan.dataset_version} is there to ask about"
             )
-        expected = self._expected(names, version, {digest for digest, _ in asked})
+        expected = self._expected(names, plan, {digest for digest, _ in asked})
         for digest, answer in asked:
             if digest in expected:
                 _compare(answer, model, expected[digest], digest)
@@ -81,13 +81,27 @@ class SmokeTestEndpoint:
                 if len(image) <= _MAX_BYTES and sha256(image).hexdigest() == row[SHA256]:
                     yield row, image
 
-    def _expected(self, names: Workspace, version: str, digests: set[str]) -> dict[str, Any]:
-        """What the model predicted when it was measured, by image; empty if no predictions were kept."""
+    def _expected(self, names: Workspace, plan: TrainingPlan, digests: set[str]) -> dict[str, Any]:
+        """What the model predicted when it was measured, by image, of boxes those that it was sure of; empty
+        if no predictions were kept."""
         try:
-            lines = [json.loads(line) for line in self.workspace.lines(names.predictions(version))]
+            lines = [json.loads(line) for line in self.workspace.lines(names.predictions(plan.version))]
         except ObjectMissing:
             return {}
-        return {line[SHA256]: line["predicted"] for line in lines if line[SHA256] in digests}
+        expected = {line[SHA256]: line["predicted"] for line in lines if line[SHA256] in digests}
+        if plan.task != "bounding-box":
+            return expected
+        thresholds = self._thresholds(names, plan)
+        return {
+            digest: [box for box in boxes if box["confidence"] >= max(_SURE, thresholds[box["label"]])]
+            for digest, boxes in expected.items()
+        }
+
+    def _thresholds(self, names: Workspace, plan: TrainingPlan) -> dict[str, float]:
+        """The confidence by label from which on a box is shown for certain."""
+        evaluation = json.loads(self.workspace.read(names.evaluation(plan.version)))
+        per_label = evaluation["candidate"].get("per_label", {})
+        return {label: (per_label.get(label, {}).get("threshold") or 0) + _NEAR for label in plan.labels}
 
 
 def _content_type(image: bytes) -> str:
@@ -164,8 +178,6 @@ def _compare_labels(answer: list[Prediction], expected: list[str]) -> str | None
 
 def _compare_boxes(answer: list[Prediction], expected: list[Prediction]) -> str | None:
     for each in expected:
-        if each["confidence"] < _SURE:
-            continue
         seen = (box_of(other) for other in answer if other["label"] == each["label"])
         if all(overlap(box_of(each), other) < _SAME_BOX for other in seen):
             return (
