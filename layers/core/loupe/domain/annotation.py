@@ -15,7 +15,7 @@ from zlib import crc32
 from loupe.domain.errors import Conflict, DomainError, ProjectNotFound, StoreUnavailable
 from loupe.domain.events import AnnotationsCompleted
 from loupe.domain.label_values import InvalidLabel, LabelValue, check_value, read_any
-from loupe.domain.labeling import JobNotFound
+from loupe.domain.labeling import FIRST_TASK, JobNotFound
 from loupe.domain.manifests import SHA256, S3Uri
 from loupe.domain.projects import LABEL_ATTRIBUTES, TaskType
 from loupe.domain.workspace import Workspace
@@ -193,7 +193,9 @@ class LabelingPortal:
 
     def _is_here(self, card: JobCard) -> bool:
         """Whether the job's tasks are here, and not at its provider's own page."""
-        return card.provider == "portal" or next(self._tasks.tasks(card.job), None) is not None
+        return (
+            card.provider == "portal" or self._tasks.task(card.project, card.job, FIRST_TASK)[1] is not None
+        )
 
     def _tell_completed(self, project: str, job: str) -> None:
         """The answer is stored whether or not the event bus answers; start_labeling tells it again."""

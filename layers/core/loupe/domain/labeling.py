@@ -330,11 +330,18 @@ def give_back_strays(images: KeepsImages, workspace: StoresObjects, project: str
     images.give_back(project, job, strays)
 
 
+def _task_number(place: int) -> str:
+    return f"{place:06d}"
+
+
+FIRST_TASK = _task_number(0)
+
+
 def tasks_of_manifest(rows: Iterator[Row]) -> Iterator[NewTask]:
     """The portal's tasks: one a row, numbered in the manifest's order."""
     for number, row in enumerate(rows):
         yield NewTask(
-            task=f"{number:06d}",
+            task=_task_number(number),
             sha256=row[SHA256],
             key=S3Uri.parse(row["source-ref"]).key,
             version_id=row.get(VERSION_ID),
