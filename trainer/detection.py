@@ -97,9 +97,12 @@ class Detection:
         encoded = torch.full((len(targets), most, 5), NO_BOX)
         for row, target, frame in zip(encoded, targets, frames, strict=True):
             if target:
-                corners = torch.from_numpy(_corners([box.corners for box in target]))
-                row[: len(target), 0] = torch.tensor([box.label for box in target])
-                row[: len(target), 1:] = frame.to_square(frame.clip(corners))
+                corners = frame.clip(torch.from_numpy(_corners([box.corners for box in target])))
+                # A box that is nowhere in its image has nothing to teach.
+                seen = (corners[:, 2:] > corners[:, :2]).all(dim=1)
+                labels_of = torch.tensor([float(box.label) for box in target])
+                row[: len(target), 0] = torch.where(seen, labels_of, NO_BOX)
+                row[: len(target), 1:] = frame.to_square(corners)
         return encoded
 
     def options(self, width: int, side: int) -> dict[str, Any]:

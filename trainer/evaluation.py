@@ -108,5 +108,9 @@ def _calibration(model_dir: Path) -> tuple[float | None, dict[str, float]]:
     temperature, thresholds = found.get("temperature"), found.get("thresholds")
     return (
         float(temperature) if isinstance(temperature, int | float) else None,
-        thresholds if isinstance(thresholds, dict) else {},
+        {
+            label: float(threshold)
+            for label, threshold in (thresholds if isinstance(thresholds, dict) else {}).items()
+            if isinstance(threshold, int | float)
+        },
     )

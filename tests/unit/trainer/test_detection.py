@@ -159,6 +159,12 @@ def test_boxes_are_encoded_in_the_square_and_filled_up() -> None:
     assert encoded.tolist() == [[[1.0, 5.0, 10.0, 15.0, 30.0]], [[NO_BOX] * 5]]
 
 
+def test_box_beyond_its_image_is_not_learned_and_one_at_its_edge_is_cut_off() -> None:
+    [[beyond, edge]] = TASK.encode([(TrueBox(0, 70, 0, 80, 9), TrueBox(1, 60, -4, 70, 9))], [UPRIGHT], 2)
+    assert beyond[0] == NO_BOX
+    assert edge.tolist() == [1.0, 60.0, 0.0, 64.0, 9.0]
+
+
 def perfect(targets: torch.Tensor, classes: int = 2, cells: int = 16) -> torch.Tensor:
     """The outputs of a network that knows the targets."""
     outputs = torch.zeros(len(targets), classes + GEOMETRY, cells, cells)
