@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from loupe.domain.errors import Conflict
+from loupe.domain.errors import Conflict, ObjectMissing
 from loupe.domain.events import ModelStarted, ModelStopped
 from loupe.domain.hosting import ControlModel, StopIdleModels, cost, described
 from loupe.domain.projects import Hosting, ProjectConfig
@@ -156,6 +156,21 @@ def test_a_version_of_a_project_that_went_back_to_another_trainer_is_stopped(wor
     model = ServedModel("serverless", "script", "image-classification", ("a", "b"), "loupe-parts")
     world.loops.save_champion("parts", Champion("0003", 0.9, model, "config", "arn:package", world.clock()))
     assert world.stop_idle() == ["it is not the champion"]
+
+
+def test_a_project_that_can_not_be_looked_at_keeps_no_other_from_being_stopped(world: World) -> None:
+    """The first project's plan is lost, while a training is about to release its candidate."""
+    config = world.projects.project("parts")
+    assert config is not None
+    world.projects.save_config("alpha", config.config, None, "etag")
+    lost = LastTraining("0001", "running", "", world.clock(), None, "arn:execution")
+    world.loops.save_last_training("alpha", lost)
+    world.loops.lock_training("alpha", TrainingLock("arn:execution", world.clock()))
+    world.models.hosts["loupe-alpha"] = [HostedVersion("arn:alpha", "loupe-alpha-0001-abcd", "running")]
+    world.clock.advance(minutes=60)
+    with pytest.raises(ObjectMissing):
+        world.stop_idle()
+    assert world.models.stopped == [CHAMPION]
 
 
 def test_rekognition_is_not_asked_about_projects_that_never_used_it(world: World) -> None:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from loupe.domain.custom_labels import custom_labels_project
-from loupe.domain.errors import Conflict
+from loupe.domain.errors import Conflict, DomainError
 from loupe.domain.events import ModelStarted, ModelStopped
 from loupe.domain.projects import Hosting, ProjectConfig, check_project_name
 from loupe.domain.training import TrainingPlan
@@ -147,8 +147,18 @@ class StopIdleModels:
     stack: str
 
     def __call__(self) -> list[Stopped]:
-        """Raises `StoreUnavailable`, having seen to the projects before the one that it failed at."""
-        return [stopped for record in self.projects.projects() for stopped in self._look_after(record)]
+        """Sees to all projects, and raises the first failure, if there was one, after that: what runs in one
+        project must not go on because another one can't be looked at."""
+        stopped: list[Stopped] = []
+        failures: list[DomainError] = []
+        for record in self.projects.projects():
+            try:
+                stopped.extend(self._look_after(record))
+            except DomainError as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
+        return stopped
 
     def _look_after(self, record: ProjectRecord) -> Iterator[Stopped]:
         project = record.project
