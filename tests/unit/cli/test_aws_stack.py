@@ -178,6 +178,17 @@ def test_a_reconcile_that_fails_is_told(session: StubbedSession, stack: AwsStack
         stack.reconcile(None)
 
 
+def test_a_model_is_controlled_by_its_function(session: StubbedSession, stack: AwsStack) -> None:
+    hosting = b'{"state": "starting", "since": "2026-11-21T12:00:00Z", "inference_units": 1}'
+    session.will(
+        "lambda",
+        "invoke",
+        {"FunctionName": "control-model", "Payload": b'{"project": "parts", "action": "start"}'},
+        {"StatusCode": 200, "Payload": io.BytesIO(hosting)},
+    )
+    assert stack.control_model("parts", "start")["state"] == "starting"
+
+
 def http(answer: Callable[[httpx.Request], httpx.Response], waits: list[float] | None = None) -> Http:
     sleep = waits.append if waits is not None else (lambda _: None)
     return Http("https://api.test/live", httpx.MockTransport(answer), sleep)
