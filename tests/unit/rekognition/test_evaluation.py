@@ -147,6 +147,11 @@ def test_a_champion_that_does_not_answer_keeps_the_score_of_its_promotion(
     assert decision.champion_score == 0.5
 
 
+def test_a_champion_of_another_task_is_not_asked(planned: World) -> None:
+    crown(planned, model=ServedModel("rekognition", "rekognition", "bounding-box", ("a", "b"), "arn:boxes"))
+    assert measure(planned)["champion"] == {"error": "the champion does bounding-box"}
+
+
 def test_scores_on_test_images_that_rekognition_picked_are_not_compared(world: World) -> None:
     configure(world, distribute=True)
     world.finish("digits-1", {world.upload(f"{n}"): "ab"[n % 2] for n in range(40)})

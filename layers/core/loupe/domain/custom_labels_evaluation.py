@@ -77,6 +77,8 @@ class MeasureCustomLabels:
 
     def _champion(self, plan: TrainingPlan, card: DatasetCard, champion: Champion) -> dict[str, Any]:
         """Its metrics, or `error`: why there are none on this test set."""
+        if champion.model.task != plan.task:
+            return {"error": f"the champion does {champion.model.task}"}
         if _test_set(plan) is None:
             return {"error": "Rekognition picked the candidate's test images itself"}
         measured = self._measured_before(plan, champion)
