@@ -86,6 +86,7 @@ def test_champion_answers_with_its_own_code_and_its_own_labels(job: Job, tmp_pat
     model = tmp_path / "champion model"
     (model / "code").mkdir(parents=True)
     code = """
+import json
 def model_fn(folder): return "bright"
 def input_fn(body, content_type): return body
 def predict_fn(image, model):
