@@ -33,7 +33,7 @@ from networks import MadeForSides, Pretrained
 from pixels import Frame
 from plans import Plan, Schedule
 from task import Augments, Calibration, InvalidTargetError, Outputs, Prediction, Validation
-from temperature import fit_binary_temperature
+from temperature import fit_binary_scaling
 
 NO_BOX = -1.0  # label of the rows that fill up an image's targets
 _SPREAD = 0.09  # deviation of a heatmap's peak, as a share of the object's side
@@ -137,14 +137,14 @@ class Detection:
         matches = matcher.matches()
         logits = [_logits(each.scores) for each in matches]
         right = np.concatenate([each.hits[_HALF] for each in matches])
-        temperature = fit_binary_temperature(
+        temperature, shift = fit_binary_scaling(
             torch.from_numpy(np.concatenate(logits)), torch.from_numpy(right.astype(np.float64))
         )
         thresholds = {
-            label: _threshold(1 / (1 + np.exp(-logit / temperature)), each)
+            label: _threshold(1 / (1 + np.exp(-(logit / temperature + shift))), each)
             for label, logit, each in zip(labels, logits, matches, strict=True)
         }
-        return Calibration(temperature, thresholds)
+        return Calibration(temperature, thresholds, shift)
 
     def tally(self, labels: Sequence[str], calibration: Calibration, temperature: float | None) -> "_Tally":
         return _Tally(labels, calibration.thresholds, temperature)
@@ -280,7 +280,7 @@ def _focal(logits: torch.Tensor, heat: torch.Tensor) -> torch.Tensor:
 
 
 def _match(matcher: Matcher, outputs: torch.Tensor, targets: torch.Tensor) -> None:
-    for found, rows in zip(find_objects(outputs, 1.0), targets.double(), strict=True):
+    for found, rows in zip(find_objects(outputs), targets.double(), strict=True):
         there = rows[rows[:, 0] >= 0].numpy()
         said = found.numpy()
         matcher.add(there[:, 0], there[:, 1:], said[:, 0], said[:, 1], said[:, 2:])

@@ -109,7 +109,7 @@ def load_pretrained_detector(backbone: str, source: str, classes: int) -> Pretra
     )
 
 
-def find_objects(outputs: torch.Tensor, temperature: float) -> list[torch.Tensor]:
+def find_objects(outputs: torch.Tensor, temperature: float = 1.0, shift: float = 0.0) -> list[torch.Tensor]:
     """The peaks of a batch's heatmaps, best first, at most MAX_OBJECTS an image.
 
     Of each image (K, 6): label index, confidence, left, top, right, bottom in pixels of the square.
@@ -123,7 +123,7 @@ def find_objects(outputs: torch.Tensor, temperature: float) -> list[torch.Tensor
     labels, cells = places // (rows * columns), places % (rows * columns)
     geometry = outputs[:, classes:].flatten(2).gather(2, cells.unsqueeze(1).expand(-1, GEOMETRY, -1))
     corners = to_corners(geometry, cells, columns)
-    confidence = torch.sigmoid(best.double() / temperature)
+    confidence = torch.sigmoid(best.double() / temperature + shift)
     found = torch.cat(
         (labels.double().unsqueeze(2), confidence.unsqueeze(2), corners.transpose(1, 2).double()), dim=2
     )

@@ -101,7 +101,7 @@ def answer_of(
     """
     thresholds = card.thresholds if min_confidence is None else dict.fromkeys(card.labels, min_confidence)
     if card.task == BOXES:
-        [found] = find_objects(outputs.unsqueeze(0), card.temperature)
+        [found] = find_objects(outputs.unsqueeze(0), card.temperature, card.shift)
         return boxes(found, card.labels, frame, thresholds)
     if card.task == MULTI_LABEL:
         return several_labels(outputs, card.labels, card.temperature, thresholds)

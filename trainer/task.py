@@ -38,10 +38,12 @@ class Validation:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What makes outputs into answers: logits are divided by `temperature`; `thresholds` are by label."""
+    """What makes outputs into answers: logits are divided by `temperature` and, those of boxes, shifted by
+    `shift`; `thresholds` are by label."""
 
     temperature: float = 1.0
     thresholds: Mapping[str, float] = field(default_factory=dict)
+    shift: float = 0.0
 
 
 class Tally(Protocol):

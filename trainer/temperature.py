@@ -36,16 +36,42 @@ def fit_binary_temperature(logits: torch.Tensor, truth: torch.Tensor) -> float:
     """The same for yes-or-no answers under sigmoid: `truth` holds 0 and 1, in the shape of `logits`."""
     if not logits.numel():
         return 1.0
-    yes = float(truth.sum())
-    no = truth.numel() - yes
-    # Platt's own targets: a yes counts as one only so far as there are many of them, and a no likewise.
-    targets = torch.where(truth > 0, (yes + 1) / (yes + 2), 1 / (no + 2)).double()
-    exact = logits.double()
+    exact, targets = logits.double(), _platts_targets(truth)
 
     def loss(temperature: float) -> float:
         return float(functional.binary_cross_entropy_with_logits(exact / temperature, targets))
 
     return _best(loss)
+
+
+def fit_binary_scaling(logits: torch.Tensor, truth: torch.Tensor) -> tuple[float, float]:
+    """Temperature and shift (Platt, 1999): sigmoid(logits / temperature + shift) makes `truth` most likely.
+
+    For networks whose confidence is biased, as a focal loss makes it, and not just too bold or too shy.
+    """
+    if not logits.numel():
+        return 1.0, 0.0
+    exact, targets = logits.double(), _platts_targets(truth)
+    # Of the temperature its logarithm, so that it stays positive: a better logit never means less confidence.
+    scaling = torch.zeros(2, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([scaling], max_iter=100, line_search_fn="strong_wolfe")
+
+    def loss() -> torch.Tensor:
+        optimizer.zero_grad()
+        found = functional.binary_cross_entropy_with_logits(exact / scaling[0].exp() + scaling[1], targets)
+        found.backward()  # type: ignore[no-untyped-call]
+        return found
+
+    optimizer.step(loss)  # type: ignore[no-untyped-call]
+    logarithm, shift = scaling.tolist()
+    return min(_HOTTEST, max(_COLDEST, math.exp(logarithm))), shift
+
+
+def _platts_targets(truth: torch.Tensor) -> torch.Tensor:
+    """A yes counts as one only so far as there are many of them, and a no likewise."""
+    yes = float(truth.sum())
+    no = truth.numel() - yes
+    return torch.where(truth > 0, (yes + 1) / (yes + 2), 1 / (no + 2)).double()
 
 
 def _best(loss: Callable[[float], float]) -> float:

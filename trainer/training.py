@@ -277,6 +277,7 @@ def _model_card(
         temperature=calibration.temperature,
         versions={"python": platform.python_version(), "torch": torch.__version__, "pillow": PIL.__version__},
         thresholds=dict(calibration.thresholds),
+        shift=calibration.shift,
     )
 
 

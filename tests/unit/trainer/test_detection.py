@@ -189,7 +189,7 @@ TARGETS = torch.tensor(
 
 
 def test_what_a_perfect_network_says_is_found_exactly() -> None:
-    found = find_objects(perfect(TARGETS), 1.0)
+    found = find_objects(perfect(TARGETS))
     for image, rows in zip(found, TARGETS, strict=True):
         sure = image[image[:, 1] > 0.5]
         true = rows[rows[:, 0] >= 0]

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from temperature import fit_binary_temperature, fit_temperature
+from temperature import fit_binary_scaling, fit_binary_temperature, fit_temperature
 
 
 def test_temperature_undoes_exaggerated_logits() -> None:
@@ -48,3 +48,20 @@ def test_few_right_yes_or_no_answers_do_not_make_it_certain() -> None:
     logits = (truth * 2 - 1) * 10
     assert torch.sigmoid(logits / fit_binary_temperature(logits, truth)).max() < 0.95
     assert fit_binary_temperature(torch.empty(0), torch.empty(0)) == 1.0
+
+
+def test_scaling_undoes_exaggerated_and_biased_logits() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2000, generator=generator) * 2
+    truth = (torch.rand(2000, generator=generator) < torch.sigmoid(logits)).float()
+    temperature, shift = fit_binary_scaling((logits - 1.5) * 3, truth)
+    assert temperature == pytest.approx(3.0, abs=0.5)
+    assert shift == pytest.approx(1.5, abs=0.3)
+
+
+@pytest.mark.parametrize("truth", [[1.0, 1.0], [0.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
+def test_few_answers_are_scaled_within_bounds(truth: list[float]) -> None:
+    temperature, shift = fit_binary_scaling(torch.tensor([4.0, -4.0]), torch.tensor(truth))
+    assert 0.05 <= temperature <= 20
+    assert abs(shift) < 10
+    assert fit_binary_scaling(torch.empty(0), torch.empty(0)) == (1.0, 0.0)
