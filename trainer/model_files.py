@@ -31,8 +31,8 @@ class ModelCard:
     """Everything but the weights: what a model needs to answer.
 
     `labels` are in the order of the network's outputs; `mean` and `std` are those of the channels, for
-    pixels 0 to 1; logits divided by `temperature`, plus `shift` for boxes, give calibrated confidence; a label
-    applies from its confidence in `thresholds` on, which image-classification doesn't have.
+    pixels 0 to 1; logits divided by `temperature`, plus `shift` for boxes, give calibrated confidence; a
+    label applies from its confidence in `thresholds` on, which image-classification doesn't have.
     """
 
     task: str
