@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import time
 
 from local.home import ACCOUNT_ID, REGION
 
 _PREFIX = f"arn:aws:rekognition:{REGION}:{ACCOUNT_ID}:project/"
-_PROJECT = re.compile(re.escape(_PREFIX) + r"[^/]+/\d+")
 
 
 def project(name: str) -> str:
@@ -32,10 +30,6 @@ def version(project_arn: str, name: str) -> str:
 def name_of(any_arn: str) -> str:
     """The project's name in the ARN of anything that belongs to it."""
     return any_arn.removeprefix(_PREFIX).partition("/")[0]
-
-
-def is_project(arn: str) -> bool:
-    return _PROJECT.fullmatch(arn) is not None
 
 
 def _now() -> int:
