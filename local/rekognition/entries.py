@@ -14,6 +14,8 @@ from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 
+from local.sagemaker.platform import split_uri
+
 IMAGE_LEVEL, BOXES = "groundtruth/image-classification", "groundtruth/object-detection"
 
 MAX_IMAGE_BYTES = 15 * 1024 * 1024
@@ -102,9 +104,8 @@ def _source(row: Mapping[str, Any]) -> tuple[str, str]:
     uri = row.get("source-ref")
     if uri is None:
         raise EntryError("ERROR_MISSING_SOURCE_REF")
-    scheme, _, rest = str(uri).partition("://")
-    bucket, _, key = rest.partition("/")
-    if scheme != "s3" or not bucket or not key:
+    bucket, key = split_uri(str(uri))
+    if not str(uri).startswith("s3://") or not bucket or not key:
         raise EntryError("ERROR_INVALID_SOURCE_REF_FORMAT")
     return bucket, key
 
