@@ -44,6 +44,9 @@ _SDK_ERRORS = {
     "ResourceNotFound": "ResourceNotFoundException",
 }
 
+Operations = dict[str, Callable[[Document], Document]]
+"""What answers a request, by the name of the operation."""
+
 
 class SageMaker:
     """SageMaker and its runtime, as services of the emulator."""
@@ -59,56 +62,13 @@ class SageMaker:
         workteams = Workteams(folder, partial(has_group, emulator.administrator))
         workers_of = partial(PortalWorkers.of_stack, emulator.administrator)
         self._labeling = LabelingJobs(folder, emulator, workteams, workers_of)
-        tags = Tags(folder)
-        self._tags = tags
-        self._operations: dict[str, Callable[[Document], Document]] = {
-            "AddTags": tags.add,
-            "CreateEndpoint": self._endpoints.create,
-            "CreateEndpointConfig": configs.create,
-            "CreateLabelingJob": self._labeling.create,
-            "CreateModel": models.create,
-            "CreateModelPackage": packages.create,
-            "CreateModelPackageGroup": packages.create_group,
-            "CreateTrainingJob": self._training.create,
-            "CreateTransformJob": self._transform.create,
-            "CreateWorkforce": workteams.create_workforce,
-            "CreateWorkteam": workteams.create_workteam,
-            "DeleteEndpoint": self._endpoints.delete,
-            "DeleteEndpointConfig": configs.delete,
-            "DeleteModel": models.delete,
-            "DeleteModelPackage": packages.delete,
-            "DeleteModelPackageGroup": packages.delete_group,
-            "DeleteTags": tags.delete,
-            "DeleteWorkforce": workteams.delete_workforce,
-            "DeleteWorkteam": workteams.delete_workteam,
-            "DescribeEndpoint": self._endpoints.describe,
-            "DescribeEndpointConfig": configs.describe,
-            "DescribeLabelingJob": self._labeling.describe,
-            "DescribeModel": models.describe,
-            "DescribeModelPackage": packages.describe,
-            "DescribeModelPackageGroup": packages.describe_group,
-            "DescribeTrainingJob": self._training.describe,
-            "DescribeTransformJob": self._transform.describe,
-            "DescribeWorkforce": workteams.describe_workforce,
-            "DescribeWorkteam": workteams.describe_workteam,
-            "ListEndpointConfigs": configs.list_all,
-            "ListEndpoints": self._endpoints.list_all,
-            "ListLabelingJobs": self._labeling.list_all,
-            "ListLabelingJobsForWorkteam": self._labeling.list_for_workteam,
-            "ListModelPackageGroups": packages.list_groups,
-            "ListModelPackages": packages.list_all,
-            "ListModels": models.list_all,
-            "ListTags": tags.list_all,
-            "ListTrainingJobs": self._training.list_all,
-            "ListTransformJobs": self._transform.list_all,
-            "ListWorkforces": workteams.list_workforces,
-            "ListWorkteams": workteams.list_workteams,
-            "StopLabelingJob": self._labeling.stop,
-            "StopTrainingJob": self._training.stop,
-            "StopTransformJob": self._transform.stop,
-            "UpdateEndpoint": self._endpoints.update,
-            "UpdateModelPackage": packages.update,
-            "UpdateWorkteam": workteams.update_workteam,
+        self._tags = Tags(folder)
+        self._operations = {
+            **_job_operations(self._labeling, self._training, self._transform),
+            **_model_operations(models, packages),
+            **_endpoint_operations(configs, self._endpoints),
+            **_people_operations(workteams),
+            **_tag_operations(self._tags),
         }
 
     def register(self) -> None:
@@ -240,6 +200,78 @@ class SageMaker:
                 f"{error.message} (Service: AmazonSageMaker; Status Code: "
                 f"{error.status}; Error Code: {error.code})",
             ) from error
+
+
+def _job_operations(labeling: LabelingJobs, training: TrainingJobs, transform: TransformJobs) -> Operations:
+    return {
+        "CreateLabelingJob": labeling.create,
+        "CreateTrainingJob": training.create,
+        "CreateTransformJob": transform.create,
+        "DescribeLabelingJob": labeling.describe,
+        "DescribeTrainingJob": training.describe,
+        "DescribeTransformJob": transform.describe,
+        "ListLabelingJobs": labeling.list_all,
+        "ListLabelingJobsForWorkteam": labeling.list_for_workteam,
+        "ListTrainingJobs": training.list_all,
+        "ListTransformJobs": transform.list_all,
+        "StopLabelingJob": labeling.stop,
+        "StopTrainingJob": training.stop,
+        "StopTransformJob": transform.stop,
+    }
+
+
+def _model_operations(models: Models, packages: ModelPackages) -> Operations:
+    return {
+        "CreateModel": models.create,
+        "CreateModelPackage": packages.create,
+        "CreateModelPackageGroup": packages.create_group,
+        "DeleteModel": models.delete,
+        "DeleteModelPackage": packages.delete,
+        "DeleteModelPackageGroup": packages.delete_group,
+        "DescribeModel": models.describe,
+        "DescribeModelPackage": packages.describe,
+        "DescribeModelPackageGroup": packages.describe_group,
+        "ListModelPackageGroups": packages.list_groups,
+        "ListModelPackages": packages.list_all,
+        "ListModels": models.list_all,
+        "UpdateModelPackage": packages.update,
+    }
+
+
+def _endpoint_operations(configs: EndpointConfigs, endpoints: Endpoints) -> Operations:
+    return {
+        "CreateEndpoint": endpoints.create,
+        "CreateEndpointConfig": configs.create,
+        "DeleteEndpoint": endpoints.delete,
+        "DeleteEndpointConfig": configs.delete,
+        "DescribeEndpoint": endpoints.describe,
+        "DescribeEndpointConfig": configs.describe,
+        "ListEndpointConfigs": configs.list_all,
+        "ListEndpoints": endpoints.list_all,
+        "UpdateEndpoint": endpoints.update,
+    }
+
+
+def _people_operations(workteams: Workteams) -> Operations:
+    return {
+        "CreateWorkforce": workteams.create_workforce,
+        "CreateWorkteam": workteams.create_workteam,
+        "DeleteWorkforce": workteams.delete_workforce,
+        "DeleteWorkteam": workteams.delete_workteam,
+        "DescribeWorkforce": workteams.describe_workforce,
+        "DescribeWorkteam": workteams.describe_workteam,
+        "ListWorkforces": workteams.list_workforces,
+        "ListWorkteams": workteams.list_workteams,
+        "UpdateWorkteam": workteams.update_workteam,
+    }
+
+
+def _tag_operations(tags: Tags) -> Operations:
+    return {
+        "AddTags": tags.add,
+        "DeleteTags": tags.delete,
+        "ListTags": tags.list_all,
+    }
 
 
 def for_task(operation: str, document: Document) -> Document:
