@@ -16,13 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from local import trainer
-from local.home import inherited_environment
 from local.rekognition.entries import BOXES, Entry
-from local.sagemaker.children import guarded, kill
+from local.sagemaker.children import TRAINING_NICENESS, OutputReader, kill, start_guarded
 
 Document = dict[str, Any]
 
-_NICENESS = "10"
 _VALIDATION_SHARE = 0.15
 _TICK = 0.2
 _ASSUMED_THRESHOLD = 0.5
@@ -142,33 +140,25 @@ def _size(entry: Entry) -> Document:
     raise ValueError(f"the entry of {entry.key} has no image_size")
 
 
-def fit(folder: Path, say: Callable[[str], None], is_wanted: Callable[[], bool]) -> None:
+def fit(folder: Path, write_log: Callable[[list[str]], None], is_wanted: Callable[[], bool]) -> None:
     """Run the trainer on `folder`/dataset and `folder`/images, into `folder`/model and `folder`/output.
 
     Raises FittingError.
     """
     for name in ("model", "output"):
         (folder / name).mkdir()
-    variables = inherited_environment() | trainer.environment(
+    variables = trainer.environment(
         dataset=folder / "dataset",
         copies=folder / "images",
         model=folder / "model",
         results=folder / "output",
         failure=folder / "output",
     )
-    log = (folder / "trainer.log").open("wb")
-    with log:
-        process = subprocess.Popen(
-            guarded(["nice", "-n", _NICENESS, sys.executable, str(trainer.PROGRAM)]),
-            cwd=trainer.PROGRAM.parent,
-            env=variables,
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-        _wait(process, is_wanted)
-    for line in (folder / "trainer.log").read_text(encoding="utf-8", errors="replace").splitlines():
-        say(line)
+    command = [sys.executable, str(trainer.PROGRAM)]
+    process = start_guarded(command, trainer.PROGRAM.parent, variables, niceness=TRAINING_NICENESS)
+    output = OutputReader(process, write_log)
+    _wait(process, is_wanted)
+    output.join()
     if process.returncode != 0:
         failure = folder / "output" / "failure"
         reason = failure.read_text(encoding="utf-8").strip() if failure.exists() else "the trainer broke down"

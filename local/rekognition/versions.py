@@ -11,9 +11,9 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 
@@ -313,14 +313,8 @@ class Versions:
     def _model(self, arn: str) -> Path:
         return self._models / "-".join(arn.split("/")[1:])
 
-    def _writes_log(self, arn: str) -> Callable[[Any], None]:
-        stream = arn.partition("project/")[2]
-
-        def write(said: str | list[str]) -> None:
-            lines = [said] if isinstance(said, str) else said
-            self._platform.write_log(_LOG_GROUP, stream, [line or " " for line in lines])
-
-        return write
+    def _writes_log(self, arn: str) -> Callable[[list[str]], None]:
+        return partial(self._platform.write_log, _LOG_GROUP, arn.partition("project/")[2])
 
 
 class InternalError(RekognitionError):

@@ -6,27 +6,24 @@ import http.client
 import shutil
 import subprocess
 import sys
-import threading
 import time
 import uuid
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from local.home import HOST, REGION, inherited_environment
+from local.home import HOST, REGION
 from local.sagemaker import script_mode
 from local.sagemaker.builtin import serving as builtin_serving
 from local.sagemaker.builtin.algorithms import Algorithm, algorithm_of
-from local.sagemaker.children import guarded, kill
+from local.sagemaker.children import OutputReader, kill, start_guarded
 from local.sagemaker.platform import Platform, Storage, StorageError
 
 _ANSWER_WITHIN = 60.0
 _HEALTHY_WITHIN = 240.0
 _STOP_GRACE = 5.0
 _TICK = 0.05
-_LOG_EVERY = 1.0
 
 
 class ContainerError(Exception):
@@ -48,9 +45,8 @@ class Container:
         self._platform = platform
         self._write_log = write_log
         self._process: subprocess.Popen[bytes] | None = None
-        self._reader: threading.Thread | None = None
+        self._output: OutputReader | None = None
         self._port: int | None = None
-        self._last: deque[str] = deque(maxlen=15)
 
     def start(self, definition: dict[str, Any], role_arn: str, session_name: str) -> None:
         """Return once it is healthy. Raises ContainerError, and leaves nothing running then."""
@@ -89,56 +85,21 @@ class Container:
         archive.unlink()
 
     def _launch(self, environment: dict[str, str], options: list[str]) -> None:
-        variables = inherited_environment() | {"PYTHONUNBUFFERED": "1", "AWS_REGION": REGION}
-        variables |= {"SAGEMAKER_BASE_DIR": str(self._folder)} | environment
-        model, port_file = str(self._folder / "model"), str(self._folder / "port")
-        self._process = subprocess.Popen(
-            guarded(
-                [
-                    sys.executable,
-                    "-m",
-                    "local.sagemaker.container",
-                    "--model-dir",
-                    model,
-                    "--port-file",
-                    port_file,
-                    *options,
-                ]
-            ),
-            cwd=Path(__file__).parents[2],
-            env=variables,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-        self._reader = threading.Thread(target=self._read_output, args=(self._process,), daemon=True)
-        self._reader.start()
-
-    def _read_output(self, process: subprocess.Popen[bytes]) -> None:
-        unwritten: list[str] = []
-        written_at = 0.0
-        assert process.stdout is not None  # noqa: S101 - opened as a pipe
-        for raw in process.stdout:
-            line = raw.decode(errors="replace").rstrip()
-            self._last.append(line)
-            unwritten.append(line or " ")
-            if time.monotonic() - written_at > _LOG_EVERY:
-                self._write_log(unwritten)
-                unwritten, written_at = [], time.monotonic()
-        if unwritten:
-            self._write_log(unwritten)
+        command = [sys.executable, "-m", "local.sagemaker.container"]
+        command += ["--model-dir", str(self._folder / "model")]
+        command += ["--port-file", str(self._folder / "port"), *options]
+        variables = {"PYTHONUNBUFFERED": "1", "AWS_REGION": REGION, "SAGEMAKER_BASE_DIR": str(self._folder)}
+        self._process = start_guarded(command, Path(__file__).parents[2], variables | environment)
+        self._output = OutputReader(self._process, self._write_log)
 
     def _wait_until_healthy(self) -> None:
         deadline = time.monotonic() + _HEALTHY_WITHIN
         port_file = self._folder / "port"
         while time.monotonic() < deadline:
             if not self.is_running():
-                if self._reader is not None:
-                    self._reader.join(_STOP_GRACE)
-                said = next((line for line in reversed(self._last) if line), "nothing")
                 raise ContainerError(
                     "The primary container for production variant did not pass the ping health check. "
-                    f"It ended and said: {said}"
+                    f"It ended and said: {self._last_words()}"
                 )
             if port_file.exists():
                 self._port = int(port_file.read_text(encoding="utf-8"))
@@ -149,6 +110,13 @@ class Container:
             "The primary container for production variant did not pass the ping health check "
             f"within {_HEALTHY_WITHIN:.0f} s"
         )
+
+    def _last_words(self) -> str:
+        if self._output is None:
+            return "nothing"
+        self._output.join(_STOP_GRACE)
+        lines = (line.strip() for line in reversed(self._output.last_lines()))
+        return next(filter(None, lines), "nothing")
 
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None

@@ -11,17 +11,16 @@ import subprocess
 import tarfile
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from local.home import inherited_environment
 from local.sagemaker import channels, events, script_mode
 from local.sagemaker.arns import arn, log_group
 from local.sagemaker.builtin.algorithms import algorithm_of
 from local.sagemaker.builtin.training import BuiltinWorkload
-from local.sagemaker.children import guarded, kill
+from local.sagemaker.children import TRAINING_NICENESS, OutputReader, kill, start_guarded
 from local.sagemaker.errors import NotAvailableError, ValidationError
 from local.sagemaker.jobs import ENDED, JobFailedError, JobRecords
 from local.sagemaker.platform import Platform, Storage, StorageError
@@ -31,12 +30,12 @@ from local.sagemaker.workloads import Workload
 
 logger = logging.getLogger("loupe.local")
 
-_NICENESS = "10"
 _STOP_GRACE = 120.0
 _MAX_RUNTIME = 24 * 3600
 _FAILURE_CHARACTERS = 1024
+_SAID_CHARACTERS = 512
 _TICK = 0.1
-_LOG_EVERY = 1.0
+_LOG_GROUP = log_group("TrainingJobs")
 
 
 class TrainingJobs:
@@ -272,20 +271,18 @@ class _Run(threading.Thread):
 
     def _run_process(self, storage: Storage) -> tuple[str, str]:
         started = self._workload.process(self._folders, storage, self._jobs._platform.endpoint_url)
-        self._process = subprocess.Popen(
-            guarded(["nice", "-n", _NICENESS, *started.command]),
-            cwd=started.folder,
-            env=inherited_environment() | started.environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+        self._process = start_guarded(
+            started.command, started.folder, started.environment, niceness=TRAINING_NICENESS
         )
-        said = _Output(self._process, self._jobs._platform, self._name_of_job, self._take_line)
+        log = partial(self._jobs._platform.write_log, _LOG_GROUP, f"{self._name_of_job}/algo-1")
+        said = OutputReader(self._process, log, self._take_line)
         ending = self._supervise(self._process)
         said.join()
         status = self._process.returncode
         if ending is None and status != 0 and not self._abandoned.is_set():
-            raise JobFailedError(self._reason(status, said.last_lines()))
+            raise JobFailedError(
+                self._reason(status, "\n".join(said.last_lines()).strip()[-_SAID_CHARACTERS:])
+            )
         self._jobs.add(self._name_of_job, FinalMetricDataList=list(self._metrics.values()))
         return ending or ("Completed", "Completed")
 
@@ -343,46 +340,6 @@ class _Run(threading.Thread):
         if any(self._folders.model.iterdir()):
             storage.upload(_pack(self._folders.model), f"{target}/model.tar.gz")
             self._jobs.add(self._name_of_job, ModelArtifacts={"S3ModelArtifacts": f"{target}/model.tar.gz"})
-
-
-class _Output(threading.Thread):
-    """Reads what a process prints into the job's log stream, as the lines that `each_line` makes of each."""
-
-    def __init__(
-        self,
-        process: subprocess.Popen[bytes],
-        platform: Platform,
-        job: str,
-        each_line: Callable[[str], list[str]],
-    ) -> None:
-        super().__init__(name=f"output-{job}", daemon=True)
-        self._process = process
-        self._platform = platform
-        self._stream = f"{job}/algo-1"
-        self._each_line = each_line
-        self._last: deque[str] = deque(maxlen=20)
-        self._unwritten: list[str] = []
-        self._written_at = 0.0
-        self.start()
-
-    def last_lines(self) -> str:
-        return "\n".join(self._last).strip()[-_FAILURE_CHARACTERS // 2 :]
-
-    def run(self) -> None:
-        assert self._process.stdout is not None  # noqa: S101 - opened as a pipe
-        for raw in self._process.stdout:
-            line = raw.decode(errors="replace").rstrip("\r\n")
-            self._last.append(line)
-            self._unwritten.extend(said or " " for said in self._each_line(line))
-            if time.monotonic() - self._written_at > _LOG_EVERY:
-                self._write()
-        self._write()
-
-    def _write(self) -> None:
-        if self._unwritten:
-            self._platform.write_log(log_group("TrainingJobs"), self._stream, self._unwritten)
-        self._unwritten = []
-        self._written_at = time.monotonic()
 
 
 def _pack(folder: Path) -> Path:
