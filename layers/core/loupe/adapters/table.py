@@ -34,7 +34,6 @@ T = TypeVar("T")
 MAX_TRANSACTION = 100
 """Most actions in one `transact`."""
 _MAX_BATCH_GET = 100
-_MAX_BATCH_WRITE = 25
 _ATTEMPTS = 9
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.025, 2.0
 _NAME = re.compile(r"#(\w+)")
@@ -238,22 +237,6 @@ class IndexTable:
                     yield from_attributes(attributes)
                 unprocessed = answer.get("UnprocessedKeys", {})
                 todo = unprocessed[self.name]["Keys"] if self.name in unprocessed else []
-                if not todo:
-                    break
-                self._pause(attempt)
-
-    def batch_write(self, puts: Iterable[Item] = (), deletes: Iterable[Key] = ()) -> None:
-        """Write and remove items without conditions. Any number; each key at most once."""
-        requests = (
-            *({"PutRequest": {"Item": to_attributes(item)}} for item in puts),
-            *({"DeleteRequest": {"Key": _key(pk, sk)}} for pk, sk in deletes),
-        )
-        for batch in batches(requests, _MAX_BATCH_WRITE):
-            todo: Sequence[Any] = batch
-            for attempt in self._attempts():
-                request = {self.name: todo}
-                answer = self._patiently(self._client.batch_write_item, RequestItems=request)
-                todo = answer.get("UnprocessedItems", {}).get(self.name, [])
                 if not todo:
                     break
                 self._pause(attempt)

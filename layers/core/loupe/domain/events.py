@@ -4,7 +4,7 @@ An example of each lies in events/, and docs/events.md lists them; a test compar
 """
 
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 SOURCE = "loupe"
 
@@ -77,8 +77,6 @@ class TrainingRequested(Event):
 class TrainingConcluded(Event):
     """What came of one turn of the loop; its subclasses are what goes over the bus."""
 
-    OUTCOME: ClassVar[Literal["promoted", "rejected", "failed"]]
-
     version: str
     reason: str
     execution: str
@@ -88,7 +86,6 @@ class TrainingConcluded(Event):
 class ModelPromoted(TrainingConcluded):
     """The candidate is the champion now and answers at the project's endpoint."""
 
-    OUTCOME = "promoted"
     score: float | None = None
 
 
@@ -96,15 +93,12 @@ class ModelPromoted(TrainingConcluded):
 class ModelRejected(TrainingConcluded):
     """The candidate is not better than the champion, which keeps answering."""
 
-    OUTCOME = "rejected"
     score: float | None = None
 
 
 @dataclass(frozen=True)
 class TrainingFailed(TrainingConcluded):
     """Training or release failed; the champion keeps answering."""
-
-    OUTCOME = "failed"
 
 
 @dataclass(frozen=True)

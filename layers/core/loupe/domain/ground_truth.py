@@ -46,7 +46,6 @@ ACCOUNTS = {
 
 MAX_IMAGES = 100_000
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
-MAX_TAGS = 50
 MAX_AUTOMATED_SIDES = (3840, 2160)
 """Largest image, in pixels, that automated labeling takes."""
 

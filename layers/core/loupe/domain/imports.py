@@ -53,14 +53,6 @@ class ImportCard:
     images: int
 
 
-@dataclass(frozen=True)
-class ImportJob:
-    """An import's folder. `keys` are the places of its images in the raw-data bucket, by SHA-256."""
-
-    card: JobCard
-    keys: Mapping[str, str]
-
-
 def find_import(project: str, fingerprint: str, store: StoresObjects) -> JobCard | None:
     """The job of that import, if it was begun: its name ends in the fingerprint's first digits."""
     for job in sorted(store.list_folders(Workspace(project).jobs), reverse=True):
