@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import cast
 
 from cli.export import SplitFiles, write_export
-from cli.import_ import Wish, carry_out, prepare
+from cli.import_ import ImportRequest, carry_out, prepare
 from cli.session import Connection, Session
 from cli.stack import Json, KnownImages, Stack, StoredObject
 from loupe.domain.datasets import DatasetCard
@@ -130,10 +130,10 @@ def _export(session: Session, name: str, folder: Path) -> tuple[float, float]:
 
 def _import(session: Session, name: str, folder: Path) -> tuple[float, float]:
     begin = time.monotonic(), time.process_time()
-    wish = Wish(_PROJECT, FORMATS[name], str(folder), None, "", None, None, {}, False, False, False, 8)
-    prepared = prepare(session, wish)
+    request = ImportRequest(_PROJECT, FORMATS[name], str(folder), parallel=8)
+    prepared = prepare(session, request)
     assert not prepared.is_blocked, prepared.findings.faults
-    assert carry_out(session, wish, prepared).images == _IMAGES
+    assert carry_out(session, request, prepared).images == _IMAGES
     return begin
 
 

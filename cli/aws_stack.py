@@ -410,8 +410,8 @@ class AwsStack:
         asked = {"project": project, "action": action}
         return self._invoke("ControlModelFunction", asked, f"{action} the model of {project}")
 
-    def start_review(self, wish: Json) -> Json:
-        return self._invoke("StartReviewFunction", wish, "start the review")
+    def start_review(self, request: Json) -> Json:
+        return self._invoke("StartReviewFunction", request, "start the review")
 
     @property
     def workspace(self) -> S3Objects:

@@ -45,21 +45,20 @@ NAMED_AT_MOST = 20
 
 
 @dataclass(frozen=True)
-class Wish:
+class ImportRequest:
     """What the user asked for."""
 
     project: str
     format: Format
     place: str
-    images: str | None
-    prefix: str
-    attribute: str | None
-    classes: tuple[str, ...] | None
-    renamed: Mapping[str, str]
-    as_test: bool
-    leave_out_empty: bool
-    skip_invalid: bool
-    parallel: int
+    images: str | None = None
+    prefix: str = ""
+    attribute: str | None = None
+    classes: tuple[str, ...] | None = None
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    as_test: bool = False
+    leave_out_empty: bool = False
+    parallel: int = 8
 
 
 @dataclass
@@ -85,20 +84,20 @@ class Import:
         return bool(self.findings.fault_count or self.plan.unknown_labels)
 
 
-def prepare(session: Session, wish: Wish) -> Import:
+def prepare(session: Session, request: ImportRequest) -> Import:
     """Find out what the import would do; changes nothing. Raises CommandFault."""
     stack = session.stack
-    text = stack.read_configuration(wish.project)
+    text = stack.read_configuration(request.project)
     if text is None:
-        raise session.unknown_project(wish.project)
+        raise session.unknown_project(request.project)
     config = parse_project_yaml(text)
-    wish.format.check(config.task)
-    folders, findings = _folders(session, wish), Findings()
-    bucket = Bucket(stack, wish.project)
-    reading = Reading(folders[0], config.task, findings, wish.attribute, wish.classes)
-    labels = (each for each in wish.format.read(reading) if _is_wanted(each, wish, findings))
+    request.format.check(config.task)
+    folders, findings = _folders(session, request), Findings()
+    bucket = Bucket(stack, request.project)
+    reading = Reading(folders[0], config.task, findings, request.attribute, request.classes)
+    labels = (each for each in request.format.read(reading) if _is_wanted(each, request, findings))
     matched = list(match_images(labels, ImageFinder(bucket, folders), findings))
-    facts = ImageReader(session, bucket, wish.parallel).facts(
+    facts = ImageReader(session, bucket, request.parallel).facts(
         list(dict.fromkeys(place for _, place in matched))
     )
     places: dict[str, ImagePlace] = {}
@@ -114,26 +113,26 @@ def prepare(session: Session, wish: Wish) -> Import:
         else:
             places.setdefault(what.sha256, place)
             found.append((labeled, what.sha256, what.size))
-    current = current_labels(wish.project, config.task, stack.workspace)
-    plan = make_plan(found, config, current, findings, renamed=wish.renamed, as_test=wish.as_test)
-    fingerprint = plan.fingerprint(config.task, as_test=wish.as_test)
+    current = current_labels(request.project, config.task, stack.workspace)
+    plan = make_plan(found, config, current, findings, renamed=request.renamed, as_test=request.as_test)
+    fingerprint = plan.fingerprint(config.task, as_test=request.as_test)
     prepared = Import(config, findings, plan, places, folders, bucket, fingerprint)
     prepared.unlabeled_files = len(set(folders[0].images)) - _images_used(folders[0], facts)
-    _find_earlier_run(session, wish, prepared)
+    _find_earlier_run(session, request, prepared)
     return prepared
 
 
-def _folders(session: Session, wish: Wish) -> list[LabelFiles]:
-    whole_folder = wish.format.name == "yolo"
-    look_below = wish.format.name != "manifest"
-    folders = [label_files(session.stack, wish.place, whole_folder=whole_folder, look_below=look_below)]
-    if wish.images is not None:
-        folders.append(label_files(session.stack, wish.images, whole_folder=True, look_below=True))
+def _folders(session: Session, request: ImportRequest) -> list[LabelFiles]:
+    whole_folder = request.format.name == "yolo"
+    look_below = request.format.name != "manifest"
+    folders = [label_files(session.stack, request.place, whole_folder=whole_folder, look_below=look_below)]
+    if request.images is not None:
+        folders.append(label_files(session.stack, request.images, whole_folder=True, look_below=True))
     return folders
 
 
-def _is_wanted(labeled: Labeled, wish: Wish, findings: Findings) -> bool:
-    if wish.leave_out_empty and not labeled.value.names:
+def _is_wanted(labeled: Labeled, request: ImportRequest, findings: Findings) -> bool:
+    if request.leave_out_empty and not labeled.value.names:
         findings.left_out["images that have none of the labels"] += 1
         return False
     return True
@@ -143,10 +142,10 @@ def _images_used(files: LabelFiles, facts: Mapping[ImagePlace, Facts | str]) -> 
     return sum(files.path_of(place) is not None for place in facts)
 
 
-def _find_earlier_run(session: Session, wish: Wish, prepared: Import) -> None:
+def _find_earlier_run(session: Session, request: ImportRequest, prepared: Import) -> None:
     """An import that was begun goes on with the images that it took; others take what the plan says."""
     plan, store = prepared.plan, session.stack.workspace
-    job = find_import(wish.project, prepared.fingerprint, store)
+    job = find_import(request.project, prepared.fingerprint, store)
     names = {name for sha256 in plan.to_import for name in plan.images[sha256].value.names}
     if job is not None and is_whole(job, store):
         prepared.job, prepared.is_done = job, True
@@ -157,7 +156,7 @@ def _find_earlier_run(session: Session, wish: Wish, prepared: Import) -> None:
         if keys:
             prepared.transfers = transfers_to(keys, prepared.places, prepared.bucket)
             return
-    prefix = f"{wish.project}/{wish.prefix}/" if wish.prefix else f"{wish.project}/"
+    prefix = f"{request.project}/{request.prefix}/" if request.prefix else f"{request.project}/"
     images = {sha256: prepared.places[sha256] for sha256 in plan.to_import}
     prepared.transfers = plan_transfers(images, prepared.bucket, prepared.folders, prefix)
 
@@ -174,17 +173,17 @@ class Imported:
     rejected: dict[str, str]
 
 
-def carry_out(session: Session, wish: Wish, prepared: Import) -> Imported:
+def carry_out(session: Session, request: ImportRequest, prepared: Import) -> Imported:
     """Do what was prepared. Whatever ends it before its last step leaves nothing imported, and the same
     command goes on."""
     store, bucket, keys = session.stack.workspace, prepared.bucket, prepared.transfers.keys
     job = prepared.job or begin_import(
-        wish.project,
+        request.project,
         prepared.config,
-        ImportCard(prepared.fingerprint, wish.format.name, wish.place, len(keys)),
+        ImportCard(prepared.fingerprint, request.format.name, request.place, len(keys)),
         datetime.now(UTC),
         store,
-        "test" if wish.as_test else None,
+        "test" if request.as_test else None,
     )
 
     def hold() -> None:
@@ -192,12 +191,12 @@ def carry_out(session: Session, wish: Wish, prepared: Import) -> Imported:
 
     hold()
     renew = _each_so_often(session, hold)
-    transfer(session, bucket, prepared.transfers, wish.parallel, renew)
+    transfer(session, bucket, prepared.transfers, request.parallel, renew)
     registered = await_registration(session, bucket, keys, renew)
     plan = prepared.plan
     images = ((plan.images[sha256], *place) for sha256, place in registered.images.items())
-    write_labels(job, bucket.name, images, store, wish.format.name)
-    session.stack.finish_import(wish.project, job.job)
+    write_labels(job, bucket.name, images, store, request.format.name)
+    session.stack.finish_import(request.project, job.job)
     return Imported(job.job, len(registered.images), registered.rejected)
 
 
@@ -281,7 +280,7 @@ def import_labels(
       loupe import parts --format yolo ./held-out --as-test --yes
     """
     with domain_errors_as_faults():
-        wish = Wish(
+        request = ImportRequest(
             project=name,
             format=FORMATS[format_name],
             place=place,
@@ -292,20 +291,19 @@ def import_labels(
             renamed=_renames(renames),
             as_test=as_test,
             leave_out_empty=leave_out_empty,
-            skip_invalid=skip_invalid,
             parallel=parallel,
         )
-        prepared = prepare(session, wish)
+        prepared = prepare(session, request)
         blocked = prepared.is_blocked and not skip_invalid
         todo = bool(prepared.transfers.keys) and not prepared.is_done
-        imported = carry_out(session, wish, prepared) if yes and todo and not blocked else None
+        imported = carry_out(session, request, prepared) if yes and todo and not blocked else None
         if yes and prepared.is_done and prepared.job:
             session.stack.finish_import(name, prepared.job.job)
     if as_json:
-        print_json(_as_json(wish, prepared, imported))
+        print_json(_as_json(request, prepared, imported))
     else:
-        _print(wish, prepared)
-        _print_outcome(wish, prepared, imported, todo=todo, blocked=blocked)
+        _print(request, prepared)
+        _print_outcome(request, prepared, imported, todo=todo, blocked=blocked)
     if blocked:
         raise CommandFault(
             "Nothing is imported: there is something wrong with the files.",
@@ -333,11 +331,11 @@ def _renames(renames: tuple[str, ...]) -> dict[str, str]:
 # What it tells --------------------------------------------------------------------------------------
 
 
-def _as_json(wish: Wish, prepared: Import, imported: Imported | None) -> dict[str, object]:
+def _as_json(request: ImportRequest, prepared: Import, imported: Imported | None) -> dict[str, object]:
     plan, findings, transfers = prepared.plan, prepared.findings, prepared.transfers
     return {
-        "project": wish.project,
-        "format": wish.format.name,
+        "project": request.project,
+        "format": request.format.name,
         "task": prepared.config.task,
         "imported": imported is not None,
         "job": imported.job if imported else (prepared.job.job if prepared.job else None),
@@ -366,9 +364,9 @@ def _as_json(wish: Wish, prepared: Import, imported: Imported | None) -> dict[st
     }
 
 
-def _print(wish: Wish, prepared: Import) -> None:
+def _print(request: ImportRequest, prepared: Import) -> None:
     plan, findings, transfers, say = prepared.plan, prepared.findings, prepared.transfers, out().print
-    say(f"{wish.format.name} of {wish.place} for {wish.project} ({prepared.config.task}):")
+    say(f"{request.format.name} of {request.place} for {request.project} ({prepared.config.task}):")
     say(f"  {len(plan.images):,} images with a label that can be used")
     if not prepared.is_done:
         say(
@@ -407,7 +405,7 @@ def _print_faults(prepared: Import) -> None:
 
 
 def _print_outcome(
-    wish: Wish, prepared: Import, imported: Imported | None, *, todo: bool, blocked: bool
+    request: ImportRequest, prepared: Import, imported: Imported | None, *, todo: bool, blocked: bool
 ) -> None:
     say = out().print
     if imported:
@@ -416,7 +414,7 @@ def _print_outcome(
             err().print(f"  Rejected: {key}: {reason}")
         if len(imported.rejected) > NAMED_AT_MOST:
             err().print(f"  ... and {len(imported.rejected) - NAMED_AT_MOST:,} more rejected")
-        say(f"Training goes on with them: loupe wait {wish.project} deployed")
+        say(f"Training goes on with them: loupe wait {request.project} deployed")
     elif prepared.is_done and prepared.job:
         say(f"All of this was imported before, as the job {prepared.job.job}. There is nothing to do.")
     elif not todo:

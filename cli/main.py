@@ -15,7 +15,7 @@ from cli.project import project
 from cli.review import review
 from cli.session import Session
 from cli.status import status
-from cli.target import Wish, connect
+from cli.target import WantedStack, connect
 from cli.upkeep import open_portal, reconcile
 from cli.upload import upload
 from cli.validate import validate
@@ -76,7 +76,7 @@ def cli(
       loupe predict parts photo.jpg
     """
     if ctx.obj is None:
-        ctx.obj = Session(lambda: connect(Wish(stack, local, profile, region), home), home, port)
+        ctx.obj = Session(lambda: connect(WantedStack(stack, local, profile, region), home), home, port)
 
 
 for command in (

@@ -58,8 +58,8 @@ def review(
       loupe review parts --provider ground-truth --kind verification --limit 500
     """
     session.require_project(name)
-    wish = {"project": name, "version": version, "label": label, "limit": limit, "kind": kind}
-    started = session.stack.start_review(wish)
+    request = {"project": name, "version": version, "label": label, "limit": limit, "kind": kind}
+    started = session.stack.start_review(request)
     if as_json:
         print_json({"provider": provider, **started})
         return

@@ -248,8 +248,8 @@ class Stack(Protocol):
         """Start, stop or describe the project's model, where it costs by the hour: its `state`, `since` and
         `inference_units` then."""
 
-    def start_review(self, wish: Json) -> Json:
-        """Fields of `loupe.domain.review.Wish` in, those of its `ReviewStarted` out."""
+    def start_review(self, request: Json) -> Json:
+        """Fields of `loupe.domain.review.ReviewRequest` in, those of its `ReviewStarted` out."""
 
     @property
     def workspace(self) -> StoresObjects:

@@ -20,7 +20,7 @@ WORKER_FILE = "worker.json"
 
 
 @dataclass(frozen=True)
-class Wish:
+class WantedStack:
     """What the user asked for; None where they left it open."""
 
     stack: str | None
@@ -29,23 +29,23 @@ class Wish:
     region: str | None
 
 
-def connect(wish: Wish, home: Path, look: Callable[[Path], LocalCloudStatus] = status) -> Connection:
+def connect(wanted: WantedStack, home: Path, look: Callable[[Path], LocalCloudStatus] = status) -> Connection:
     """The stack that was asked for.
 
     A running local cloud is taken unless the user pointed elsewhere: `--aws`, a profile, a region, another
     stack's name, or an endpoint in the environment. Raises CommandFault.
     """
     cloud = look(home)
-    if wish.local is None:
-        local = cloud.running and not _points_elsewhere(wish)
-        _say_which(local, cloud, wish)
+    if wanted.local is None:
+        local = cloud.running and not _points_elsewhere(wanted)
+        _say_which(local, cloud, wanted)
     else:
-        local = wish.local
+        local = wanted.local
     if not local:
-        return Connection(_on_aws(wish))
+        return Connection(_on_aws(wanted))
     if not cloud.running:
         raise CommandFault(f"No local cloud runs in {home}.", "`make up` (or `loupe local up`) starts it.")
-    return connect_locally(cloud, wish.stack or LOCAL_STACK)
+    return connect_locally(cloud, wanted.stack or LOCAL_STACK)
 
 
 def connect_locally(cloud: LocalCloudStatus, stack: str = LOCAL_STACK) -> Connection:
@@ -68,26 +68,27 @@ def read_worker(home: Path) -> WorkerCredentials | None:
     return WorkerCredentials(content["worker"], content["password"])
 
 
-def _on_aws(wish: Wish) -> AwsStack:
+def _on_aws(wanted: WantedStack) -> AwsStack:
     try:
-        session = boto3.Session(profile_name=wish.profile, region_name=wish.region)
+        session = boto3.Session(profile_name=wanted.profile, region_name=wanted.region)
     except BotoCoreError as error:
         raise CommandFault(str(error), CREDENTIALS_HINT) from error
-    return AwsStack(session, wish.stack or LOCAL_STACK)
+    return AwsStack(session, wanted.stack or LOCAL_STACK)
 
 
-def _points_elsewhere(wish: Wish) -> bool:
-    other_stack = wish.stack is not None and wish.stack != LOCAL_STACK
-    return bool(other_stack or wish.profile or wish.region or os.environ.get("AWS_ENDPOINT_URL"))
+def _points_elsewhere(wanted: WantedStack) -> bool:
+    other_stack = wanted.stack is not None and wanted.stack != LOCAL_STACK
+    return bool(other_stack or wanted.profile or wanted.region or os.environ.get("AWS_ENDPOINT_URL"))
 
 
-def _say_which(local: bool, cloud: LocalCloudStatus, wish: Wish) -> None:
+def _say_which(local: bool, cloud: LocalCloudStatus, wanted: WantedStack) -> None:
     """A remark where both could have been meant."""
     if not cloud.running:
         return
     if not local:
         err().print(
-            f"Using the stack {wish.stack or LOCAL_STACK} on AWS (--local for the local cloud).", style="dim"
+            f"Using the stack {wanted.stack or LOCAL_STACK} on AWS (--local for the local cloud).",
+            style="dim",
         )
     elif os.environ.get("AWS_PROFILE") or os.environ.get("AWS_ACCESS_KEY_ID"):
         err().print(f"Using the local cloud in {cloud.home} (--aws for AWS).", style="dim")

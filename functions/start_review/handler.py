@@ -8,14 +8,14 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from loupe.bootstrap import start_review
 from loupe.domain.projects import check_project_name
-from loupe.domain.review import Wish
+from loupe.domain.review import ReviewRequest
 
 logger = Logger(service="start_review")
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """The fields of a `Wish` in, those of a `ReviewStarted` out."""
+    """The fields of a `ReviewRequest` in, those of a `ReviewStarted` out."""
     check_project_name(event["project"])
-    started = asdict(start_review()(Wish(**event)))
+    started = asdict(start_review()(ReviewRequest(**event)))
     logger.info("review started", **started)
     return started

@@ -258,13 +258,13 @@ class FakeStack:
             state = self.hosting_state = {"start": "starting", "stop": "stopping"}[action]
         return {"state": state, "since": NOON, "inference_units": 1}
 
-    def start_review(self, wish: Json) -> Json:
-        self.reviews.append(wish)
+    def start_review(self, request: Json) -> Json:
+        self.reviews.append(request)
         return {
-            "project": wish["project"],
+            "project": request["project"],
             "job": "job-9",
-            "dataset_version": wish["version"] or "0003",
-            "images": wish["limit"],
+            "dataset_version": request["version"] or "0003",
+            "images": request["limit"],
             "left_out": 2,
         }
 

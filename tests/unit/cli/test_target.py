@@ -4,10 +4,10 @@ import pytest
 
 from cli.aws_stack import AwsStack
 from cli.errors import CommandFault
-from cli.target import Wish, connect
+from cli.target import WantedStack, connect
 from local.launcher import LocalCloudStatus
 
-NOTHING = Wish(stack=None, local=None, profile=None, region=None)
+NOTHING = WantedStack(stack=None, local=None, profile=None, region=None)
 
 
 def cloud(home: Path, running: bool) -> LocalCloudStatus:
@@ -29,20 +29,22 @@ def _no_aws_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def is_local(wish: Wish, home: Path, running: bool = True) -> bool:
-    stack = connect(wish, home, lambda home: cloud(home, running)).stack
+def is_local(wanted: WantedStack, home: Path, running: bool = True) -> bool:
+    stack = connect(wanted, home, lambda home: cloud(home, running)).stack
     assert isinstance(stack, AwsStack)
     return stack.endpoint_url is not None
 
 
 def test_a_local_cloud_that_runs_is_taken(tmp_path: Path) -> None:
     assert is_local(NOTHING, tmp_path)
-    assert is_local(Wish("loupe", None, None, None), tmp_path)
+    assert is_local(WantedStack("loupe", None, None, None), tmp_path)
 
 
-@pytest.mark.parametrize("wish", [Wish("loupe-prod", None, None, None), Wish(None, False, None, None)])
-def test_unless_the_user_points_elsewhere(wish: Wish, tmp_path: Path) -> None:
-    assert not is_local(wish, tmp_path)
+@pytest.mark.parametrize(
+    "wanted", [WantedStack("loupe-prod", None, None, None), WantedStack(None, False, None, None)]
+)
+def test_unless_the_user_points_elsewhere(wanted: WantedStack, tmp_path: Path) -> None:
+    assert not is_local(wanted, tmp_path)
 
 
 def test_or_the_environment_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,7 +55,7 @@ def test_or_the_environment_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_without_a_local_cloud_it_is_aws(tmp_path: Path) -> None:
     assert not is_local(NOTHING, tmp_path, running=False)
     with pytest.raises(CommandFault, match="No local cloud runs"):
-        is_local(Wish(None, True, None, None), tmp_path, running=False)
+        is_local(WantedStack(None, True, None, None), tmp_path, running=False)
 
 
 def test_says_which_it_is_where_both_could_be_meant(
@@ -68,4 +70,4 @@ def test_says_which_it_is_where_both_could_be_meant(
 
 def test_an_unknown_profile_is_a_fault_in_words(tmp_path: Path) -> None:
     with pytest.raises(CommandFault, match="nobody"):
-        connect(Wish(None, None, "nobody", None), tmp_path, lambda home: cloud(home, False))
+        connect(WantedStack(None, None, "nobody", None), tmp_path, lambda home: cloud(home, False))

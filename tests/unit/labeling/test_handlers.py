@@ -270,6 +270,6 @@ def test_the_end_of_a_job_that_is_not_loupes_is_passed_over(project: IndexTable)
 
 
 def test_a_review_needs_a_dataset_version(project: IndexTable) -> None:
-    wish = {"project": PROJECT, "version": None, "label": None, "limit": 5, "kind": "adjustment"}
+    request = {"project": PROJECT, "version": None, "label": None, "limit": 5, "kind": "adjustment"}
     with pytest.raises(NotFound, match="no dataset version yet"):
-        start_review(wish, LambdaContext())
+        start_review(request, LambdaContext())

@@ -16,7 +16,13 @@ from loupe.domain.labeling import LabelingRefused
 from loupe.domain.labels import AcceptLabels
 from loupe.domain.manifests import Row, read_rows, write_rows
 from loupe.domain.projects import LABEL_ATTRIBUTES, ProjectConfig, TaskType
-from loupe.domain.review import NothingToReview, ReviewStarted, StartReview, Wish
+from loupe.domain.review import (
+    NothingToReview,
+    ReviewRequest,
+    ReviewStarted,
+    StartReview,
+    verification_categories,
+)
 from loupe.domain.workspace import Workspace
 from loupe.ports import ProviderProgress, ReviewKind
 from tests.unit.labeling.conftest import PROJECT, Loop
@@ -82,9 +88,11 @@ class Reviewed:
             "image-height": image.height,
         } | write_label(label, LABEL_ATTRIBUTES[self.task], self.task, LABELS, (image.width, image.height))
 
-    def review(self, kind: ReviewKind = "adjustment", **wish: Any) -> ReviewStarted:
+    def review(self, kind: ReviewKind = "adjustment", **request: Any) -> ReviewStarted:
         return self.start(
-            Wish(**{"project": PROJECT, "version": None, "label": None, "limit": 9, "kind": kind} | wish)
+            ReviewRequest(
+                **{"project": PROJECT, "version": None, "label": None, "limit": 9, "kind": kind} | request
+            )
         )
 
     def rows(self, job: str) -> list[Row]:
@@ -167,10 +175,21 @@ def test_its_rows_have_the_label_of_now_for_ground_truth_and_for_the_page(boxes:
         assert label.value == value
 
 
-def test_a_verification_asks_for_a_verdict(boxes: Reviewed) -> None:
+def test_a_verification_adds_its_verdicts_to_the_labels_that_it_is_about(boxes: Reviewed) -> None:
     job = boxes.review("verification").job
     categories = json.loads(boxes.loop.workspace.read(SPACE.label_categories(job)))
-    assert [each["label"] for each in categories["labels"]] == ["right", "wrong"]
+    assert [each["label"] for each in categories["labels"]] == [*LABELS, "right", "wrong"]
+
+
+def test_categories_are_unique_whatever_labels_are_called() -> None:
+    assert verification_categories(("wrong", "bolt")) == ("wrong", "bolt", "right")
+
+
+def test_a_verification_has_no_more_categories_than_ground_truth_takes() -> None:
+    most = tuple(f"part {number}" for number in range(48))
+    assert len(verification_categories(most)) == 50
+    with pytest.raises(LabelingRefused, match="at most 50.*48 labels.*not 49"):
+        verification_categories((*most, "part 49"))
 
 
 def test_labels_can_be_chosen(boxes: Reviewed) -> None:
@@ -270,7 +289,7 @@ def test_corrected_boxes_are_new_labels_and_the_others_stand(boxes: Reviewed) ->
 def test_wrong_boxes_are_withdrawn_and_their_images_wait_again(boxes: Reviewed) -> None:
     job = boxes.review("verification").job
     rows = boxes.rows(job)
-    boxes.answer(job, "boxes-verified", [verdict("1", "wrong"), verdict(0, "right"), {}])
+    boxes.answer(job, "boxes-verified", [verdict("4", "wrong"), verdict(3, "right"), {}])
     [line] = boxes.lines(job).values()
     assert line["sha256"] == rows[0]["image-sha256"]
     assert line["withdrawn"] is True
@@ -279,6 +298,14 @@ def test_wrong_boxes_are_withdrawn_and_their_images_wait_again(boxes: Reviewed) 
     ended = boxes.loop.jobs.job(PROJECT, job)
     assert ended is not None
     assert ended.reason == "Ground Truth labeled 2 of 3 images"
+
+
+def test_a_verdict_without_a_name_is_the_category_of_its_index(boxes: Reviewed) -> None:
+    job = boxes.review("verification").job
+    rows = boxes.rows(job)
+    nameless = [verdict(index, "") for index in ("4", 3, "0")]
+    boxes.answer(job, "boxes-verified", nameless)
+    assert set(boxes.lines(job)) == {rows[0]["image-sha256"]}
 
 
 @pytest.mark.parametrize(

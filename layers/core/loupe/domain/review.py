@@ -5,7 +5,7 @@ the job's output manifest: an image that got another label has it there, one who
 withdrawn and waits for a new one, and one whose label is right has nothing, so that its label stands.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
@@ -31,7 +31,7 @@ from loupe.domain.manifests import (
     read_rows,
     write_rows,
 )
-from loupe.domain.projects import LABEL_ATTRIBUTES
+from loupe.domain.projects import LABEL_ATTRIBUTES, MAX_GROUND_TRUTH_LABELS
 from loupe.domain.splits import SPLITS
 from loupe.domain.workspace import Workspace
 from loupe.ports import (
@@ -49,7 +49,7 @@ from loupe.ports import (
 CURRENT, CLASSES = "current", "classes"
 """Keys of a review's input manifest, from which the workers' page shows the label of now and all labels."""
 VERDICTS = ("right", "wrong")
-"""What workers say in a verification."""
+"""What workers say in a verification; its page has them, too."""
 MAX_ATTRIBUTE_CHARACTERS = 20_000
 """Longest label that Ground Truth takes in an input manifest."""
 
@@ -63,9 +63,9 @@ class NothingToReview(BadRequest):
 
 
 @dataclass(frozen=True)
-class Wish:
+class ReviewRequest:
     """Which labels are reviewed, and how. `version` None is the newest; `label` None is any; of more labels
-    than `limit`, a random sample is taken."""
+    than `limit`, those whose hash comes first are taken: others in each job."""
 
     project: str
     version: str | None
@@ -98,23 +98,27 @@ class StartReview:
     clock: Clock
     suffix: Callable[[], str]
 
-    def __call__(self, wish: Wish) -> ReviewStarted:
+    def __call__(self, request: ReviewRequest) -> ReviewStarted:
         """Raises `ProjectNotFound`, `InvalidProject`, `NotFound`, `NothingToReview`, `Conflict` and
         `LabelingRefused`."""
-        config = valid_config(self.projects, wish.project)
-        version = self._version(wish)
-        worker_task(version.task, wish.kind)
-        if wish.label is not None and wish.label not in version.labels:
+        config = valid_config(self.projects, request.project)
+        version = self._version(request)
+        worker_task(version.task, request.kind)
+        if request.kind == "verification":
+            verification_categories(version.labels)
+        if request.label is not None and request.label not in version.labels:
             has = ", ".join(version.labels)
-            raise BadRequest(f"{wish.label!r} is not a label of version {version.version}, which has: {has}")
+            raise BadRequest(
+                f"{request.label!r} is not a label of version {version.version}, which has: {has}"
+            )
         now = self.clock()
-        job = job_name(wish.project, now, self.suffix())
-        rows, left_out = self._chosen(wish, version, job)
+        job = job_name(request.project, now, self.suffix())
+        rows, left_out = self._chosen(request, version, job)
         if not rows:
             raise NothingToReview(f"version {version.version} has no such label")
-        record = self.projects.project(wish.project)
+        record = self.projects.project(request.project)
         card = JobCard(
-            project=wish.project,
+            project=request.project,
             job=job,
             provider="ground-truth",
             task=version.task,
@@ -123,11 +127,11 @@ class StartReview:
             batch_size=len(rows),
             created_at=now,
             review_of=version.version,
-            review=wish.kind,
+            review=request.kind,
             config_etag=record.config_etag if record else None,
         )
         self._start(card, rows)
-        return ReviewStarted(wish.project, job, version.version, len(rows), left_out)
+        return ReviewStarted(request.project, job, version.version, len(rows), left_out)
 
     def _start(self, card: JobCard, rows: list[Row]) -> None:
         if not self.jobs.claim(card):
@@ -136,9 +140,8 @@ class StartReview:
             )
         space = Workspace(card.project)
         write_card(self.workspace, card)
-        classes = VERDICTS if card.review == "verification" else card.labels
         self.workspace.write(
-            space.label_categories(card.job), label_categories(classes).encode(), "application/json"
+            space.label_categories(card.job), label_categories(_categories(card)).encode(), "application/json"
         )
         self.workspace.write_lines_once(space.input_manifest(card.job), write_rows(rows))
         try:
@@ -150,26 +153,30 @@ class StartReview:
         self.events.publish(LabelingJobStarted(card.project, card.job, tasks))
         self.jobs.open(card.project, card.job, tasks, self.clock())
 
-    def _version(self, wish: Wish) -> DatasetCard:
-        if wish.version is None:
-            card = latest_card(wish.project, self.workspace)
+    def _version(self, request: ReviewRequest) -> DatasetCard:
+        if request.version is None:
+            card = latest_card(request.project, self.workspace)
             if card is None:
-                raise NotFound(f"project {wish.project!r} has no dataset version yet, so no labels to review")
+                raise NotFound(
+                    f"project {request.project!r} has no dataset version yet, so no labels to review"
+                )
             return card
         try:
-            content = self.workspace.read(Workspace(wish.project).dataset_card(wish.version))
+            content = self.workspace.read(Workspace(request.project).dataset_card(request.version))
         except ObjectMissing as error:
-            raise NotFound(f"project {wish.project!r} has no dataset version {wish.version!r}") from error
+            raise NotFound(
+                f"project {request.project!r} has no dataset version {request.version!r}"
+            ) from error
         return DatasetCard.from_json(content)
 
-    def _chosen(self, wish: Wish, version: DatasetCard, job: str) -> tuple[list[Row], int]:
+    def _chosen(self, request: ReviewRequest, version: DatasetCard, job: str) -> tuple[list[Row], int]:
         """Rows of the review's input manifest, and how many don't fit into one."""
         left_out = 0
 
         def candidates() -> Iterator[Row]:
             nonlocal left_out
-            for row, label in self._labels(wish.project, version):
-                if wish.label is not None and wish.label not in label.value.names:
+            for row, label in self._labels(request.project, version):
+                if request.label is not None and request.label not in label.value.names:
                     continue
                 chosen = review_row(row, label, version)
                 if any(len(dumps(value)) > MAX_ATTRIBUTE_CHARACTERS for value in chosen.values()):
@@ -181,7 +188,7 @@ class StartReview:
             # Another job draws another sample.
             return sha256(f"{job}/{row[SHA256]}".encode()).digest()
 
-        return nsmallest(wish.limit, candidates(), key=place), left_out
+        return nsmallest(request.limit, candidates(), key=place), left_out
 
     def _labels(self, project: str, version: DatasetCard) -> Iterator[tuple[Row, Label]]:
         attribute = LABEL_ATTRIBUTES[version.task]
@@ -190,6 +197,24 @@ class StartReview:
                 label = read_label(row, attribute, version.task, version.labels)
                 if isinstance(label, Label):
                     yield row, label
+
+
+def verification_categories(labels: Sequence[str]) -> tuple[str, ...]:
+    """Categories of a verification: Ground Truth wants those of the labels that it is about, and lets others
+    be added. Raises `LabelingRefused` for more than it takes."""
+    categories = tuple(dict.fromkeys((*labels, *VERDICTS)))
+    if len(categories) > MAX_GROUND_TRUTH_LABELS:
+        most = MAX_GROUND_TRUTH_LABELS - len(VERDICTS)
+        raise LabelingRefused(
+            f"Ground Truth takes at most {MAX_GROUND_TRUTH_LABELS} categories, which are the labels and the "
+            f"verdicts of a verification: so {most} labels, not {len(labels)}. Correct boxes instead "
+            "(--kind adjustment)"
+        )
+    return categories
+
+
+def _categories(card: JobCard) -> tuple[str, ...]:
+    return verification_categories(card.labels) if card.review == "verification" else card.labels
 
 
 def review_row(row: Row, label: Label, version: DatasetCard) -> Row:
@@ -226,10 +251,10 @@ class ConcludeReview:
         return image | self._correction(card, row)
 
     def _verdict(self, card: JobCard, row: Row) -> Row:
-        """A withdrawal of a label that was found wrong; nothing for one that is right."""
+        """A withdrawal of a label that was found wrong; nothing for any other."""
         attribute = worker_task(card.task, card.review).attribute
-        said = read_label(row, attribute, "image-classification", VERDICTS)
-        if not isinstance(said, Label) or said.value.names == ("right",):
+        said = read_label(row, attribute, "image-classification", _categories(card))
+        if not isinstance(said, Label) or said.value.names != ("wrong",):
             return {}
         at = said.labeled_at or self.clock()
         return write_withdrawal(LABEL_ATTRIBUTES[card.task], card.task, card.job, at)
