@@ -59,6 +59,38 @@ def test_of_several_attributes_the_newest_that_fits_is_read() -> None:
     assert "labels are those of the attribute 'old'" in findings.notes
 
 
+BOXES = {"image_size": [{"width": 9, "height": 9}], "annotations": []}
+
+
+def box_row(attribute: str, day: int, **metadata: Any) -> dict[str, Any]:
+    created = {"type": "groundtruth/object-detection", "creation-date": f"2026-05-{day:02d}T00:00:00"}
+    return row(attribute, BOXES, **{**created, "job-name": f"labeling-job/{attribute}", **metadata})
+
+
+def test_each_row_gives_the_newest_label_that_it_has() -> None:
+    corrected = box_row("boxes", 4) | box_row("boxes-fixed", 5)
+    found, findings = read("manifest", "bounding-box", lines(corrected, box_row("boxes", 4)))
+    assert [each.job for each in found] == ["boxes-fixed", "boxes"]
+    assert findings.notes == {
+        "labels are those of the attribute 'boxes-fixed'": 1,
+        "labels are those of the attribute 'boxes'": 1,
+    }
+    assert not findings.left_out
+
+
+def test_a_correction_that_failed_leaves_the_label_before_it() -> None:
+    failed = box_row("boxes-fixed", 5, **{"failure-reason": "ClientError: Annotation tasks expired"})
+    del failed["boxes-fixed"]
+    [found], findings = read("manifest", "bounding-box", lines(box_row("boxes", 4) | failed))
+    assert (found.job, findings.left_out) == ("boxes", {})
+
+
+def test_a_row_that_has_no_label_of_the_task_beside_others_that_have_is_left_out() -> None:
+    found, findings = read("manifest", "bounding-box", lines(row("defect", 0), box_row("boxes", 4)))
+    assert [each.job for each in found] == ["boxes"]
+    assert findings.left_out == {"rows without a label for the project's task": 1}
+
+
 def test_rows_without_label_and_failed_ones_are_left_out_with_their_reason() -> None:
     failed = row("defect", 1, **{"failure-reason": "ClientError: Annotation tasks expired"})
     del failed["defect"]
@@ -69,7 +101,7 @@ def test_rows_without_label_and_failed_ones_are_left_out_with_their_reason() -> 
     )
     assert len(found) == 1
     assert findings.left_out == {
-        "rows without a label under 'defect'": 1,
+        "rows without a label for the project's task": 1,
         "rows that failed in their labeling job: ClientError: Annotation tasks expired": 1,
     }
 

@@ -1,17 +1,18 @@
 """Ground Truth's augmented manifests, of any job and any label attribute.
 
-Read: all `.manifest` and `.jsonl` files, or the one that was named. Of several label attributes that fit the
-task the newest is read: the one with the latest `creation-date`; among equals, the one that rows name last.
+Read: all `.manifest` and `.jsonl` files, or the one that was named. Of several label attributes of a row that
+fit the task the newest is read: the one with the latest `creation-date`; among equals, the one named last.
 Written: `train.manifest`, `validation.manifest`, `test.manifest`, `label-categories.json`. Holds all tasks.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from loupe.domain.interchange.records import (
     Dataset,
     Files,
+    Findings,
     ImageFile,
     Labeled,
     OutFile,
@@ -42,39 +43,63 @@ def read(reading: Reading) -> Iterator[Labeled]:
     paths = label_paths(files, _SUFFIXES)
     if not paths:
         raise UnreadableFile("There is no .manifest or .jsonl file; name the manifest itself.")
-    attribute = reading.attribute or _newest_attribute(files, paths, task)
-    findings.notes[f"labels are those of the attribute {attribute!r}"] += 1
+    fits, others = False, set[str]()
     for path in paths:
-        for line, text in text_lines(files, path):
-            if not text.strip():
+        for line, row in _rows(files, path, findings):
+            attribute = reading.attribute or _newest_attribute(row, task)
+            if attribute is None:
+                others.update(_attributes(row))
+                findings.left_out["rows without a label for the project's task"] += 1
                 continue
-            row = _row(text)
-            if isinstance(row, str):
-                findings.fault(path, line, row)
-                continue
-            try:
-                label = read_label(row, attribute, task, reading.classes or ())
-            except InvalidManifest as error:
-                findings.fault(path, line, error.detail)
-                continue
-            if isinstance(label, Withdrawn):
-                findings.left_out["labels that a review found wrong"] += 1
-                continue
-            if isinstance(label, Unlabeled):
-                findings.left_out[_why_unlabeled(label, attribute)] += 1
-                continue
-            yield Labeled(
-                row["source-ref"],
-                label.value,
-                path,
-                line,
-                size=_size(row, attribute),
-                confidences=label.confidences,
-                labeled_at=label.labeled_at,
-                is_human=label.is_human,
-                job=label.job,
-                sha256=row.get(SHA256),
-            )
+            fits = True
+            labeled = _labeled(row, attribute, path, line, reading)
+            if labeled is not None:
+                findings.notes[f"labels are those of the attribute {attribute!r}"] += 1
+                yield labeled
+    if not fits and reading.attribute is None:
+        raise UnreadableFile(
+            f"{', '.join(paths[:3])}: no row has a label attribute of type {MANIFEST_TYPES[task]!r}, which "
+            f"the project's task asks for; it has {', '.join(sorted(others)) or 'none at all'}. "
+            "Name one with --attribute if its type is wrong."
+        )
+
+
+def _rows(files: Files, path: str, findings: Findings) -> Iterator[tuple[int, Row]]:
+    for line, text in text_lines(files, path):
+        if not text.strip():
+            continue
+        row = _row(text)
+        if isinstance(row, str):
+            findings.fault(path, line, row)
+        else:
+            yield line, row
+
+
+def _labeled(row: Row, attribute: str, path: str, line: int, reading: Reading) -> Labeled | None:
+    findings = reading.findings
+    try:
+        label = read_label(row, attribute, reading.task, reading.classes or ())
+    except InvalidManifest as error:
+        findings.fault(path, line, error.detail)
+        return None
+    if isinstance(label, Withdrawn):
+        findings.left_out["labels that a review found wrong"] += 1
+        return None
+    if isinstance(label, Unlabeled):
+        findings.left_out[_why_unlabeled(label, attribute)] += 1
+        return None
+    return Labeled(
+        row["source-ref"],
+        label.value,
+        path,
+        line,
+        size=_size(row, attribute),
+        confidences=label.confidences,
+        labeled_at=label.labeled_at,
+        is_human=label.is_human,
+        job=label.job,
+        sha256=row.get(SHA256),
+    )
 
 
 def write(dataset: Dataset) -> Iterator[OutFile]:
@@ -100,32 +125,28 @@ def _row(text: str) -> Row | str:
     return row
 
 
-def _newest_attribute(files: Files, paths: Sequence[str], task: TaskType) -> str:
-    newest: dict[str, str] = {}
-    others: set[str] = set()
-    for path in paths:
-        for _, text in text_lines(files, path):
-            row = _row(text) if text.strip() else ""
-            if isinstance(row, str):
-                continue
-            for key, metadata in row.items():
-                if not key.endswith(_METADATA) or not isinstance(metadata, dict):
-                    continue
-                attribute = key.removesuffix(_METADATA)
-                if _fits(row.get(attribute), metadata, task):
-                    created = str(metadata.get("creation-date", ""))
-                    # Of equals the later in the row comes last.
-                    newest[attribute] = max(newest.pop(attribute, ""), created)
-                else:
-                    others.add(f"{attribute} ({metadata.get('type', 'without type')})")
-    if not newest:
-        raise UnreadableFile(
-            f"{', '.join(paths[:3])}: no row has a label attribute of type {MANIFEST_TYPES[task]!r}, which "
-            f"the project's task asks for; it has {', '.join(sorted(others)) or 'none at all'}. "
-            "Name one with --attribute if its type is wrong."
-        )
-    latest = max(newest.values())
-    return [attribute for attribute, created in newest.items() if created == latest][-1]
+def _newest_attribute(row: Row, task: TaskType) -> str | None:
+    """The row's newest attribute for the task; one whose job failed is taken if there is no other."""
+    newest, best = None, (False, "")
+    for attribute, metadata in _metadata(row):
+        if _fits(row.get(attribute), metadata, task):
+            rank = ("failure-reason" not in metadata, str(metadata.get("creation-date", "")))
+            # Of equals the later in the row counts.
+            if rank >= best:
+                newest, best = attribute, rank
+    return newest
+
+
+def _metadata(row: Row) -> Iterator[tuple[str, Row]]:
+    """The row's label attributes, each with its metadata."""
+    for key, metadata in row.items():
+        if key.endswith(_METADATA) and isinstance(metadata, dict):
+            yield key.removesuffix(_METADATA), metadata
+
+
+def _attributes(row: Row) -> Iterator[str]:
+    """The row's label attributes with their types, for people."""
+    return (f"{name} ({metadata.get('type', 'without type')})" for name, metadata in _metadata(row))
 
 
 def _fits(value: Any, metadata: Row, task: TaskType) -> bool:
