@@ -63,6 +63,8 @@ def test_without_anything_to_find_there_is_no_score() -> None:
     assert (boxes["score"], boxes["note"]) == (None, "no test image has a box")
     labels = measure("multi-label-classification", LABELS, [several((), 0.9, 0.1)])
     assert (labels["score"], labels["note"]) == (None, "no test image has a label")
+    single = measure("image-classification", LABELS, [])
+    assert (single["score"], single["note"]) == (None, "no test image has a label")
 
 
 def test_without_detections_the_score_is_zero() -> None:

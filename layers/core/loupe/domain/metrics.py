@@ -71,7 +71,7 @@ def _classification(labels: Sequence[str], answers: Sequence[Answered]) -> dict[
     }
     accuracy = _ratio(sum(pairs[label, label] for label in labels), pairs.total())
     return {
-        "score": accuracy,
+        **_scored(accuracy, pairs.total(), "no test image has a label"),
         "accuracy": accuracy,
         "macro_f1": _mean_f1(per_label),
         "per_label": per_label,
