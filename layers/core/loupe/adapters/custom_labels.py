@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from loupe.domain.answers import best_first
+from loupe.domain.answers import read_custom_labels, size_of
 from loupe.domain.errors import Conflict, ModelError, ModelNotRunning, StoreUnavailable
-from loupe.domain.images import ImageRejected, dimensions
 from loupe.ports import HostedVersion, HostingState, ServedModel
 
 if TYPE_CHECKING:
     from mypy_boto3_rekognition.client import RekognitionClient
-    from mypy_boto3_rekognition.type_defs import CustomLabelTypeDef
 
 _IMAGE_AT_FAULT = frozenset(
     {"InvalidImageFormatException", "ImageTooLargeException", "InvalidParameterException"}
@@ -49,8 +47,7 @@ class CustomLabelsModels:
             raise StoreUnavailable(f"{model.endpoint}: {error}") from error
         except BotoCoreError as error:
             raise StoreUnavailable(f"{model.endpoint}: {error}") from error
-        size = dimensions_of(model, image)
-        return best_first(_predictions(model, answer["CustomLabels"], size))
+        return read_custom_labels(model, answer["CustomLabels"], size_of(model, image))
 
     def versions(self, host: str) -> list[HostedVersion]:
         with _translated(f"the versions of {host}"):
@@ -103,35 +100,6 @@ def _translated(doing: str) -> Iterator[None]:
                 raise StoreUnavailable(f"{doing}: {error}") from error
     except BotoCoreError as error:
         raise StoreUnavailable(f"{doing}: {error}") from error
-
-
-def dimensions_of(model: ServedModel, image: bytes) -> tuple[int, int]:
-    """Width and height of an image, where the answer's meaning depends on them."""
-    if model.task != "bounding-box":
-        return 0, 0
-    try:
-        return dimensions(image)
-    except ImageRejected as rejected:
-        raise ModelError(f"{model.endpoint} answered to what is no image: {rejected.detail}") from rejected
-
-
-def _predictions(
-    model: ServedModel, found: "list[CustomLabelTypeDef]", size: tuple[int, int]
-) -> Iterator[dict[str, Any]]:
-    width, height = size
-    for label in found:
-        prediction: dict[str, Any] = {"label": label["Name"], "confidence": label["Confidence"] / 100}
-        if model.task == "bounding-box":
-            if "Geometry" not in label:
-                raise ModelError(f"{model.endpoint} answered {label['Name']!r} without a box")
-            box = label["Geometry"]["BoundingBox"]
-            prediction["box"] = {
-                "left": box["Left"] * width,
-                "top": box["Top"] * height,
-                "width": box["Width"] * width,
-                "height": box["Height"] * height,
-            }
-        yield prediction
 
 
 def _name(arn: str) -> str:

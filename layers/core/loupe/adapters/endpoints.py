@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from loupe.domain.answers import read_answer, worth_showing
+from loupe.domain.answers import read_answer, size_of, worth_showing
 from loupe.domain.errors import ModelError, StoreUnavailable
-from loupe.domain.images import ImageRejected, dimensions
 from loupe.domain.projects import HostingKind
 from loupe.ports import InvokesEndpoints, ServedModel
 
@@ -44,14 +43,4 @@ class SageMakerEndpoints:
             raise StoreUnavailable(f"endpoint {endpoint}: {error}") from error
         except BotoCoreError as error:
             raise StoreUnavailable(f"endpoint {endpoint}: {error}") from error
-        return worth_showing(model, read_answer(model, content, _size(model, image)))
-
-
-def _size(model: ServedModel, image: bytes) -> tuple[int, int]:
-    """Width and height, where the answer's meaning depends on them."""
-    if model.task != "bounding-box":
-        return 0, 0
-    try:
-        return dimensions(image)
-    except ImageRejected as rejected:
-        raise ModelError(f"{model.endpoint} answered to what is no image: {rejected.detail}") from rejected
+        return worth_showing(model, read_answer(model, content, size_of(model, image)))

@@ -8,15 +8,19 @@ SageMaker's built-in algorithms answer by class index: image classification with
 alone or as `{"prediction": [...]}`; object detection with
 `{"prediction": [[class, score, left, top, right, bottom], ...]}`, in any order, with sides from 0 to 1 and,
 where a place is left empty, class -1.
+
+Rekognition answers with `[{"Name", "Confidence", "Geometry"?}, ...]`: confidences to 100, and the box's sides
+from 0 to 1.
 """
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from operator import itemgetter
 from typing import Any
 
 from loupe.domain.errors import ModelError
+from loupe.domain.images import ImageRejected, dimensions
 from loupe.ports import ServedModel
 
 Prediction = dict[str, Any]
@@ -40,6 +44,25 @@ def read_answer(model: ServedModel, content: bytes, size: tuple[int, int]) -> li
         return [_prediction(given) for given in document["predictions"]]
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise ModelError(f"{model.endpoint} answered {content[:200]!r}") from error
+
+
+def read_custom_labels(
+    model: ServedModel, found: Iterable[Mapping[str, Any]], size: tuple[int, int]
+) -> list[Prediction]:
+    """Predictions of a model that Rekognition hosts, best first, from the `CustomLabels` of its answer.
+    `size` is as for `read_answer`. Raises `ModelError` for a box model's label without a box."""
+    return best_first(_custom_labels(model, found, size))
+
+
+def size_of(model: ServedModel, image: bytes) -> tuple[int, int]:
+    """Width and height in pixels of an image that a model was asked about, where its answer's meaning depends
+    on them; else zeros. Raises `ModelError`."""
+    if model.task != "bounding-box":
+        return 0, 0
+    try:
+        return dimensions(image)
+    except ImageRejected as rejected:
+        raise ModelError(f"{model.endpoint} answered to what is no image: {rejected.detail}") from rejected
 
 
 def best_first(predictions: Iterable[Prediction]) -> list[Prediction]:
@@ -97,22 +120,41 @@ def _probabilities(document: Any, labels: tuple[str, ...]) -> list[float]:
 
 
 def _boxes(document: Any, labels: tuple[str, ...], size: tuple[int, int]) -> list[Prediction]:
-    width, height = size
     found = []
     for number, score, *sides in document["prediction"]:
         if number < 0:
             continue
         left, top, right, bottom = (min(1.0, max(0.0, float(side))) for side in sides)
-        box = {
-            "left": left * width,
-            "top": top * height,
-            "width": (right - left) * width,
-            "height": (bottom - top) * height,
-        }
+        box = _in_pixels(left, top, right - left, bottom - top, size)
         if not math.isfinite(score) or min(box["width"], box["height"]) <= 0:
             continue  # reaches nowhere, or lies outside the image altogether
         found.append({"label": labels[int(number)], "confidence": float(score), "box": box})
     return best_first(found)
+
+
+def _custom_labels(
+    model: ServedModel, found: Iterable[Mapping[str, Any]], size: tuple[int, int]
+) -> Iterator[Prediction]:
+    for label in found:
+        prediction: Prediction = {"label": label["Name"], "confidence": label["Confidence"] / 100}
+        if model.task == "bounding-box":
+            if "Geometry" not in label:
+                raise ModelError(f"{model.endpoint} answered {label['Name']!r} without a box")
+            box = label["Geometry"]["BoundingBox"]
+            prediction["box"] = _in_pixels(box["Left"], box["Top"], box["Width"], box["Height"], size)
+        yield prediction
+
+
+def _in_pixels(
+    left: float, top: float, width: float, height: float, size: tuple[int, int]
+) -> dict[str, float]:
+    """A box whose sides are shares of the image's."""
+    return {
+        "left": left * size[0],
+        "top": top * size[1],
+        "width": width * size[0],
+        "height": height * size[1],
+    }
 
 
 _READERS = {
