@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from operator import add, mul, sub
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import pyvips
 
@@ -79,23 +79,27 @@ class ImageFacts:
 
 def inspect(data: bytes) -> ImageFacts:
     """Decode the whole image in little memory. Raises `ImageRejected`."""
-    check_size(len(data))
-    if data.startswith(_JPEG):
-        return _inspect_jpeg(data)
-    if data.startswith(_PNG):
-        return _inspect_png(data)
-    raise _not_accepted(data)
+    return _inspect_jpeg(data) if media_type(data) == "image/jpeg" else _inspect_png(data)
 
 
 def dimensions(data: bytes) -> tuple[int, int]:
     """Width and height in pixels as stored, from the header alone. Raises `ImageRejected`."""
-    if data.startswith(_JPEG):
-        header = _decoded(lambda: pyvips.Image.jpegload_buffer(data, access="sequential"))
-    elif data.startswith(_PNG):
-        header = _PngHeader.read(data)
+    if media_type(data) == "image/jpeg":
+        header = decoded(lambda: pyvips.Image.jpegload_buffer(data, access="sequential"))
     else:
-        raise _not_accepted(data)
+        header = _PngHeader.read(data)
     return _checked_dimensions(header.width, header.height)
+
+
+def media_type(data: bytes) -> Literal["image/jpeg", "image/png"]:
+    """What the file says it is in its first bytes. Raises `ImageRejected` for anything else, and for a number
+    of bytes that no image may have."""
+    check_size(len(data))
+    if data.startswith(_JPEG):
+        return "image/jpeg"
+    if data.startswith(_PNG):
+        return "image/png"
+    raise _not_accepted(data)
 
 
 def check_size(size: int) -> None:
@@ -127,7 +131,7 @@ def _not_accepted(data: bytes) -> ImageRejected:
 
 
 def _inspect_jpeg(data: bytes) -> ImageFacts:
-    header = _decoded(lambda: pyvips.Image.jpegload_buffer(data, access="sequential"))
+    header = decoded(lambda: pyvips.Image.jpegload_buffer(data, access="sequential"))
     width, height = _checked_dimensions(header.width, header.height)
     shrink = next((by for by in (8, 4, 2) if min(width, height) >= by * 2 * _LEAST_SIDE), 1)
     try:
@@ -141,7 +145,7 @@ def _inspect_jpeg(data: bytes) -> ImageFacts:
 
 def _hash_of_jpeg(data: bytes, shrink: int, fail_on: str) -> str:
     load = pyvips.Image.jpegload_buffer
-    return _decoded(lambda: perceptual_hash(load(data, shrink=shrink, access="sequential", fail_on=fail_on)))
+    return decoded(lambda: perceptual_hash(load(data, shrink=shrink, access="sequential", fail_on=fail_on)))
 
 
 # PNG ------------------------------------------------------------------------------------------------
@@ -160,7 +164,7 @@ def _inspect_png(data: bytes) -> ImageFacts:
     if header.interlaced and width * height > _LARGE_INTERLACED:
         data = _first_pass(header, chunks)
     load = pyvips.Image.pngload_buffer
-    phash = _decoded(lambda: perceptual_hash(load(data, access="sequential", fail_on="error")))
+    phash = decoded(lambda: perceptual_hash(load(data, access="sequential", fail_on="error")))
     return ImageFacts(width, height, "png", phash)
 
 
@@ -275,7 +279,8 @@ def _checked_dimensions(width: int, height: int) -> tuple[int, int]:
 _turns = threading.Lock()
 
 
-def _decoded(decode: Callable[[], T]) -> T:
+def decoded(decode: Callable[[], T]) -> T:
+    """What libvips makes of an image, one at a time. Raises `ImageRejected` where it fails."""
     try:
         with _turns:
             return decode()

@@ -2,7 +2,7 @@
 
 import pyvips
 
-from loupe.domain.images import ImageRejected, inspect
+from loupe.domain.images import decoded, inspect
 
 MAX_SIDE = 1536
 """Pixels of the longer side of a reduced image: well above what any of the networks looks at."""
@@ -17,9 +17,10 @@ def reduced(image: bytes) -> bytes:
     original, but for the scale.
     """
     inspect(image)
-    try:
-        small = pyvips.Image.thumbnail_buffer(image, MAX_SIDE, height=MAX_SIDE, size="down", no_rotate=True)
-        content: bytes = small.jpegsave_buffer(Q=_QUALITY, keep="exif")
-    except pyvips.Error as error:
-        raise ImageRejected("corrupt", str(error).strip()) from error
+    return decoded(lambda: _small_jpeg(image))
+
+
+def _small_jpeg(image: bytes) -> bytes:
+    small = pyvips.Image.thumbnail_buffer(image, MAX_SIDE, height=MAX_SIDE, size="down", no_rotate=True)
+    content: bytes = small.jpegsave_buffer(Q=_QUALITY, keep="exif")
     return content
