@@ -2,13 +2,15 @@
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
 from pydantic import BaseModel
+
+from cli.main import cli
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
@@ -134,8 +136,6 @@ def _written_commands() -> Iterator[Any]:
 
 @pytest.mark.parametrize("written", _written_commands())
 def test_commands_and_their_options_exist(written: str) -> None:
-    from cli.main import cli
-
     command: click.Command = cli
     options = {"--help", *(option for each in cli.params for option in each.opts)}
     for word in written.partition("#")[0].split():
@@ -145,3 +145,19 @@ def test_commands_and_their_options_exist(written: str) -> None:
             options |= {option for each in command.params for option in (*each.opts, *each.secondary_opts)}
         elif word.startswith("-"):
             assert word in options
+
+
+def _choices(command: click.Command, path: str = "loupe") -> Iterator[Any]:
+    if isinstance(command, click.Group):
+        for name, child in command.commands.items():
+            yield from _choices(child, f"{path} {name}")
+    for each in command.params:
+        if isinstance(each.type, click.Choice):
+            yield pytest.param(path, each.type.choices, id=f"{path} {each.opts[0]}")
+
+
+@pytest.mark.parametrize(("path", "choices"), _choices(cli))
+def test_choices_of_options_are_documented(path: str, choices: Sequence[str]) -> None:
+    _, _, rest = (ROOT / "docs/command.md").read_text().partition(f"\n## {path}\n")
+    section = rest.partition("\n## ")[0]
+    assert [choice for choice in choices if f"`{choice}`" not in section] == []
