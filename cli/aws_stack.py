@@ -421,11 +421,12 @@ class AwsStack:
         return S3Objects(self._s3, name)
 
     def known_images(self, project: str, keys: Sequence[str], sha256s: Sequence[str]) -> KnownImages:
-        asked = {"project": project, "keys": list(keys), "sha256s": list(sha256s)}
+        asked = {"action": "known", "project": project, "keys": list(keys), "sha256s": list(sha256s)}
         return cast(KnownImages, self._invoke("ImportLabelsFunction", asked, "look images up"))
 
     def finish_import(self, project: str, job: str) -> Json:
-        return self._invoke("ImportLabelsFunction", {"project": project, "job": job}, "finish the import")
+        asked = {"action": "finish", "project": project, "job": job}
+        return self._invoke("ImportLabelsFunction", asked, "finish the import")
 
     @cached_property
     def _lambda(self) -> Any:

@@ -6,14 +6,14 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from loupe.bootstrap import build_dataset
+from loupe import bootstrap
 
-logger = Logger()
+logger = Logger(service="build_dataset")
 
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """`{"project", "execution"}` in, `{"outcome", "version", "reason"}` out."""
-    begun = build_dataset()(event["project"], event["execution"])
+    begun = bootstrap.build_dataset()(event["project"], event["execution"])
     logger.info("turn begun", project=event["project"], **asdict(begun))
     return asdict(begun)

@@ -5,17 +5,17 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from loupe.bootstrap import conclude_training
+from loupe import bootstrap
 from loupe.domain.turns import Result
 
-logger = Logger()
+logger = Logger(service="conclude_training")
 
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """The fields of a `Result` in, `{"reason"}` in words out."""
     result = Result(**event)
-    reason = conclude_training()(result)
+    reason = bootstrap.conclude_training()(result)
     logger.info(
         "concluded", project=result.project, version=result.version, outcome=result.outcome, reason=reason
     )

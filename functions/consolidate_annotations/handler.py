@@ -5,13 +5,14 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from loupe.bootstrap import consolidate_annotations
+from loupe import bootstrap
 
 logger = Logger(service="consolidate_annotations")
 
 
+@logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> None:
     """EventBridge event AnnotationsCompleted."""
     project, job = event["detail"]["project"], event["detail"]["job"]
-    consolidate_annotations()(project, job)
+    bootstrap.consolidate_annotations()(project, job)
     logger.info("consolidated", project=project, job=job)

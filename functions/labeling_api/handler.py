@@ -6,8 +6,7 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from loupe import http
-from loupe.bootstrap import labeling_portal
+from loupe import bootstrap, http
 from loupe.domain.annotation import MAX_PARTS, MAX_TASKS, LeasedTask, OpenProject, Work, Worker
 from loupe.domain.label_values import LabelValue, read_any
 from loupe.ports import LabelingJob
@@ -49,26 +48,26 @@ class AnnotationRequest(BaseModel):
 
 @api.get("/portal/api/projects")
 def projects() -> Response[str]:
-    found = labeling_portal().projects()
+    found = bootstrap.labeling_portal().projects()
     return http.reply({"projects": [_project(project) for project in found]})
 
 
 @api.post("/portal/api/projects/<project>/leases")
 def lease(project: str) -> Response[str]:
     wanted = http.parse_body(api.current_event, LeaseRequest)
-    return http.reply(_work(labeling_portal().lease(project, _worker(), wanted.count)))
+    return http.reply(_work(bootstrap.labeling_portal().lease(project, _worker(), wanted.count)))
 
 
 @api.delete("/portal/api/projects/<project>/leases")
 def give_back(project: str) -> Response[str]:
-    labeling_portal().give_back(project, _worker())
+    bootstrap.labeling_portal().give_back(project, _worker())
     return http.no_content()
 
 
 @api.put("/portal/api/projects/<project>/jobs/<job>/tasks/<task>/annotation")
 def annotate(project: str, job: str, task: str) -> Response[str]:
     said = http.parse_body(api.current_event, AnnotationRequest)
-    work = labeling_portal().annotate(
+    work = bootstrap.labeling_portal().annotate(
         project, job, task, _worker(), value=said.value(), skip=said.skip, lease=said.lease
     )
     return http.reply(_work(work))

@@ -5,14 +5,19 @@ Properties: StackName, UserPoolId. Attributes: WorkteamArn, WorkforceName, UserP
 
 from typing import Any
 
+from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from loupe import bootstrap
 from loupe.custom_resources import Asked, answer
 
+logger = Logger(service="manage_workforce")
 
+
+@logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> None:
-    answer(event, manage)
+    """A request of CloudFormation in; the answer goes to the URL that it names."""
+    answer(event, manage, logger)
 
 
 def manage(asked: Asked) -> dict[str, str]:

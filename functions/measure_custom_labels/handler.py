@@ -5,14 +5,14 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from loupe.bootstrap import measure_custom_labels
+from loupe import bootstrap
 
-logger = Logger()
+logger = Logger(service="measure_custom_labels")
 
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """`{"project", "version", "summary"}` in (the key of Rekognition's own summary), `{"score"}` out."""
-    score = measure_custom_labels()(event["project"], event["version"], event["summary"])
+    score = bootstrap.measure_custom_labels()(event["project"], event["version"], event["summary"])
     logger.info("measured", project=event["project"], version=event["version"], score=score)
     return {"score": score}

@@ -6,14 +6,14 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from loupe.bootstrap import plan_training
+from loupe import bootstrap
 
-logger = Logger()
+logger = Logger(service="plan_training")
 
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """`{"project", "dataset_version", "execution"}` in, the plan out."""
-    plan = plan_training()(event["project"], event["dataset_version"], event["execution"])
+    plan = bootstrap.plan_training()(event["project"], event["dataset_version"], event["execution"])
     logger.info("planned", project=plan.project, version=plan.version, job=plan.model_name)
     return asdict(plan)

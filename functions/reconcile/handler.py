@@ -17,6 +17,7 @@ from loupe.domain.reconciliation import summary
 logger = Logger(service="reconcile")
 
 
+@logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Returns `{"projects": {name: counts of what was mended}}`."""
     reconcile = bootstrap.reconcile()

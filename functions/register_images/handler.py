@@ -6,10 +6,10 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel, Field, ValidationError
 
-from loupe.bootstrap import register_images
+from loupe import bootstrap
 from loupe.ports import UnusableRecord
 
-logger = Logger()
+logger = Logger(service="register_images")
 
 
 class _Object(BaseModel):
@@ -26,10 +26,11 @@ class ObjectEvent(BaseModel):
     detail: _Detail
 
 
+@logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Returns the messages that SQS shall deliver again."""
     messages, unusable = parse(event["Records"])
-    outcome = register_images()(messages, unusable)
+    outcome = bootstrap.register_images()(messages, unusable)
     for key, error in outcome.failed.items():
         logger.error("not registered, will be tried again", key=key, reason=str(error), exc_info=error)
     logger.info(

@@ -5,16 +5,17 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from loupe.bootstrap import start_labeling
+from loupe import bootstrap
 
 logger = Logger(service="start_labeling")
 
 
+@logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> None:
     """EventBridge event: one of Loupe's own, whose detail names a project, or the schedule's."""
     project = event["detail"].get("project")
     if project is None:
-        start_labeling().for_all()
+        bootstrap.start_labeling().for_all()
     else:
-        start_labeling()(project)
+        bootstrap.start_labeling()(project)
     logger.info("looked for work", project=project, cause=event["detail-type"])

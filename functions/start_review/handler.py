@@ -6,16 +6,17 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from loupe.bootstrap import start_review
+from loupe import bootstrap
 from loupe.domain.projects import check_project_name
 from loupe.domain.review import ReviewRequest
 
 logger = Logger(service="start_review")
 
 
+@logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """The fields of a `ReviewRequest` in, those of a `ReviewStarted` out."""
     check_project_name(event["project"])
-    started = asdict(start_review()(ReviewRequest(**event)))
+    started = asdict(bootstrap.start_review()(ReviewRequest(**event)))
     logger.info("review started", **started)
     return started

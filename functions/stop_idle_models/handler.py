@@ -6,13 +6,14 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from loupe.bootstrap import stop_idle_models
+from loupe import bootstrap
 
 logger = Logger(service="stop_idle_models")
 
 
+@logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """The schedule's event in, `{"stopped": [{"project", "version", "reason"}]}` out."""
-    stopped = [asdict(each) for each in stop_idle_models()()]
+    stopped = [asdict(each) for each in bootstrap.stop_idle_models()()]
     logger.info("looked at the models", stopped=stopped)
     return {"stopped": stopped}

@@ -5,7 +5,6 @@ from typing import Any
 
 import boto3
 import pytest
-from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from loupe import bootstrap
 from loupe.adapters.images_index import IndexedImages
@@ -14,6 +13,7 @@ from loupe.adapters.table import IndexTable
 from loupe.ports import ImageCounts
 from register_images.handler import handler
 from tests.contract.conftest import REGION
+from tests.fakes.lambda_context import FakeLambdaContext
 from tests.unit.ingest.pictures import png
 
 
@@ -48,7 +48,7 @@ def test_one_bad_record_of_a_hundred_reaches_the_dead_letters_with_its_reason(
     for n in range(99):
         s3.put_object(Bucket="raw-data", Key=f"digits/{n}.png", Body=png(16, 16, seed=n))
     event = batch(*(created(f"digits/{n}.png") for n in range(99)), '{"detail": "?"}\x07')
-    assert handler(event, LambdaContext()) == {"batchItemFailures": []}
+    assert handler(event, FakeLambdaContext()) == {"batchItemFailures": []}
     assert IndexedProjects(index_table).counts("digits") == ImageCounts(pending=99)
     (letter,) = boto3.client("sqs").receive_message(
         QueueUrl=dead_letters, MessageAttributeNames=["reason"], MaxNumberOfMessages=10
@@ -62,6 +62,6 @@ def test_a_batch_that_comes_twice_changes_nothing(dead_letters: str, index_table
         s3.put_object(Bucket="raw-data", Key=f"digits/{n}.png", Body=png(16, 16, seed=n))
     event = batch(*(created(f"digits/{n}.png") for n in range(3)))
     for _ in range(2):
-        assert handler(event, LambdaContext()) == {"batchItemFailures": []}
+        assert handler(event, FakeLambdaContext()) == {"batchItemFailures": []}
     assert len(list(IndexedImages(index_table).pending("digits", 10))) == 3
     assert IndexedProjects(index_table).counts("digits") == ImageCounts(pending=3)

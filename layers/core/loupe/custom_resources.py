@@ -17,8 +17,6 @@ _MAX_REASON = 1_000
 """An answer has at most 4 KB."""
 _ANSWER_SECONDS = 30
 
-logger = Logger(service="custom_resources")
-
 Send = Callable[[str, bytes], None]
 """Puts an answer to an URL."""
 
@@ -38,7 +36,9 @@ def send(url: str, content: bytes) -> None:
         return
 
 
-def answer(event: Mapping[str, Any], work: Callable[[Asked], Mapping[str, str]], send: Send = send) -> None:
+def answer(
+    event: Mapping[str, Any], work: Callable[[Asked], Mapping[str, str]], logger: Logger, send: Send = send
+) -> None:
     """Have the work done and tell CloudFormation how it went; what it returns is what Fn::GetAtt gives.
 
     The resource's physical id is made of the stack's and its own name: it never changes, so that no update

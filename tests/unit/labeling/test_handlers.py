@@ -7,7 +7,6 @@ from typing import Any
 
 import boto3
 import pytest
-from aws_lambda_powertools.utilities.typing import LambdaContext
 from moto import mock_aws
 
 from conclude_labeling_job.handler import handler as conclude_labeling_job
@@ -23,6 +22,7 @@ from loupe.ports import ImageRecord
 from start_labeling.handler import handler as start_labeling
 from start_review.handler import handler as start_review
 from tests.contract.conftest import create_index_table
+from tests.fakes.lambda_context import FakeLambdaContext
 
 PROJECT = "digits"
 BASE = "/portal/api/projects"
@@ -88,7 +88,7 @@ def project(stack: IndexTable) -> IndexTable:
 @pytest.fixture
 def job(project: IndexTable) -> str:
     """An open job of two tasks."""
-    start_labeling({"detail-type": "ImagesRegistered", "detail": {"project": PROJECT}}, LambdaContext())
+    start_labeling({"detail-type": "ImagesRegistered", "detail": {"project": PROJECT}}, FakeLambdaContext())
     shown: str = call("GET", BASE)[1]["projects"][0]["job"]["job"]
     return shown
 
@@ -106,7 +106,7 @@ def call(method: str, path: str, body: Any = None, worker: str = "ada") -> tuple
         "isBase64Encoded": False,
         "requestContext": {"authorizer": {"claims": {"sub": f"id-{worker}", "cognito:username": worker}}},
     }
-    answer = labeling_api(event, LambdaContext())
+    answer = labeling_api(event, FakeLambdaContext())
     return answer["statusCode"], json.loads(answer["body"]) if answer["body"] else None
 
 
@@ -142,7 +142,7 @@ def test_a_job_from_first_lease_to_output_manifest(job: str) -> None:
 
     completed = {"detail-type": "AnnotationsCompleted", "detail": {"project": PROJECT, "job": job}}
     for _ in range(2):
-        consolidate_annotations(completed, LambdaContext())
+        consolidate_annotations(completed, FakeLambdaContext())
     key = f"projects/{PROJECT}/labeling-jobs/{job}/manifests/output/output.manifest"
     body = boto3.client("s3").get_object(Bucket="workspace", Key=key)["Body"].read()
     labeled, skipped = (json.loads(line) for line in body.splitlines())
@@ -176,7 +176,7 @@ def test_answers_of_other_tasks_get_into_the_manifest(
 ) -> None:
     config = {"task": task, "labels": ["0", "ü"], "labeling": {"batch_size": 2}}
     IndexedProjects(project).save_config(PROJECT, ProjectConfig.model_validate(config), None, "etag")
-    start_labeling({"detail-type": "ImagesRegistered", "detail": {"project": PROJECT}}, LambdaContext())
+    start_labeling({"detail-type": "ImagesRegistered", "detail": {"project": PROJECT}}, FakeLambdaContext())
     [shown] = call("GET", BASE)[1]["projects"]
     assert shown["task"] == task
     job = shown["job"]["job"]
@@ -184,7 +184,7 @@ def test_answers_of_other_tasks_get_into_the_manifest(
         path = f"{BASE}/{PROJECT}/jobs/{job}/tasks/{number}/annotation"
         assert call("PUT", path, {"label": "0"})[1]["type"] == "urn:loupe:problem:invalid-label"
         assert call("PUT", path, said)[0] == 200
-    consolidate_annotations({"detail": {"project": PROJECT, "job": job}}, LambdaContext())
+    consolidate_annotations({"detail": {"project": PROJECT, "job": job}}, FakeLambdaContext())
     key = f"projects/{PROJECT}/labeling-jobs/{job}/manifests/output/output.manifest"
     body = boto3.client("s3").get_object(Bucket="workspace", Key=key)["Body"].read()
     rows = [json.loads(line) for line in body.splitlines()]
@@ -225,7 +225,7 @@ def test_a_finished_job_says_so(job: str) -> None:
     path = f"{BASE}/{PROJECT}/jobs/{job}/tasks"
     for number in ("000000", "000001"):
         call("PUT", f"{path}/{number}/annotation", {"label": "0"})
-    consolidate_annotations({"detail": {"project": PROJECT, "job": job}}, LambdaContext())
+    consolidate_annotations({"detail": {"project": PROJECT, "job": job}}, FakeLambdaContext())
     status, problem = call("PUT", f"{path}/000000/annotation", {"label": "ü"})
     assert (status, problem["type"]) == (409, "urn:loupe:problem:job-finished")
 
@@ -241,7 +241,9 @@ def test_a_project_that_is_not_there(stack: IndexTable) -> None:
 
 
 def test_the_schedule_looks_at_every_project(project: IndexTable) -> None:
-    start_labeling({"detail-type": "Scheduled Event", "source": "aws.events", "detail": {}}, LambdaContext())
+    start_labeling(
+        {"detail-type": "Scheduled Event", "source": "aws.events", "detail": {}}, FakeLambdaContext()
+    )
     assert call("GET", BASE)[1]["projects"][0]["job"]["tasks"] == 2
 
 
@@ -256,7 +258,7 @@ def test_a_job_that_is_over_takes_no_images(job: str, project: IndexTable) -> No
     )
     images.restore(PROJECT, [late])
     assert images.take(PROJECT, job, [late.sha256]) == {late.sha256}
-    consolidate_annotations({"detail": {"project": PROJECT, "job": job}}, LambdaContext())
+    consolidate_annotations({"detail": {"project": PROJECT, "job": job}}, FakeLambdaContext())
     assert [image.sha256 for image in images.pending(PROJECT, 9)] == [late.sha256]
     assert images.take(PROJECT, job, [late.sha256]) == set()
     assert images.take(PROJECT, "digits-next", [late.sha256]) == {late.sha256}
@@ -264,12 +266,12 @@ def test_a_job_that_is_over_takes_no_images(job: str, project: IndexTable) -> No
 
 def test_the_end_of_a_job_that_is_not_loupes_is_passed_over(project: IndexTable) -> None:
     event = json.loads((Path(__file__).parents[3] / "events/LabelingJobStateChange.json").read_text())
-    conclude_labeling_job(event, LambdaContext())
+    conclude_labeling_job(event, FakeLambdaContext())
     event["resources"] = ["arn:aws:sagemaker:eu-central-1:111122223333:labeling-job/boxes-03"]
-    conclude_labeling_job(event, LambdaContext())
+    conclude_labeling_job(event, FakeLambdaContext())
 
 
 def test_a_review_needs_a_dataset_version(project: IndexTable) -> None:
     request = {"project": PROJECT, "version": None, "label": None, "limit": 5, "kind": "adjustment"}
     with pytest.raises(NotFound, match="no dataset version yet"):
-        start_review(request, LambdaContext())
+        start_review(request, FakeLambdaContext())

@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -207,3 +208,21 @@ def test_the_command_is_told_what_is_registered(loop: Loop) -> None:
     }
     with pytest.raises(BadRequest, match="at most 1,000"):
         import_labels(loop).known(PROJECT, ["key"] * 1001, [])
+
+
+def test_the_command_says_what_it_wants(loop: Loop) -> None:
+    loop.register(1)
+    [image] = loop.images.pending(PROJECT, limit=1)
+    asked = {"action": "known", "project": PROJECT, "keys": [], "sha256s": [image.sha256]}
+    function = import_labels(loop)
+    assert function.do(asked) == function.known(PROJECT, [], [image.sha256])
+    with pytest.raises(NotFound, match="no whole import 'digits-1'"):
+        function.do({"action": "finish", "project": PROJECT, "job": "digits-1"})
+
+
+@pytest.mark.parametrize(
+    "asked", [{"job": "digits-1"}, {"action": "finish"}, {"action": "known", "keys": "a"}]
+)
+def test_what_the_function_does_not_understand_is_refused(loop: Loop, asked: dict[str, Any]) -> None:
+    with pytest.raises(BadRequest, match="action known, with project, keys and sha256s, or finish"):
+        import_labels(loop).do({"project": PROJECT} | asked)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from aws_lambda_powertools import Logger
 
 from loupe.custom_resources import Asked, answer
 from loupe.domain.workforce import ManageWorkforce, WorkforceRefused, workteam_name
@@ -13,6 +14,8 @@ from tests.fakes.workforce import FakeWorkerGroups, FakeWorkforce
 
 STACK, POOL = "loupe", "eu-west-1_own"
 FOREIGN = Workforce("private", "eu-west-1_theirs", "their-client", "their.labeling.aws", None)
+
+LOGGER = Logger(service="test")
 
 
 class World:
@@ -159,7 +162,7 @@ def test_cloudformation_is_told_what_was_made() -> None:
         asked.append(what)
         return {"WorkteamArn": "arn"}
 
-    answer(event(), work, box)
+    answer(event(), work, LOGGER, box)
     assert box.got == [
         (
             "https://cloudformation.example/answer",
@@ -191,7 +194,7 @@ def test_cloudformation_gets_an_answer_whatever_goes_wrong(kind: str, error: Exc
     def work(what: Asked) -> Mapping[str, str]:
         raise error
 
-    answer(event(kind, PhysicalResourceId="loupe/Workforce"), work, box)
+    answer(event(kind, PhysicalResourceId="loupe/Workforce"), work, LOGGER, box)
     [(_, told)] = box.got
     assert told["Status"] == "FAILED"
     assert told["Reason"] == reason
@@ -200,9 +203,9 @@ def test_cloudformation_gets_an_answer_whatever_goes_wrong(kind: str, error: Exc
 
 def test_the_physical_id_never_changes() -> None:
     box = Mailbox()
-    answer(event("Create"), lambda _: {}, box)
-    answer(event("Update", PhysicalResourceId="loupe/Workforce"), lambda _: {}, box)
-    answer(event("Delete", PhysicalResourceId="loupe/Workforce"), lambda _: {}, box)
+    answer(event("Create"), lambda _: {}, LOGGER, box)
+    answer(event("Update", PhysicalResourceId="loupe/Workforce"), lambda _: {}, LOGGER, box)
+    answer(event("Delete", PhysicalResourceId="loupe/Workforce"), lambda _: {}, LOGGER, box)
     assert {told["PhysicalResourceId"] for _, told in box.got} == {"loupe/Workforce"}
 
 
@@ -211,4 +214,4 @@ def test_an_answer_that_does_not_arrive_fails_the_invocation() -> None:
         raise OSError("no route to CloudFormation")
 
     with pytest.raises(OSError, match="no route"):
-        answer(event(), lambda _: {}, lost)
+        answer(event(), lambda _: {}, LOGGER, lost)

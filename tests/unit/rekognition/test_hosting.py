@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from loupe.domain.errors import Conflict, ObjectMissing
+from loupe.domain.errors import BadRequest, Conflict, ObjectMissing
 from loupe.domain.events import ModelStarted, ModelStopped
 from loupe.domain.hosting import ControlModel, StopIdleModels, cost, described
 from loupe.domain.projects import Hosting, ProjectConfig
@@ -89,6 +89,13 @@ class World:
 @pytest.fixture
 def world() -> World:
     return World()
+
+
+def test_what_is_done_is_named(world: World) -> None:
+    assert world.control.do("parts", "describe") == world.control.describe("parts")
+    assert world.control.do("parts", "stop").state == "stopping"
+    with pytest.raises(BadRequest, match="one of start, stop, describe, not 'restart'"):
+        world.control.do("parts", "restart")
 
 
 def test_a_model_that_nobody_calls_is_stopped(world: World) -> None:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from loupe.domain.custom_labels import custom_labels_project
-from loupe.domain.errors import Conflict, DomainError
+from loupe.domain.errors import BadRequest, Conflict, DomainError
 from loupe.domain.events import ModelStarted, ModelStopped
 from loupe.domain.projects import Hosting, ProjectConfig, check_project_name
 from loupe.domain.training import TrainingPlan
@@ -54,6 +54,14 @@ class ControlModel:
     events: PublishesEvents
     clock: Clock
     stack: str
+
+    def do(self, project: str, action: str) -> HostingRecord:
+        """What `action` names: start, stop or describe. Raises `BadRequest` for anything else, and what that
+        raises."""
+        actions = {"start": self.start, "stop": self.stop, "describe": self.describe}
+        if action not in actions:
+            raise BadRequest(f"action: must be one of {', '.join(actions)}, not {action!r}")
+        return actions[action](project)
 
     def start(self, project: str) -> HostingRecord:
         """Begin to start it, which takes minutes. Raises `Conflict`, `StoreUnavailable`."""

@@ -1,5 +1,6 @@
 """The stack's part in an import: what the command asks of the index. See `loupe.domain.imports`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +9,7 @@ from loupe.domain.label_attributes import Label, read_label
 from loupe.domain.label_values import check_value
 from loupe.domain.labeling import announce, read_card
 from loupe.domain.manifests import HEIGHT, SHA256, WIDTH, InvalidManifest, read_rows
-from loupe.domain.projects import LABEL_ATTRIBUTES
+from loupe.domain.projects import LABEL_ATTRIBUTES, check_project_name
 from loupe.domain.workspace import Workspace
 from loupe.ports import (
     Clock,
@@ -33,6 +34,22 @@ class ImportLabels:
     workspace: StoresObjects
     events: PublishesEvents
     clock: Clock
+
+    def do(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """What the command asks for, by its action:
+
+        {"action": "known", "project", "keys", "sha256s"} or {"action": "finish", "project", "job"}.
+
+        Raises `BadRequest` for anything else, and what those raise.
+        """
+        match asked:
+            case {"action": "known", "project": str(project), "keys": [*keys], "sha256s": [*sha256s]}:
+                return self.known(check_project_name(project), keys, sha256s)
+            case {"action": "finish", "project": str(project), "job": str(job)}:
+                return self.finish(check_project_name(project), job)
+        raise BadRequest(
+            "ask for the action known, with project, keys and sha256s, or finish, with project and job"
+        )
 
     def known(self, project: str, keys: list[str], sha256s: list[str]) -> dict[str, Any]:
         """What is registered under those keys, and of those images:
