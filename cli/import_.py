@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from difflib import get_close_matches
+from itertools import islice
 
 import click
 
@@ -15,6 +16,7 @@ from cli.import_images import (
     Facts,
     ImageFinder,
     ImageReader,
+    Registered,
     Transfers,
     await_registration,
     match_images,
@@ -58,6 +60,7 @@ class ImportRequest:
     renamed: Mapping[str, str] = field(default_factory=dict)
     as_test: bool = False
     leave_out_empty: bool = False
+    skip_invalid: bool = False
     parallel: int = 8
 
 
@@ -175,7 +178,7 @@ class Imported:
 
 def carry_out(session: Session, request: ImportRequest, prepared: Import) -> Imported:
     """Do what was prepared. Whatever ends it before its last step leaves nothing imported, and the same
-    command goes on."""
+    command goes on. Raises CommandFault, also if images are rejected that may not be skipped."""
     store, bucket, keys = session.stack.workspace, prepared.bucket, prepared.transfers.keys
     job = prepared.job or begin_import(
         request.project,
@@ -193,11 +196,25 @@ def carry_out(session: Session, request: ImportRequest, prepared: Import) -> Imp
     renew = _each_so_often(session, hold)
     transfer(session, bucket, prepared.transfers, request.parallel, renew)
     registered = await_registration(session, bucket, keys, renew)
+    if registered.rejected and not (request.skip_invalid and registered.images):
+        raise _rejection(registered)
     plan = prepared.plan
     images = ((plan.images[sha256], *place) for sha256, place in registered.images.items())
     write_labels(job, bucket.name, images, store, request.format.name)
     session.stack.finish_import(request.project, job.job)
     return Imported(job.job, len(registered.images), registered.rejected)
+
+
+def _rejection(registered: Registered) -> CommandFault:
+    """Names the first of the images that were rejected."""
+    rejected, total = registered.rejected, len(registered.images) + len(registered.rejected)
+    named = "; ".join(f"{key}: {reason}" for key, reason in islice(rejected.items(), NAMED_AT_MOST))
+    others = f"; and {len(rejected) - NAMED_AT_MOST:,} more" if len(rejected) > NAMED_AT_MOST else ""
+    return CommandFault(
+        f"Registration rejected {len(rejected):,} of {total:,} images: {named}{others}",
+        "Nothing is imported. Mend these images or leave them out of the label files"
+        + ("; --skip-invalid imports the others." if registered.images else "."),
+    )
 
 
 def _each_so_often(session: Session, act: Callable[[], None]) -> Callable[[], None]:
@@ -291,6 +308,7 @@ def import_labels(
             renamed=_renames(renames),
             as_test=as_test,
             leave_out_empty=leave_out_empty,
+            skip_invalid=skip_invalid,
             parallel=parallel,
         )
         prepared = prepare(session, request)

@@ -84,6 +84,7 @@ class FakeStack:
         self.workspace = FakeObjects("workspace")
         self.other_buckets: dict[str, FakeObjects] = {}
         self.unregistered: set[str] = set()
+        self.unsound: set[str] = set()
         self.jobs = FakeLabelingJobs()
         self.events = FakeEvents()
 
@@ -281,13 +282,17 @@ class FakeStack:
         return self.other_buckets[name]
 
     def known_images(self, project: str, keys: Sequence[str], sha256s: Sequence[str]) -> KnownImages:
-        """All objects are registered at once, but those that are `unregistered`."""
+        """All objects are registered at once, but those that are `unregistered`. It rejects those that are
+        `unsound`, though they can be read."""
         known: KnownImages = {"objects": {}, "images": {}}
         for key, content in sorted(self.objects.items()):
             if not key.startswith(f"{project}/") or key in self.unregistered or key.endswith(CONFIG_FILE):
                 continue
             sha256 = hashlib.sha256(content).hexdigest()
             if key not in keys and sha256 not in sha256s:
+                continue
+            if key in self.unsound:
+                known["objects"][key] = {"reason": "corrupt", "detail": "its checksum is wrong"}
                 continue
             try:
                 width, height = dimensions(content)

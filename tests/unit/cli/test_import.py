@@ -212,21 +212,30 @@ def test_all_faults_are_told_of_and_nothing_is_imported_unless_they_are_skipped(
     assert "Imported 1 labels" in result.stdout
 
 
-def test_an_image_that_registration_rejects_is_left_out_and_told_of(
-    loupe: Loupe, stack: FakeStack, project: str, table: Path, monkeypatch: pytest.MonkeyPatch
+def test_nothing_is_imported_if_registration_rejects_an_image_unless_it_may_be_skipped(
+    loupe: Loupe, imported: Import, stack: FakeStack, project: str, table: Path
 ) -> None:
-    known = stack.known_images
+    stack.unsound = {"parts/a.png"}
+    result = loupe("import", project, "--format", "csv", table, "--yes", exit_code=1)
+    assert "rejected 1 of 3 images: parts/a.png: its checksum is wrong" in result.stderr
+    assert "Nothing is imported" in result.stderr
+    [job] = stack.workspace.list_folders(Workspace(project).jobs)
+    assert not stack.workspace.exists(Workspace(project).output_manifest(job))
+    assert not stack.jobs.records
+    found = imported(project, "--format", "csv", table, "--yes", "--skip-invalid")
+    assert found["job"] == job
+    assert found["rejected"] == {"parts/a.png": "its checksum is wrong"}
+    assert len(rows_of(stack, project, job)) == 2
 
-    def with_one_rejected(*asked: Any) -> Any:
-        answer = known(*asked)
-        if "parts/a.png" in answer["objects"]:
-            answer["objects"]["parts/a.png"] = {"reason": "corrupt", "detail": "its checksum is wrong"}
-        return answer
 
-    monkeypatch.setattr(stack, "known_images", with_one_rejected)
-    result = loupe("import", project, "--format", "csv", table, "--yes")
-    assert "Imported 2 labels" in result.stdout
-    assert "Rejected: parts/a.png: its checksum is wrong" in result.stderr
+def test_an_import_of_which_registration_rejects_all_images_is_never_whole(
+    loupe: Loupe, stack: FakeStack, project: str, table: Path
+) -> None:
+    stack.unsound = {"parts/a.png", "parts/b.png", "parts/deep er/ü.png"}
+    words = ("import", project, "--format", "csv", table, "--yes", "--skip-invalid")
+    assert "rejected 3 of 3 images" in loupe(*words, exit_code=1).stderr
+    assert not [key for key in stack.workspace.content if key.endswith("output.manifest")]
+    assert not stack.jobs.records
 
 
 def test_images_whose_event_was_lost_are_asked_for(
