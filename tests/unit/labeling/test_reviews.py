@@ -188,7 +188,7 @@ def test_categories_are_unique_whatever_labels_are_called() -> None:
 def test_a_verification_has_no_more_categories_than_ground_truth_takes() -> None:
     most = tuple(f"part {number}" for number in range(48))
     assert len(verification_categories(most)) == 50
-    with pytest.raises(LabelingRefused, match="at most 50.*48 labels.*not 49"):
+    with pytest.raises(LabelingRefused, match=r"at most 50.*48 labels.*not 49"):
         verification_categories((*most, "part 49"))
 
 

@@ -14,6 +14,7 @@ from loupe.adapters import worker_templates
 from loupe.adapters.worker_templates import worker_template
 from loupe.domain.ground_truth import fill_template, worker_task
 from loupe.domain.projects import TaskType
+from loupe.domain.review import VERDICTS
 from loupe.ports import ReviewKind
 from tests.unit.labeling.test_ground_truth_requests import CARD, TASKS
 
@@ -73,15 +74,18 @@ def test_every_page_is_of_a_task() -> None:
 
 
 @pytest.mark.parametrize(("task", "review"), TASKS)
-def test_every_page_shows_the_image_and_the_labels(task: TaskType, review: ReviewKind | None) -> None:
+def test_every_page_shows_the_image_and_what_workers_choose_from(
+    task: TaskType, review: ReviewKind | None
+) -> None:
     page = render(page_of(task, review), manifestLine=manifest_line(task))
     assert "crowd-form" in page.elements
     assert page.elements["script"]["src"] == "https://assets.crowd.aws/crowd-html-elements.js"
-    element = "crowd-image-classifier" if review == "verification" else ELEMENTS[task]
+    is_verified = review == "verification"
+    element = "crowd-image-classifier" if is_verified else ELEMENTS[task]
     shown = page.elements[element]
     assert shown["src"] == "https://example.com/?of=s3://raw-data/digits/a b&c.png"
     labels = shown["labels"] if element == "crowd-bounding-box" else shown["categories"]
-    assert json.loads(labels) == LABELS
+    assert json.loads(labels) == (list(VERDICTS) if is_verified else LABELS)
     assert shown["name"]
     assert shown["header"] == worker_task(task, review).title
     assert "Look closely." in page.text

@@ -104,8 +104,7 @@ class StartReview:
         config = valid_config(self.projects, request.project)
         version = self._version(request)
         worker_task(version.task, request.kind)
-        if request.kind == "verification":
-            verification_categories(version.labels)
+        _categories(version.labels, request.kind)
         if request.label is not None and request.label not in version.labels:
             has = ", ".join(version.labels)
             raise BadRequest(
@@ -140,9 +139,8 @@ class StartReview:
             )
         space = Workspace(card.project)
         write_card(self.workspace, card)
-        self.workspace.write(
-            space.label_categories(card.job), label_categories(_categories(card)).encode(), "application/json"
-        )
+        categories = label_categories(_categories(card.labels, card.review)).encode()
+        self.workspace.write(space.label_categories(card.job), categories, "application/json")
         self.workspace.write_lines_once(space.input_manifest(card.job), write_rows(rows))
         try:
             tasks = self.provider.start(card)
@@ -213,8 +211,8 @@ def verification_categories(labels: Sequence[str]) -> tuple[str, ...]:
     return categories
 
 
-def _categories(card: JobCard) -> tuple[str, ...]:
-    return verification_categories(card.labels) if card.review == "verification" else card.labels
+def _categories(labels: tuple[str, ...], kind: ReviewKind | None) -> tuple[str, ...]:
+    return verification_categories(labels) if kind == "verification" else labels
 
 
 def review_row(row: Row, label: Label, version: DatasetCard) -> Row:
@@ -253,7 +251,7 @@ class ConcludeReview:
     def _verdict(self, card: JobCard, row: Row) -> Row:
         """A withdrawal of a label that was found wrong; nothing for any other."""
         attribute = worker_task(card.task, card.review).attribute
-        said = read_label(row, attribute, "image-classification", _categories(card))
+        said = read_label(row, attribute, "image-classification", _categories(card.labels, card.review))
         if not isinstance(said, Label) or said.value.names != ("wrong",):
             return {}
         at = said.labeled_at or self.clock()
