@@ -1,15 +1,17 @@
 """From a dataset version to the request for a training job of a built-in algorithm."""
 
+import json
 from typing import Any
 
 import pytest
 
 from loupe.domain.builtin import NothingToTrainOn
 from loupe.domain.builtin_rules import REGISTRIES
+from loupe.domain.datasets import DatasetCard
 from loupe.domain.errors import InvalidProject
 from loupe.domain.label_values import Box, Boxes, LabelValue, OneLabel, SeveralLabels
 from loupe.domain.manifests import write_rows
-from loupe.domain.projects import TaskType, parse_project_yaml
+from loupe.domain.projects import LABEL_ATTRIBUTES, TaskType, parse_project_yaml
 from loupe.domain.training import TrainingPlan
 from tests.unit.training.requests import assert_sagemaker_takes
 from tests.unit.training.world import NAMES, World
@@ -95,11 +97,19 @@ def test_the_algorithms_manifest_has_the_image_and_its_label_alone(world: World)
     assert "image-sha256" not in written[0]
 
 
-def test_images_without_boxes_are_left_out_of_the_algorithms_manifest(world: World) -> None:
-    values = job(plan(world, "bounding-box"))["HyperParameters"]
-    rows = [row for row in world.rows("0001", "train") if row["boxes"]["annotations"]]
-    assert 0 < len(rows) < len(world.rows("0001", "train"))
-    assert values["num_training_samples"] == str(len(rows))
+@pytest.mark.parametrize("task", ["multi-label-classification", "bounding-box"])
+def test_images_with_no_label_and_no_box_are_left_out_of_the_algorithms_manifests(
+    world: World, task: TaskType
+) -> None:
+    values = job(plan(world, task))["HyperParameters"]
+    card = DatasetCard.from_json(world.workspace.read(NAMES.dataset_card("0001")))
+    for split in ("train", "validation"):
+        lines = world.workspace.read(NAMES.builtin_manifest("0001", split)).decode().splitlines()
+        assert len(lines) == len(world.rows("0001", split)) - card.without[split]
+        metadata = [json.loads(line)[f"{LABEL_ATTRIBUTES[task]}-metadata"] for line in lines]
+        assert all(each["class-map"] for each in metadata)
+        assert card.without[split] > 0
+        assert split != "train" or values["num_training_samples"] == str(len(lines))
 
 
 def test_hyperparameters_follow_from_the_data(world: World) -> None:
@@ -197,14 +207,25 @@ def test_every_registry_is_an_account() -> None:
     assert len(set(REGISTRIES.values())) == len(REGISTRIES)
 
 
-def test_a_dataset_without_a_box_to_validate_on_is_nothing_to_train_on(world: World) -> None:
-    label(world, "bounding-box")
+@pytest.mark.parametrize(
+    ("task", "nothing", "words"),
+    [
+        ("multi-label-classification", [], "has a label"),
+        (
+            "bounding-box",
+            {"image_size": [{"width": 64, "height": 48, "depth": 3}], "annotations": []},
+            "a box",
+        ),
+    ],
+)
+def test_a_dataset_with_nothing_to_validate_on_is_nothing_to_train_on(
+    world: World, task: TaskType, nothing: Any, words: str
+) -> None:
+    label(world, task)
     version = world.build().version or ""
-    bare = [
-        {**row, "boxes": {**row["boxes"], "annotations": []}} for row in world.rows(version, "validation")
-    ]
+    bare = [{**row, LABEL_ATTRIBUTES[task]: nothing} for row in world.rows(version, "validation")]
     world.workspace.write_lines(NAMES.split(version, "validation"), write_rows(bare))
-    with pytest.raises(NothingToTrainOn, match=r"no image of the validation split .* has a box"):
+    with pytest.raises(NothingToTrainOn, match=f"no image of the validation split .* {words}"):
         world.plan(version)
 
 

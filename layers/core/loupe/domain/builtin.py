@@ -14,7 +14,7 @@ from loupe.domain.builtin_rules import ALGORITHMS, algorithm_image, with_default
 from loupe.domain.errors import AlreadyWritten, DomainError, InvalidProject
 from loupe.domain.label_attributes import has_label
 from loupe.domain.manifests import Row, S3Uri, read_rows, write_rows
-from loupe.domain.projects import LABEL_ATTRIBUTES, ProjectConfig
+from loupe.domain.projects import LABEL_ATTRIBUTES, ProjectConfig, TaskType
 from loupe.domain.training import TrainingPlan, TrainingSetup, endpoint_release, training_request
 from loupe.domain.transforms import PlanTransforms
 from loupe.domain.workspace import Workspace
@@ -121,9 +121,9 @@ class BuiltinTraining:
             boxes = len(row["boxes"]["annotations"]) if plan.task == "bounding-box" else 0
             data = ChannelData(data.rows + 1, max(data.most_boxes, boxes))
         if not data.rows:
-            what = "has a box" if plan.task == "bounding-box" else "is labeled"
+            what = "box" if plan.task == "bounding-box" else "label"
             raise NothingToTrainOn(
-                f"no image of the {channel} split of dataset version {plan.dataset_version} {what}"
+                f"no image of the {channel} split of dataset version {plan.dataset_version} has a {what}"
             )
         return data
 
@@ -164,8 +164,20 @@ def hyperparameters(
 
 
 def _usable(plan: TrainingPlan, rows: Iterator[Row]) -> Iterator[Row]:
-    """Rows as the algorithm wants them. One without boxes teaches it nothing, and may stop it."""
+    """Rows as the algorithm wants them."""
     attribute = LABEL_ATTRIBUTES[plan.task]
     for row in rows:
-        if has_label(row, attribute) and (plan.task != "bounding-box" or row[attribute]["annotations"]):
+        if has_label(row, attribute) and _says_something(row[attribute], plan.task):
             yield {name: row[name] for name in ("source-ref", attribute, f"{attribute}-metadata")}
+
+
+def _says_something(value: Any, task: TaskType) -> bool:
+    """Whether a label attribute's value names a class. What the algorithms do with an image that has none of
+    the labels, or no box, is not documented: it may stop them."""
+    match task:
+        case "image-classification":
+            return True
+        case "multi-label-classification":
+            return bool(value)
+        case "bounding-box":
+            return bool(value["annotations"])
