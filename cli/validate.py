@@ -9,7 +9,7 @@ from cli.export import version_card
 from cli.session import PROJECT, Session, pass_session
 from loupe.domain.custom_labels import CustomLabelsManifests
 from loupe.domain.custom_labels_codes import MENDING
-from loupe.domain.custom_labels_validation import Report
+from loupe.domain.custom_labels_report import Report
 
 SHOWN = 50
 

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from loupe.domain.custom_labels import CustomLabelsTraining
-from loupe.domain.custom_labels_validation import ManifestsRefused
+from loupe.domain.custom_labels_report import ManifestsRefused
+from loupe.domain.projects import TaskType
 from loupe.domain.training import PlanTraining, TrainingPlan
 from loupe.ports import Champion, ServedModel
 from tests.unit.training.requests import assert_aws_takes
@@ -16,11 +17,13 @@ PROJECT_ARN = "arn:aws:rekognition:us-east-1:123456789012:project/loupe-digits/1
 VERSION_ARN = PROJECT_ARN.replace("/1777900000000", "/version/loupe-digits-0001-abcd/1777900000001")
 
 
-def configure(world: World, distribute: bool = False, **hosting: Any) -> None:
+def configure(
+    world: World, distribute: bool = False, task: TaskType = "image-classification", **hosting: Any
+) -> None:
     training: dict[str, Any] = {"trainer": "rekognition"}
     if distribute:
         training["rekognition"] = {"test_dataset": "distribute"}
-    world.configure(training=training, hosting={"kind": "rekognition", **hosting})
+    world.configure(task=task, training=training, hosting={"kind": "rekognition", **hosting})
 
 
 def plan(world: World, version: str = "0001") -> TrainingPlan:

@@ -8,7 +8,8 @@ import pytest
 
 from loupe.domain.custom_labels_codes import MENDING, advice
 from loupe.domain.custom_labels_manifests import custom_labels_row
-from loupe.domain.custom_labels_validation import ManifestsRefused, Report, Validation, unfit_images
+from loupe.domain.custom_labels_report import ManifestsRefused, Report
+from loupe.domain.custom_labels_validation import Validation, unfit_images
 from loupe.domain.projects import TaskType
 from tests.unit.rekognition.rows import METADATA, boxed, image, labeled, lines, several
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
-from loupe.domain.custom_labels_validation import Dataset, Report, Validation, unfit_images
+from loupe.domain.custom_labels_report import Dataset, Report
+from loupe.domain.custom_labels_validation import Validation, unfit_images
 from loupe.domain.datasets import DatasetCard
 from loupe.domain.errors import ObjectMissing
 from loupe.domain.labels import label_lines
