@@ -8,7 +8,7 @@ from functools import cached_property, partial
 
 from cli.console import err, progress_bar
 from cli.errors import CommandFault
-from cli.label_files import ImagePlace, LabelFiles, LocalImage, StoredImage, split_uri
+from cli.label_files import ImagePlace, LabelFiles, LocalImage
 from cli.session import Session
 from cli.stack import KnownImages, Stack, StoredObject
 from cli.upload import MAX_KEY_BYTES, Image, Uploader, UploadReport
@@ -18,6 +18,7 @@ from loupe.domain.images import ImageRejected, check_size, dimensions
 from loupe.domain.import_labels import MAX_ASKED
 from loupe.domain.interchange.names import AmbiguousName, Names
 from loupe.domain.interchange.records import Findings, Labeled, Size, is_image
+from loupe.domain.manifests import S3Uri
 from loupe.domain.projects import project_of_key
 
 SECONDS_BETWEEN_LOOKS = 1.0
@@ -85,19 +86,19 @@ class ImageFinder:
         if labeled.source is not None:
             return self._by_uri(labeled.source)
         within = self._bucket.names.find(labeled.image)
-        return None if within is None else StoredImage(self._bucket.name, f"{self._bucket.project}/{within}")
+        return None if within is None else S3Uri(self._bucket.name, f"{self._bucket.project}/{within}")
 
     def _by_uri(self, uri: str) -> ImagePlace | None:
         """An object as it is named; else, if the user said where images are, the one there of that name."""
-        bucket, key = split_uri(uri)
+        named = S3Uri.parse_place(uri)
         for files, _, names in self._folders[1:]:
-            path = names.find(key)
+            path = names.find(named.key)
             if path is not None:
                 return files.image(path)
-        if not key:
+        if not named.key:
             return None
-        is_own = bucket == self._bucket.name and project_of_key(key) == self._bucket.project
-        return StoredImage(bucket, key) if not is_own or key in self._bucket.present else None
+        is_own = named.bucket == self._bucket.name and project_of_key(named.key) == self._bucket.project
+        return named if not is_own or named.key in self._bucket.present else None
 
 
 def match_images(
@@ -142,7 +143,7 @@ class ImageReader:
     def _registered(self, places: Iterable[ImagePlace]) -> Iterator[tuple[ImagePlace, Facts]]:
         by_project: dict[str, list[str]] = {}
         for place in places:
-            if isinstance(place, StoredImage) and place.bucket == self._bucket.name:
+            if isinstance(place, S3Uri) and place.bucket == self._bucket.name:
                 project = project_of_key(place.key)
                 if project is not None:
                     by_project.setdefault(project, []).append(place.key)
@@ -152,7 +153,7 @@ class ImageReader:
                     if "sha256" in record:
                         image = known["images"][record["sha256"]]
                         size = (image["width"], image["height"])
-                        yield StoredImage(self._bucket.name, key), Facts(record["sha256"], size)
+                        yield S3Uri(self._bucket.name, key), Facts(record["sha256"], size)
 
     def _read(self, place: ImagePlace) -> Facts | str:
         try:
@@ -180,7 +181,7 @@ class Transfers:
 
     keys: dict[str, str]
     uploads: list[Image]
-    copies: list[tuple[StoredImage, str]]
+    copies: list[tuple[S3Uri, str]]
     labeling: int
 
     @property
@@ -207,7 +208,7 @@ def plan_transfers(
     for sha256, place in images.items():
         if sha256 in registered:
             transfers.keys[sha256] = registered[sha256]
-        elif isinstance(place, StoredImage) and place.bucket == bucket.name and place.key in bucket.present:
+        elif isinstance(place, S3Uri) and place.bucket == bucket.name and place.key in bucket.present:
             transfers.keys[sha256] = place.key
         else:
             key = _free_key(prefix + _path_of(place, bucket, folders), sha256, taken, prefix)
@@ -221,7 +222,7 @@ def transfers_to(keys: Mapping[str, str], images: Mapping[str, ImagePlace], buck
     """What is left to do for an import that chose its keys before."""
     transfers = Transfers(dict(keys), [], [], 0)
     for sha256, key in keys.items():
-        if images[sha256] != StoredImage(bucket.name, key) and key not in bucket.present:
+        if images[sha256] != S3Uri(bucket.name, key) and key not in bucket.present:
             _add_transfer(transfers, images[sha256], key)
     return transfers
 
@@ -281,7 +282,7 @@ def transfer(
             renew()
 
 
-def _copy(stack: Stack, bucket: Bucket, copied: tuple[StoredImage, str]) -> None:
+def _copy(stack: Stack, bucket: Bucket, copied: tuple[S3Uri, str]) -> None:
     place, key = copied
     if key not in bucket.present:
         stack.bucket(bucket.name).copy_from(place.bucket, place.key, key)

@@ -14,6 +14,7 @@ from cli.stack import Stack
 from cli.upload import files_below
 from loupe.domain.errors import ObjectMissing
 from loupe.domain.interchange.records import Files, UnreadableFile, is_image
+from loupe.domain.manifests import S3Uri
 from loupe.ports import StoresObjects
 
 _IN_MEMORY = 8 * 1024 * 1024
@@ -29,18 +30,7 @@ class LocalImage:
         return os.fsencode(self.path).decode(errors="replace")
 
 
-@dataclass(frozen=True)
-class StoredImage:
-    """An image in S3."""
-
-    bucket: str
-    key: str
-
-    def __str__(self) -> str:
-        return f"s3://{self.bucket}/{self.key}"
-
-
-ImagePlace = LocalImage | StoredImage
+ImagePlace = LocalImage | S3Uri
 
 
 class LabelFiles(Files, Protocol):
@@ -144,10 +134,10 @@ class StoredFiles:
         return cast("BinaryIO", file)
 
     def image(self, path: str) -> ImagePlace:
-        return StoredImage(self._store.bucket, self._prefix + path)
+        return S3Uri(self._store.bucket, self._prefix + path)
 
     def path_of(self, place: ImagePlace) -> str | None:
-        if isinstance(place, StoredImage) and place.bucket == self._store.bucket:
+        if isinstance(place, S3Uri) and place.bucket == self._store.bucket:
             return place.key.removeprefix(self._prefix) if place.key.startswith(self._prefix) else None
         return None
 
@@ -156,7 +146,7 @@ def label_files(stack: Stack, place: str, *, whole_folder: bool, look_below: boo
     """The files of a path or an S3 URI. A file that is named is read alone, unless `whole_folder` says that
     its folder is meant; without `look_below` nobody looks for images beside it.
 
-    Raises CommandFault if nothing is there.
+    Raises CommandFault if nothing is there, and `InvalidManifest` for what is no S3 URI.
     """
     if place.startswith("s3://"):
         return _stored(stack, place, whole_folder=whole_folder, look_below=look_below)
@@ -170,8 +160,8 @@ def label_files(stack: Stack, place: str, *, whole_folder: bool, look_below: boo
 
 
 def _stored(stack: Stack, place: str, *, whole_folder: bool, look_below: bool) -> LabelFiles:
-    bucket, key = split_uri(place)
-    store = stack.bucket(bucket)
+    uri = S3Uri.parse_place(place)
+    store, key = stack.bucket(uri.bucket), uri.key
     if key and not key.endswith("/") and store.exists(key):
         folder, _, name = key.rpartition("/")
         prefix = f"{folder}/" if folder else ""
@@ -180,12 +170,3 @@ def _stored(stack: Stack, place: str, *, whole_folder: bool, look_below: bool) -
     if next(iter(store.list(prefix)), None) is None:
         raise CommandFault(f"There is nothing at {place}.")
     return StoredFiles(store, prefix)
-
-
-def split_uri(uri: str) -> tuple[str, str]:
-    """Bucket and key of an S3 URI, the key possibly empty. Raises CommandFault."""
-    scheme, _, rest = uri.partition("://")
-    bucket, _, key = rest.partition("/")
-    if scheme != "s3" or not bucket:
-        raise CommandFault(f"{uri} is not of the form s3://bucket/key")
-    return bucket, key

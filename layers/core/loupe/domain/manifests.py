@@ -37,9 +37,17 @@ class S3Uri:
     @classmethod
     def parse(cls, uri: str) -> "S3Uri":
         """Raises `InvalidManifest` for what is no S3 URI of an object."""
+        found = cls.parse_place(uri)
+        if not found.key:
+            raise InvalidManifest(f"{uri!r} is not of the form s3://bucket/key")
+        return found
+
+    @classmethod
+    def parse_place(cls, uri: str) -> "S3Uri":
+        """Of an object, a prefix, or a whole bucket, whose key is empty. Raises `InvalidManifest`."""
         scheme, _, rest = uri.partition("://")
-        bucket, slash, key = rest.partition("/")
-        if scheme != "s3" or not bucket or not slash or not key:
+        bucket, _, key = rest.partition("/")
+        if scheme != "s3" or not bucket:
             raise InvalidManifest(f"{uri!r} is not of the form s3://bucket/key")
         return cls(bucket, key)
 
