@@ -16,6 +16,7 @@ from typing import Any
 from local.sagemaker import events, listing
 from local.sagemaker.arns import arn, log_group
 from local.sagemaker.errors import (
+    MAX_FAILURE_REASON,
     ModelError,
     ModelNotReadyError,
     NotAvailableError,
@@ -31,7 +32,6 @@ logger = logging.getLogger("loupe.local")
 
 _SERVERLESS_BYTES = 4 * 1024 * 1024
 _INSTANCE_BYTES = 25 * 1024 * 1024
-_FAILURE_CHARACTERS = 1024
 
 
 @dataclass
@@ -215,7 +215,7 @@ class Endpoints:
         except ContainerError as error:
             with self._lock:
                 document = self._put(
-                    name, record.inner, EndpointStatus="Failed", FailureReason=_reason(str(error))
+                    name, record.inner, EndpointStatus="Failed", FailureReason=str(error)[:MAX_FAILURE_REASON]
                 )
             self._announce(document)
             return
@@ -269,7 +269,9 @@ class Endpoints:
                 return
             inner = {"config": record.inner["config"], "variants": record.inner["variants"]}
             status = "InService" if self._serving.get(name) else "Failed"
-            document = self._put(name, inner, EndpointStatus=status, FailureReason=_reason(reason))
+            document = self._put(
+                name, inner, EndpointStatus=status, FailureReason=reason[:MAX_FAILURE_REASON]
+            )
         logger.warning("The deployment of endpoint %s failed: %s", name, reason)
         self._announce(document)
 
@@ -337,7 +339,3 @@ def _model_error(endpoint: str, status: int, said: str) -> ModelError:
         f"{log_group(f'Endpoints/{endpoint}')} in CloudWatch Logs for more information."
     )
     return ModelError(message, status, said)
-
-
-def _reason(text: str) -> str:
-    return text[:_FAILURE_CHARACTERS]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+MAX_FAILURE_REASON = 1024
+"""Characters of a FailureReason."""
+
 
 class SageMakerError(Exception):
     """A refusal that goes to the caller as `code` and `message`."""

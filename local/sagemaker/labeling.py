@@ -20,23 +20,21 @@ from local.sagemaker import events, labeling_rules, listing
 from local.sagemaker.arns import arn
 from local.sagemaker.errors import (
     NotAvailableError,
-    ResourceInUseError,
     ResourceNotFoundError,
     SageMakerError,
     ValidationError,
 )
+from local.sagemaker.jobs import ENDED, JobRecords, Jobs, failure_reason
 from local.sagemaker.labeling_rules import Kind, ManifestError, Row
 from local.sagemaker.platform import Platform, Storage, StorageError
-from local.sagemaker.store import Document, Record, Store
+from local.sagemaker.store import Document
 from local.sagemaker.workteams import Workteams
 
 logger = logging.getLogger("loupe.local")
 
 STACK_TAG, PROJECT_TAG = "loupe:stack", "loupe:project"
 _POLL_EVERY = 0.5
-_FAILURE_CHARACTERS = 1024
 _GOING_DOWN = 2.0
-_ENDED = ("Completed", "Failed", "Stopped")
 _SUMMARY = (
     "LabelingJobName",
     "LabelingJobArn",
@@ -98,8 +96,8 @@ class Workers(Protocol):
         """The rows with what was answered. Rows without answer stay as they are, or get the `failure`."""
 
 
-class LabelingJobs:
-    """CreateLabelingJob and its kin. Every job is watched by a thread of its own until it ends."""
+class LabelingJobs(Jobs["_Run"]):
+    """CreateLabelingJob and its kin."""
 
     def __init__(
         self,
@@ -113,21 +111,19 @@ class LabelingJobs:
     ) -> None:
         """`workers_of` finds a stack's workers by the stack's name, or raises WorkersError. A failure counts
         if the cloud is not `going_down` within so many seconds."""
-        self._store = Store(folder / "labeling-jobs")
+        records = JobRecords(folder / "labeling-jobs", "Labeling", unknown=_unknown, ignores_case=True)
+        super().__init__(records, platform)
         self._work = folder / "labeling-work"
-        self._platform = platform
         self._workteams = workteams
         self._workers_of = workers_of
         self._poll_every = poll_every
         self._going_down = going_down
-        self._changed = threading.Condition()
-        self._running: dict[str, _Run] = {}
 
     # -- operations --------------------------------------------------------------------------------
 
     def create(self, request: Document) -> Document:
         name = request["LabelingJobName"]
-        self._check_name(name)
+        self._records.require_free(name)
         kind = labeling_rules.check(request)
         self._workteams.require(request["HumanTaskConfig"]["WorkteamArn"])
         for tag in (STACK_TAG, PROJECT_TAG):
@@ -146,20 +142,10 @@ class LabelingJobs:
             "CreationTime": now,
             "LastModifiedTime": now,
         }
-        with self._changed:
-            self._check_name(name)
-            self._store.put(name, Record(document))
-            self._start(name)
+        with self._records.changed:
+            self._records.add(document)
+            self._take_up(name)
         return {"LabelingJobArn": document["LabelingJobArn"]}
-
-    def _check_name(self, name: str) -> None:
-        """Names must differ in more than upper and lower case."""
-        for there, _ in self._store:
-            if there.lower() == name.lower():
-                raise ResourceInUseError(
-                    "Job name must be unique within an AWS account and region, and a labeling job with this "
-                    f"name already exists ({arn('labeling-job', there)})"
-                )
 
     def _check_objects(self, request: Document, kind: Kind) -> None:
         """The job's role must be able to read what the request names, and it must be what it should be."""
@@ -174,36 +160,26 @@ class LabelingJobs:
         if "LabelingJobAlgorithmsConfig" in request:
             labeling_rules.check_automated(manifest.count(b"source-ref"))
 
-    def describe(self, request: Document) -> Document:
-        with self._changed:
-            return self._get(request["LabelingJobName"])
-
     def stop(self, request: Document) -> Document:
         name = request["LabelingJobName"]
-        with self._changed:
-            status = self._get(name)["LabelingJobStatus"]
-            if status in _ENDED:
-                raise ValidationError(f"The labeling job {name} is in status {status} and can't be stopped.")
-            self._change(name, LabelingJobStatus="Stopping")
+        with self._records.changed:
+            self._records.require_running(name)
+            self.move(name, "Stopping")
         return {}
 
     def list_all(self, request: Document) -> Document:
-        return self._page(request, self._documents(), _summary)
+        return self._page(request, self._records.documents(), _summary)
 
     def list_for_workteam(self, request: Document) -> Document:
         self._workteams.require(request["WorkteamArn"])
         code = request.get("JobReferenceCodeContains", "")
         documents = [
             document
-            for document in self._documents()
+            for document in self._records.documents()
             if document["HumanTaskConfig"]["WorkteamArn"] == request["WorkteamArn"]
             and code in document["JobReferenceCode"]
         ]
         return self._page(request, documents, _summary_for_workteam)
-
-    def _documents(self) -> list[Document]:
-        with self._changed:
-            return [record.document for _, record in self._store]
 
     def _page(
         self, request: Document, documents: list[Document], summarize: Callable[[Any], dict[str, Any]]
@@ -217,58 +193,26 @@ class LabelingJobs:
             summarize=summarize,
         )
 
-    def wait(self, name: str, is_wanted: Callable[[], bool]) -> Document:
-        """Block until the job has ended, or stop it as soon as nobody wants it; its document."""
-        with self._changed:
-            while True:
-                document = self._get(name)
-                if document["LabelingJobStatus"] in _ENDED:
-                    return document
-                if not is_wanted():
-                    break
-                self._changed.wait(timeout=1.0)
-        with contextlib.suppress(ValidationError):
-            self.stop({"LabelingJobName": name})
-        return document
-
-    def _get(self, name: str) -> Document:
-        record = self._store.get(name)
-        if record is None:
-            raise ResourceNotFoundError(f"Could not find labeling job {arn('labeling-job', name)}.")
-        return dict(record.document)
-
     # -- life --------------------------------------------------------------------------------------
 
-    def resume(self) -> None:
-        """Go on with the jobs that had not ended when the cloud went down."""
-        with self._changed:
-            for name, record in self._store:
-                if record.document["LabelingJobStatus"] not in _ENDED and name not in self._running:
-                    self._start(name)
-
-    def shut_down(self) -> None:
-        """Stop watching; `resume` goes on at the next start."""
-        for run in list(self._running.values()):
-            run.abandon()
-
-    def _start(self, name: str) -> None:
+    def _take_up(self, name: str) -> None:
         run = _Run(self, name)
         self._running[name] = run
         run.start()
 
-    def _change(self, name: str, **members: Any) -> None:
-        with self._changed:
-            document = {**self._get(name), **members}
-            if "LabelingJobStatus" in members:
-                document["LastModifiedTime"] = time.time()
-            self._store.put(name, Record(document))
-            self._changed.notify_all()
+    def move(self, name: str, status: str, **members: Any) -> None:
+        """Take a job to its next status; its end is told in an event."""
 
-    def _end(self, name: str, status: str, **members: Any) -> None:
-        self._change(name, LabelingJobStatus=status, **members)
-        self._running.pop(name, None)
-        document = self._get(name)
-        self._platform.publish(events.LABELING_JOB, document["LabelingJobArn"], events.labeling_job(document))
+        def change(before: Document) -> Document:
+            if status in ENDED:
+                self._running.pop(name, None)
+            return {**before, **members, "LabelingJobStatus": status, "LastModifiedTime": time.time()}
+
+        document = self._records.update(name, change)
+        if status in ENDED:
+            self._platform.publish(
+                events.LABELING_JOB, document["LabelingJobArn"], events.labeling_job(document)
+            )
 
 
 class _Run(threading.Thread):
@@ -278,7 +222,7 @@ class _Run(threading.Thread):
         super().__init__(name=f"labeling-{name}", daemon=True)
         self._jobs = jobs
         self._name_of_job = name
-        self._request = jobs._get(name)
+        self._request = jobs._records.get(name)
         self._kind = labeling_rules.check(self._request)
         self._folder = jobs._work / name
         self._abandoned = threading.Event()
@@ -305,11 +249,11 @@ class _Run(threading.Thread):
     def _fail(self, reason: str) -> None:
         # Where the cloud is about to go down, it is that which made the job fail: `resume` tries again.
         self._abandoned.wait(self._jobs._going_down)
-        self._end("Failed", FailureReason=reason[:_FAILURE_CHARACTERS])
+        self._end("Failed", FailureReason=failure_reason(reason))
 
     def _end(self, status: str, **members: Any) -> None:
         if not self._abandoned.is_set():
-            self._jobs._end(self._name_of_job, status, **members)
+            self._jobs.move(self._name_of_job, status, **members)
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def _outcome(self) -> str | None:
@@ -327,9 +271,9 @@ class _Run(threading.Thread):
         batch = self._batch(storage, manifest)
         workers = self._jobs._workers_of(_tags(self._request)[STACK_TAG])
         workers.hand_over(batch, self._rows(manifest))
-        with self._jobs._changed:
+        with self._jobs._records.changed:
             if self._status() == "Initializing":
-                self._jobs._change(self._name_of_job, LabelingJobStatus="InProgress")
+                self._jobs.move(self._name_of_job, "InProgress")
         ending = self._watch(workers, batch, manifest)
         if ending is None:
             return None
@@ -368,7 +312,7 @@ class _Run(threading.Thread):
             yield from (json.loads(line) for line in lines if line.strip())
 
     def _status(self) -> str:
-        status: str = self._jobs._get(self._name_of_job)["LabelingJobStatus"]
+        status: str = self._jobs._records.get(self._name_of_job)["LabelingJobStatus"]
         return status
 
     def _watch(self, workers: Workers, batch: Batch, manifest: Path) -> str | None:
@@ -384,12 +328,12 @@ class _Run(threading.Thread):
                     workers.hand_over(batch, self._rows(manifest))
                 progress = found or Progress()
             if progress != counted:
-                self._jobs._change(self._name_of_job, LabelCounters=_counters(batch.images, progress))
+                self._jobs.add(self._name_of_job, LabelCounters=_counters(batch.images, progress))
                 counted = progress
             if progress.answered >= batch.images:
                 return "Completed"
             if self._status() == "Stopping" or progress.labeled >= enough:
-                self._jobs._change(self._name_of_job, LabelingJobStatus="Stopping")
+                self._jobs.move(self._name_of_job, "Stopping")
                 return "Stopped"
             if time.time() > self._request["CreationTime"] + available:
                 return "Expired"
@@ -407,7 +351,7 @@ class _Run(threading.Thread):
                 file.write(json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n")
         storage.upload(output, self._output_uri)
         counters = _counters(batch.images, Progress(labeled, failed))
-        self._jobs._change(self._name_of_job, LabelCounters=counters)
+        self._jobs.add(self._name_of_job, LabelCounters=counters)
 
 
 def _enough(conditions: Document, total: int) -> float:
@@ -453,6 +397,10 @@ def _summary_for_workteam(document: Document) -> dict[str, Any]:
             "Total": counters["TotalLabeled"] + counters["FailedNonRetryableError"] + counters["Unlabeled"],
         },
     }
+
+
+def _unknown(name: str) -> ResourceNotFoundError:
+    return ResourceNotFoundError(f"Could not find labeling job {arn('labeling-job', name)}.")
 
 
 def _tags(request: Document) -> dict[str, str]:

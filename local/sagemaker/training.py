@@ -11,7 +11,7 @@ import subprocess
 import tarfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from local.sagemaker.builtin.algorithms import algorithm_of
 from local.sagemaker.builtin.training import BuiltinWorkload
 from local.sagemaker.children import TRAINING_NICENESS, OutputReader, kill, start_guarded
 from local.sagemaker.errors import NotAvailableError, ValidationError
-from local.sagemaker.jobs import ENDED, JobFailedError, JobRecords
+from local.sagemaker.jobs import BROKEN_OFF, ENDED, JobFailedError, JobRecords, Jobs, failure_reason
 from local.sagemaker.platform import Platform, Storage, StorageError
 from local.sagemaker.script_workload import ScriptWorkload
 from local.sagemaker.store import Document
@@ -32,21 +32,18 @@ logger = logging.getLogger("loupe.local")
 
 _STOP_GRACE = 120.0
 _MAX_RUNTIME = 24 * 3600
-_FAILURE_CHARACTERS = 1024
 _SAID_CHARACTERS = 512
 _TICK = 0.1
 _LOG_GROUP = log_group("TrainingJobs")
 
 
-class TrainingJobs:
-    """All training jobs, running and past. Every job runs in a thread of its own until it ends."""
+class TrainingJobs(Jobs["_Run"]):
+    """All training jobs, running and past."""
 
     def __init__(self, folder: Path, platform: Platform, *, stop_grace: float = _STOP_GRACE) -> None:
-        self._records = JobRecords(folder / "training-jobs", "Training")
+        super().__init__(JobRecords(folder / "training-jobs", "Training"), platform)
         self._work = folder / "work"
-        self._platform = platform
         self._stop_grace = stop_grace
-        self._running: dict[str, _Run] = {}
 
     # -- operations --------------------------------------------------------------------------------
 
@@ -69,9 +66,6 @@ class TrainingJobs:
             self._running[name] = run
         run.start()
         return {"TrainingJobArn": document["TrainingJobArn"]}
-
-    def describe(self, request: Document) -> Document:
-        return self._records.get(request["TrainingJobName"])
 
     def stop(self, request: Document) -> Document:
         name = request["TrainingJobName"]
@@ -96,28 +90,15 @@ class TrainingJobs:
             ),
         )
 
-    def wait(self, name: str, is_wanted: Callable[[], bool]) -> Document:
-        """Block until the job has ended, or stop it as soon as nobody wants it; its document."""
-        document, ended = self._records.wait(name, is_wanted)
-        if not ended:
-            with contextlib.suppress(ValidationError):
-                self.stop({"TrainingJobName": name})
-        return document
-
     # -- life --------------------------------------------------------------------------------------
 
     def resume(self) -> None:
         """Jobs that ran when the cloud went down have failed: their processes are gone."""
         shutil.rmtree(self._work, ignore_errors=True)
-        for name in self._records.running():
-            if name not in self._running:
-                reason = "InternalServerError: The local cloud was stopped while the job ran."
-                self.move(name, "Failed", status="Failed", FailureReason=reason)
+        super().resume()
 
-    def shut_down(self) -> None:
-        """Kill what runs; `resume` finds it at the next start."""
-        for run in list(self._running.values()):
-            run.abandon()
+    def _take_up(self, name: str) -> None:
+        self.move(name, "Failed", status="Failed", FailureReason=BROKEN_OFF)
 
     def move(
         self,
@@ -139,10 +120,6 @@ class TrainingJobs:
 
         document = self._records.update(name, change)
         self._platform.publish(events.TRAINING_JOB, document["TrainingJobArn"], events.training_job(document))
-
-    def add(self, name: str, **members: Any) -> None:
-        """Add members to a job's document, which is no change of its state."""
-        self._records.update(name, lambda document: {**document, **members})
 
 
 def _moved(document: Document, secondary: str, status: str, message: str) -> Document:
@@ -238,7 +215,7 @@ class _Run(threading.Thread):
             jobs.move(name, "Starting")
             outcome = self._train()
         except (JobFailedError, StorageError, channels.ChannelError, script_mode.ScriptError) as error:
-            self._end("Failed", "Failed", FailureReason=_failure(str(error)))
+            self._end("Failed", "Failed", FailureReason=failure_reason(str(error)))
         except Exception as error:
             logger.exception("The training job %s broke down", name)
             self._end("Failed", "Failed", FailureReason=f"InternalServerError: {error}")
@@ -349,9 +326,3 @@ def _pack(folder: Path) -> Path:
         for item in sorted(folder.iterdir()):
             tar.add(item, arcname=item.name)
     return archive
-
-
-def _failure(text: str) -> str:
-    """A FailureReason of at most 1,024 characters that starts with an error class, as SageMaker's do."""
-    known = text.startswith(("AlgorithmError:", "ClientError:", "InternalServerError:"))
-    return (text if known else f"ClientError: {text}")[:_FAILURE_CHARACTERS]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 from local.sagemaker import channels, events
 from local.sagemaker.arns import arn, log_group
 from local.sagemaker.errors import NotAvailableError, ValidationError
-from local.sagemaker.jobs import ENDED, JobFailedError, JobRecords
+from local.sagemaker.jobs import BROKEN_OFF, ENDED, JobFailedError, JobRecords, Jobs, failure_reason
 from local.sagemaker.models import Models
 from local.sagemaker.platform import Platform, Storage, StorageError
 from local.sagemaker.serving import Container, ContainerError
@@ -24,7 +23,6 @@ from local.sagemaker.store import Document
 
 logger = logging.getLogger("loupe.local")
 
-_FAILURE_CHARACTERS = 1024
 _SAID_CHARACTERS = 200
 _MEGABYTE = 2**20
 _PAYLOAD_DEFAULT, _PAYLOAD_LIMIT = 6, 100
@@ -32,15 +30,13 @@ _TIMEOUT, _RETRIES = 600, 3
 _LOG_GROUP = log_group("TransformJobs")
 
 
-class TransformJobs:
-    """All transform jobs, running and past. Every job runs in a thread of its own until it ends."""
+class TransformJobs(Jobs["_Run"]):
+    """All transform jobs, running and past."""
 
     def __init__(self, folder: Path, platform: Platform, models: Models) -> None:
-        self._records = JobRecords(folder / "transform-jobs", "Transform")
+        super().__init__(JobRecords(folder / "transform-jobs", "Transform"), platform)
         self._work = folder / "transform"
-        self._platform = platform
         self._models = models
-        self._running: dict[str, _Run] = {}
 
     # -- operations --------------------------------------------------------------------------------
 
@@ -62,9 +58,6 @@ class TransformJobs:
         self._announce(document)
         run.start()
         return {"TransformJobArn": document["TransformJobArn"]}
-
-    def describe(self, request: Document) -> Document:
-        return self._records.get(request["TransformJobName"])
 
     def stop(self, request: Document) -> Document:
         name = request["TransformJobName"]
@@ -89,28 +82,15 @@ class TransformJobs:
             ),
         )
 
-    def wait(self, name: str, is_wanted: Callable[[], bool]) -> Document:
-        """Block until the job has ended, or stop it as soon as nobody wants it; its document."""
-        document, ended = self._records.wait(name, is_wanted)
-        if not ended:
-            with contextlib.suppress(ValidationError):
-                self.stop({"TransformJobName": name})
-        return document
-
     # -- life --------------------------------------------------------------------------------------
 
     def resume(self) -> None:
         """Jobs that ran when the cloud went down have failed: their processes are gone."""
         shutil.rmtree(self._work, ignore_errors=True)
-        for name in self._records.running():
-            if name not in self._running:
-                reason = "InternalServerError: The local cloud was stopped while the job ran."
-                self.move(name, "Failed", FailureReason=reason)
+        super().resume()
 
-    def shut_down(self) -> None:
-        """Kill what runs; `resume` finds it at the next start."""
-        for run in list(self._running.values()):
-            run.abandon()
+    def _take_up(self, name: str) -> None:
+        self.move(name, "Failed", FailureReason=BROKEN_OFF)
 
     def move(self, name: str, status: str, **members: Any) -> None:
         """Take a job to its next status, and say so in an event."""
@@ -124,10 +104,6 @@ class TransformJobs:
             return after
 
         self._announce(self._records.update(name, change))
-
-    def add(self, name: str, **members: Any) -> None:
-        """Add members to a job's document, which is no change of its state."""
-        self._records.update(name, lambda document: {**document, **members})
 
     def _announce(self, document: Document) -> None:
         self._platform.publish(
@@ -207,8 +183,10 @@ class _Run(threading.Thread):
         try:
             self._jobs.add(self._name_of_job, TransformStartTime=time.time())
             status = self._transform()
-        except (JobFailedError, ContainerError, StorageError, channels.ChannelError) as error:
-            self._end("Failed", FailureReason=_reason(error))
+        except ContainerError as error:
+            self._end("Failed", FailureReason=failure_reason(f"AlgorithmError: {error}"))
+        except (JobFailedError, StorageError, channels.ChannelError) as error:
+            self._end("Failed", FailureReason=failure_reason(str(error)))
         except Exception as error:
             logger.exception("The transform job %s broke down", self._name_of_job)
             self._end("Failed", FailureReason=f"InternalServerError: {error}")
@@ -323,13 +301,3 @@ def _told(failures: list[_ObjectFailedError], count: int) -> str:
         f"{kind}: {len(failures)} of {count} objects could not be transformed. See job logs for more "
         f"information. The first: {failures[0]}"
     )
-
-
-def _reason(error: Exception) -> str:
-    text = str(error)
-    known = text.startswith(("AlgorithmError:", "ClientError:", "InternalServerError:"))
-    if isinstance(error, ContainerError):
-        text = f"AlgorithmError: {text}"
-    elif not known:
-        text = f"ClientError: {text}"
-    return text[:_FAILURE_CHARACTERS]

@@ -91,10 +91,8 @@ def test_images_that_nobody_labels_in_time_fail(world: World) -> None:
     world.answer("parts-0001", "ok")
     world.until(lambda found: found["LabelCounters"]["HumanLabeled"] == 1)
     world.jobs.shut_down()
-    record = world.jobs._store.get("parts-0001")
-    assert record is not None
-    record.document["CreationTime"] -= 31 * 24 * 3600
-    world.jobs._store.put("parts-0001", record)
+    long_ago = world.jobs.describe({"LabelingJobName": "parts-0001"})["CreationTime"] - 31 * 24 * 3600
+    world.jobs.add("parts-0001", CreationTime=long_ago)
     world.jobs = world.restarted()
     world.jobs.resume()
     ended = world.ended()
