@@ -212,4 +212,6 @@ def test_an_image_must_be_one_that_the_network_takes(tmp_path: Path, content: by
 
 def test_resize_takes_images_of_any_size(tmp_path: Path) -> None:
     splits = {"train": samples((0,)), "validation": samples((0,))}
-    write_dataset(tmp_path / "d", contract(resize="256"), splits, Objects({"s3://b/0.png": picture(8, 8)}))
+    small = picture(8, 8)
+    dataset = write_dataset(tmp_path / "d", contract(resize="256"), splits, Objects({"s3://b/0.png": small}))
+    assert [copy.read_bytes() for copy in dataset.copies.iterdir()] == [small]
