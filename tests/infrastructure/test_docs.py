@@ -113,9 +113,7 @@ def _examples_of_project_yaml() -> Iterator[Any]:
         blocks = re.findall(r"^```yaml\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
         for block in blocks:
             if re.search(r"^task:", block, re.MULTILINE):
-                is_refused, why = "memory_mb" in block, "hosting.memory_mb is refused, whatever it is"
-                refused = pytest.mark.xfail(is_refused, reason=why, strict=True)
-                yield pytest.param(block, id=str(page.relative_to(ROOT)), marks=refused)
+                yield pytest.param(block, id=str(page.relative_to(ROOT)))
 
 
 @pytest.mark.parametrize("block", _examples_of_project_yaml())

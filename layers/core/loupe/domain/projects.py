@@ -152,7 +152,7 @@ class Hosting(_Section):
     """Where the champion answers."""
 
     kind: HostingKind = "serverless"
-    memory_mb: Literal[1024, 2048, 3072, 4096, 5120, 6144] = 4096
+    memory_mb: int = Field(default=4096, ge=1024, le=6144, multiple_of=1024)
     max_concurrency: int = Field(default=5, ge=1, le=200)
     inference_units: int = Field(default=1, ge=1, le=100)
     max_inference_units: int | None = Field(default=None, ge=1, le=100)
