@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ from loupe.domain.custom_labels_evaluation import (
     summary_metrics,
 )
 from loupe.domain.errors import ModelError, ModelNotRunning
+from loupe.domain.images import dimensions
 from loupe.domain.label_values import Box, Boxes, OneLabel, SeveralLabels
 from loupe.domain.projects import Promotion
 from loupe.domain.promotion import decide
@@ -172,6 +173,24 @@ def test_images_that_are_gone_or_replaced_are_not_asked_about(planned: World) ->
     planned.raw.delete(first)
     planned.raw.write(second, b"another image")
     assert measure(planned, lambda _: [])["champion"]["asked"] == len(rest)
+
+
+def test_boxes_of_large_images_are_counted_in_the_pixels_of_the_original(world: World) -> None:
+    configure(world, task="bounding-box")
+    plan(world, world.build_with_large_image(Boxes((Box("a", 200, 100, 400, 200),))))
+    world.workspace.write(SUMMARY, summary(a=0.9, b=0.7))
+    crown(world, model=replace(HOSTED, task="bounding-box"))
+    sent = []
+
+    def respond(image: bytes) -> list[dict[str, Any]]:
+        sent.append(dimensions(image))
+        box = {"left": 100, "top": 50, "width": 200, "height": 100}
+        return [{"label": "a", "confidence": 0.9, "box": box}]
+
+    champion = measure(world, respond)["champion"]
+    assert sent == [(1536, 768)]
+    assert champion["asked"] == 1
+    assert champion["per_label"]["a"]["f1"] == 1.0
 
 
 def test_what_applies_depends_on_where_the_model_is_hosted() -> None:

@@ -7,9 +7,11 @@ import pytest
 
 from loupe.domain.custom_labels import CustomLabelsTraining
 from loupe.domain.custom_labels_report import ManifestsRefused
+from loupe.domain.hosting import StopIdleModels
 from loupe.domain.projects import TaskType
 from loupe.domain.training import PlanTraining, TrainingPlan
-from loupe.ports import Champion, ServedModel
+from loupe.ports import Champion, HostedVersion, HostingRecord, ServedModel
+from tests.fakes.hosting import FakeModels
 from tests.unit.training.requests import assert_aws_takes
 from tests.unit.training.world import FIRST, NAMES, PROJECT, World
 
@@ -99,6 +101,34 @@ def test_bad_rows_are_left_out_and_reported(labeled: World) -> None:
     report = json.loads(labeled.workspace.read(NAMES.custom_labels_validation("0001")))
     assert report["codes"] == {"ERROR_INVALID_JSON_LINE": 1}
     assert len(written(labeled, "train")) == len(lines) + len(labeled.rows("0001", "validation"))
+
+
+def test_what_a_first_training_leaves_running_is_stopped_though_project_yaml_was_changed(
+    labeled: World,
+) -> None:
+    """The candidate of an execution that was aborted, before there was a champion."""
+    planned = plan(labeled)
+    labeled.configure()
+    models = FakeModels()
+    models.hosts["loupe-digits"] = [HostedVersion(VERSION_ARN, planned.model_name, "running")]
+    stop = StopIdleModels(
+        labeled.projects,
+        labeled.loops,
+        models,
+        labeled.workspace,
+        labeled.events,
+        labeled.clock,
+        "loupe",
+    )
+    stop()
+    assert models.stopped == [VERSION_ARN]
+
+
+def test_planning_leaves_what_is_known_of_a_champion(labeled: World) -> None:
+    running = HostingRecord("running", labeled.clock(), 2)
+    labeled.loops.save_hosting(PROJECT, running)
+    plan(labeled)
+    assert labeled.loops.loop(PROJECT).hosting == running
 
 
 def test_a_dataset_version_that_would_be_refused_is_not_planned_and_the_report_stays(labeled: World) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from loupe.domain.errors import ModelError
+from loupe.domain.images import dimensions
 from loupe.domain.label_values import Box, Boxes, SeveralLabels
 from loupe.domain.release import SmokeTestEndpoint, SmokeTestFailed
 from loupe.ports import ServedModel
@@ -198,6 +199,18 @@ def test_a_model_may_see_no_box_at_all(boxed: World) -> None:
 def test_boxes_have_to_lie_within_the_image(boxed: World, wrong: dict[str, Any]) -> None:
     with pytest.raises(SmokeTestFailed, match="not within its 64 by 64 pixels"):
         smoke_test(boxed, lambda image: [wrong])
+
+
+def test_a_large_image_is_asked_about_reduced_and_its_boxes_are_scaled_back(world: World) -> None:
+    world.configure(task="bounding-box")
+    world.plan(world.build_with_large_image(Boxes((Box("a", 3040, 8, 32, 32),))))
+    measured(world, [{**box(8), "box": {"left": 3040.0, "top": 8.0, "width": 32.0, "height": 32.0}}])
+    endpoint = smoke_test(world, lambda image: [box(1520)])  # 16 by 16 pixels at half the size
+    [(_, sent, kind)] = endpoint.asked
+    assert dimensions(sent) == (1536, 768)
+    assert kind == "image/jpeg"
+    with pytest.raises(SmokeTestFailed, match="not within its 3072 by 1536 pixels"):
+        smoke_test(world, lambda image: [box(1530)])
 
 
 def test_labels_of_another_project_fail(boxed: World) -> None:

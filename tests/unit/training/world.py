@@ -11,7 +11,7 @@ from typing import Any, Literal
 from loupe.domain.builtin import BuiltinTraining
 from loupe.domain.datasets import DatasetCard
 from loupe.domain.label_attributes import Label, write_failure, write_label
-from loupe.domain.label_values import LabelValue, OneLabel
+from loupe.domain.label_values import Box, Boxes, LabelValue, OneLabel
 from loupe.domain.manifests import Row
 from loupe.domain.projects import LABEL_ATTRIBUTES, ProjectConfig, TaskType, Trainer
 from loupe.domain.promotion import (
@@ -34,6 +34,7 @@ from tests.fakes.labeling import FakeLabelingJobs
 from tests.fakes.loops import FakeExecutions, FakeLoops
 from tests.fakes.objects import FakeObjects
 from tests.fakes.projects import FakeProjects
+from tests.unit.ingest.pictures import jpeg
 
 PROJECT = "digits"
 NAMES = Workspace(PROJECT)
@@ -81,9 +82,15 @@ class World:
         )
         self.projects.save_config(PROJECT, config, None, "etag")
 
-    def upload(self, name: str, phash: int | None = None, content: bytes | None = None) -> str:
+    def upload(
+        self,
+        name: str,
+        phash: int | None = None,
+        content: bytes | None = None,
+        size: tuple[int, int] = (64, 64),
+    ) -> str:
         """Put an image under `digits/<name>`, registered; returns its SHA-256."""
-        content = content or b"\x89PNG" + name.encode()
+        content = content or b"\x89PNG\r\n\x1a\n" + name.encode()
         digest = sha256(content)
         key = f"{PROJECT}/{name}"
         self.raw.write(key, content)
@@ -95,8 +102,8 @@ class World:
             version_id=None,
             etag=etag,
             bytes=len(content),
-            width=64,
-            height=64,
+            width=size[0],
+            height=size[1],
             format="png",
             phash=f"{looks:064x}",
             registered_at=self.clock(),
@@ -143,17 +150,18 @@ class World:
 
     def _row(self, card: JobCard, digest: str, value: LabelValue | None, failure: str | None) -> Row:
         record = self.images.image(PROJECT, digest)
+        size = (record.width, record.height) if record else (64, 64)
         row: Row = {
             "source-ref": f"s3://raw/{record.key if record else f'{PROJECT}/lost'}",
             "image-sha256": digest,
-            "image-width": 64,
-            "image-height": 64,
+            "image-width": size[0],
+            "image-height": size[1],
         }
         attribute = LABEL_ATTRIBUTES[card.task]
         if value is not None:
             confidences = (0.0,) * len(value.names)
             label = Label(value, confidences, self.clock(), is_human=True, job=card.job)
-            return row | write_label(label, attribute, card.task, card.labels, (64, 64))
+            return row | write_label(label, attribute, card.task, card.labels, size)
         if failure is None:
             return row
         return row | write_failure(failure, attribute, card.task, card.job, self.clock())
@@ -163,6 +171,21 @@ class World:
         digests = [self.upload(name) for name in names]
         self.finish(job, dict.fromkeys(digests, label))
         return digests
+
+    def build_with_large_image(self, boxes: Boxes) -> str:
+        """A dataset version of forty images with boxes, and a tested one of 3072 by 1536 pixels and over 4 MB
+        with these: of those that are tested the only one that is still there."""
+        digests = [self.upload(f"{number}") for number in range(40)]
+        examples = (Boxes((Box("ab"[at % 2], 4, 4, 16, 16),)) for at in range(40))
+        self.finish("digits-1", dict(zip(digests, examples, strict=True)))
+        content = jpeg(3072, 1536) + bytes(4_000_000)
+        digest = self.upload("large", content=content, size=(3072, 1536))
+        self.finish("digits-2", {digest: boxes}, provider="import", split="test")
+        version = self.build().version or ""
+        for row in self.rows(version, "test"):
+            if row["image-sha256"] != digest:
+                self.raw.delete(row["source-ref"].removeprefix("s3://raw/"))
+        return version
 
     # Use cases
 

@@ -8,23 +8,19 @@ test images, if it answers, and measured in the same way. See docs/decisions/rek
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from hashlib import sha256
-from itertools import islice
 from typing import Any
 
-from loupe.domain.datasets import DatasetCard
+from loupe.domain.answers import Prediction
+from loupe.domain.asking import ask
 from loupe.domain.errors import DomainError, ModelError, ModelNotRunning, ObjectMissing
 from loupe.domain.images import ImageRejected
-from loupe.domain.label_attributes import Label, read_label
 from loupe.domain.label_values import Boxes, LabelValue
-from loupe.domain.manifests import SHA256, Row, S3Uri, read_rows
 from loupe.domain.metrics import box_of, overlap
-from loupe.domain.projects import LABEL_ATTRIBUTES
-from loupe.domain.reduction import reduced
+from loupe.domain.test_split import FrozenImage, as_labeled, frozen_images, frozen_rows
 from loupe.domain.training import TrainingPlan
 from loupe.domain.workspace import Workspace
 from loupe.ports import Champion, InvokesEndpoints, KeepsLoops, ServedModel, StoresObjects
@@ -33,7 +29,6 @@ MAX_ASKED = 500
 """Test images that a champion is asked about: a model with one inference unit answers a few a second."""
 
 _AT_ONCE = 4
-_MAX_BYTES = 4_000_000
 _OVERLAP = 0.5
 """From which overlap on a box counts as found."""
 
@@ -58,24 +53,23 @@ class MeasureCustomLabels:
         Raises `InvalidSummary`, `ObjectMissing`, `StoreUnavailable`."""
         names = Workspace(project)
         plan = TrainingPlan.read(self.workspace, project, version)
-        card = DatasetCard.from_json(self.workspace.read(names.dataset_card(plan.dataset_version)))
         candidate = summary_metrics(self.workspace.read(summary))
         champion = self.loops.loop(project).champion
         evaluation = {
             "task": plan.task,
             "dataset_version": plan.dataset_version,
-            "test_images": sum(1 for _ in self._test_rows(plan)) if _test_set(plan) else None,
+            "test_images": sum(1 for _ in frozen_rows(self.workspace, plan)) if _test_set(plan) else None,
             "left_out": {},
             "test_set": _test_set(plan),
             "measure": "macro F1",
             "candidate": candidate,
-            "champion": self._champion(plan, card, champion) if champion else None,
+            "champion": self._champion(plan, champion) if champion else None,
         }
         content = json.dumps(evaluation, ensure_ascii=False, indent=1).encode()
         self.workspace.write(names.evaluation(version), content, "application/json")
         return float(candidate["score"])
 
-    def _champion(self, plan: TrainingPlan, card: DatasetCard, champion: Champion) -> dict[str, Any]:
+    def _champion(self, plan: TrainingPlan, champion: Champion) -> dict[str, Any]:
         """Its metrics, or `error`: why there are none on this test set."""
         if champion.model.task != plan.task:
             return {"error": f"the champion does {champion.model.task}"}
@@ -85,7 +79,7 @@ class MeasureCustomLabels:
         if measured is not None:
             return measured
         try:
-            return self._ask(plan, card, champion.model)
+            return self._ask(plan, champion.model)
         except ModelNotRunning:
             return {"error": "the champion is stopped"}
         except ModelError as error:
@@ -99,40 +93,29 @@ class MeasureCustomLabels:
                 return dict(evaluation["candidate"])
         return None
 
-    def _ask(self, plan: TrainingPlan, card: DatasetCard, champion: ServedModel) -> dict[str, Any]:
+    def _ask(self, plan: TrainingPlan, champion: ServedModel) -> dict[str, Any]:
         counts = Counts()
-        rows = islice(self._by_chance(plan), MAX_ASKED)
+        images = self._by_hash(plan)[:MAX_ASKED]
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            for truth, said in pool.map(lambda row: self._answer(row, card, champion), rows):
-                if truth is not None:
-                    counts.add(truth, said)
-        return counts.metrics(card.labels) | {"asked": counts.images}
+            answers = pool.map(lambda image: self._answer(image, champion), images)
+            for image, said in zip(images, answers, strict=True):
+                if said is not None:
+                    counts.add(image.truth, said)
+        return counts.metrics(plan.labels) | {"asked": counts.images}
 
-    def _by_chance(self, plan: TrainingPlan) -> Iterator[Row]:
-        """Test rows in the order of their images' hashes, which is the same each time and favours none."""
-        yield from sorted(self._test_rows(plan), key=lambda row: str(row[SHA256]))
+    def _by_hash(self, plan: TrainingPlan) -> list[FrozenImage]:
+        """Test images in the order of their hashes, which is the same each time and favours none."""
+        return sorted(frozen_images(self.workspace, plan), key=lambda image: image.sha256)
 
-    def _answer(
-        self, row: Row, card: DatasetCard, champion: ServedModel
-    ) -> tuple[LabelValue | None, list[dict[str, Any]]]:
-        """The image's label, and what the champion says; no label where the image is gone or replaced."""
-        label = read_label(row, LABEL_ATTRIBUTES[card.task], card.task, card.labels)
+    def _answer(self, image: FrozenImage, champion: ServedModel) -> list[Prediction] | None:
+        """What the champion says of the image; None where that is gone, replaced or can't be reduced."""
+        content = as_labeled(self.raw_data, image.row)
+        if content is None:
+            return None
         try:
-            image = self.raw_data.read(S3Uri.parse(row["source-ref"]).key)
-            if not isinstance(label, Label) or sha256(image).hexdigest() != row[SHA256]:
-                return None, []
-            if len(image) > _MAX_BYTES:
-                if isinstance(label.value, Boxes):
-                    return None, []  # its boxes would be those of another size
-                image = reduced(image)
-        except (ObjectMissing, ImageRejected):
-            return None, []
-        kind = "image/png" if image.startswith(b"\x89PNG") else "image/jpeg"
-        return label.value, applied(self.endpoints.invoke(champion, image, kind), champion)
-
-    def _test_rows(self, plan: TrainingPlan) -> Iterator[Row]:
-        manifest = Workspace(plan.project).split(plan.dataset_version, "test")
-        return read_rows(self.workspace.lines(manifest))
+            return applied(ask(self.endpoints, champion, content), champion)
+        except ImageRejected:
+            return None
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from loupe.domain.answers import scaled
+from loupe.domain.asking import ask
 from loupe.domain.errors import (
     BadRequest,
     Conflict,
@@ -19,10 +19,9 @@ from loupe.domain.errors import (
     ObjectMissing,
     ProjectNotFound,
 )
-from loupe.domain.images import ImageRejected, check_size, dimensions, inspect
+from loupe.domain.images import ImageRejected, check_size, inspect, media_type
 from loupe.domain.manifests import InvalidManifest, S3Uri
 from loupe.domain.projects import check_project_name, project_of_key
-from loupe.domain.reduction import reduced
 from loupe.ports import (
     Champion,
     Clock,
@@ -36,8 +35,6 @@ from loupe.ports import (
 
 MAX_BODY_BYTES = 4_500_000
 """Raw image bytes through the API: base64 of more does not fit Lambda's 6 MB."""
-MAX_ENDPOINT_BYTES = 4_000_000
-"""What a serverless endpoint takes; a larger image is sent to it reduced."""
 
 _NOTE_CALLS_EACH = timedelta(minutes=1)
 
@@ -83,12 +80,12 @@ def image_in_request(content_type: str, body: bytes) -> bytes | S3Uri:
     `body` is the image itself (image/jpeg, image/png), or JSON `{"s3_uri": ...}` or `{"image": base64}`.
     Raises `UnsupportedType`, `ImageTooLarge`, `NotAnImage`, `BadRequest`.
     """
-    media_type = content_type.partition(";")[0].strip().lower()
-    if media_type in IMAGE_TYPES:
+    given = content_type.partition(";")[0].strip().lower()
+    if given in IMAGE_TYPES:
         return _checked_size(body)
-    if media_type != "application/json":
+    if given != "application/json":
         raise UnsupportedType(
-            f"{media_type or 'a request without a content type'} is not supported: send image/jpeg or "
+            f"{given or 'a request without a content type'} is not supported: send image/jpeg or "
             'image/png, or application/json with {"s3_uri": ...} or {"image": base64}'
         )
     match _json_object(body):
@@ -166,7 +163,7 @@ class Predict:
         if isinstance(image, S3Uri):
             self._check_owner(project, image)
         else:
-            _checked_media_type(image)
+            _require_image(image)
         champion = known.loop.champion
         if champion is None:
             raise NoModelYet(
@@ -199,14 +196,10 @@ class Predict:
             raise NotAnImage(f"s3_uri: {error}") from error
 
     def _ask(self, project: str, champion: Champion, image: bytes) -> Prediction:
-        media_type, original = _checked_media_type(image), image
-        if len(image) > MAX_ENDPOINT_BYTES:
-            try:
-                image, media_type = reduced(image), "image/jpeg"
-            except ImageRejected as error:
-                raise NotAnImage(error.detail) from error
         try:
-            predictions = self._endpoints.invoke(champion.model, image, media_type)
+            predictions = ask(self._endpoints, champion.model, image)
+        except ImageRejected as rejection:
+            raise NotAnImage(rejection.detail) from rejection
         except ModelNotRunning as error:
             raise ModelNotRunning(
                 f"the model of project {project!r} does not run: `loupe model start {project}` starts it, "
@@ -219,8 +212,6 @@ class Predict:
             except ImageRejected as rejection:
                 raise NotAnImage(rejection.detail) from error
             raise
-        if image is not original:
-            predictions = scaled(predictions, dimensions(image), dimensions(original))
         self._note_call(project, champion)
         return Prediction(
             prediction_id=f"{self._clock():%Y%m%dt%H%M%S}-{uuid.uuid4().hex[:16]}",
@@ -239,16 +230,11 @@ class Predict:
             self._noted[project] = now
 
 
-def _checked_media_type(image: bytes) -> str:
-    if image.startswith(b"\xff\xd8\xff"):
-        return "image/jpeg"
-    if image.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "image/png"
+def _require_image(image: bytes) -> None:
     try:
-        inspect(image)
+        media_type(image)
     except ImageRejected as rejection:
         raise NotAnImage(rejection.detail) from rejection
-    raise NotAnImage("the image is neither JPEG nor PNG")
 
 
 def what_is_missing(project: ProjectRecord, loop: LoopRecord) -> str:

@@ -3,22 +3,22 @@
 import json
 import math
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
-from hashlib import sha256
+from itertools import islice
 from typing import Any
 
 from loupe.domain.answers import Prediction
+from loupe.domain.asking import ask
 from loupe.domain.errors import DomainError, ModelError, ObjectMissing
-from loupe.domain.manifests import HEIGHT, SHA256, WIDTH, Row, S3Uri, read_rows
+from loupe.domain.images import ImageRejected
+from loupe.domain.manifests import HEIGHT, SHA256, WIDTH
 from loupe.domain.metrics import box_of, overlap
+from loupe.domain.test_split import as_labeled, frozen_rows
 from loupe.domain.training import TrainingPlan
 from loupe.domain.workspace import Workspace
 from loupe.ports import InvokesEndpoints, ServedModel, StoresObjects
 
 _IMAGES = 3
-_MAX_BYTES = 4_000_000
-"""What a serverless endpoint takes."""
 
 _NEAR = 0.05
 """Confidences this near may change places between the training's processor and the endpoint's."""
@@ -50,36 +50,31 @@ class SmokeTestEndpoint:
         when its training was planned. Raises `SmokeTestFailed`, `StoreUnavailable`."""
         plan = TrainingPlan.read(self.workspace, project, version)
         model = plan.served_at(endpoint)
-        names = Workspace(project)
-        asked: list[tuple[str, list[Prediction]]] = []
-        for row, image in self._test_images(project, plan.dataset_version):
-            where = row["source-ref"]
-            try:
-                answer = self.endpoints.invoke(model, image, _content_type(image))
-            except ModelError as error:
-                raise SmokeTestFailed(f"{model.endpoint} failed on {where}: {error}") from error
-            _check(answer, model, (row.get(WIDTH, math.inf), row.get(HEIGHT, math.inf)), where)
-            asked.append((row[SHA256], answer))
-            if len(asked) == _IMAGES:
-                break
+        asked = dict(islice(self._answers(plan, model), _IMAGES))
         if not asked:
             raise SmokeTestFailed(
                 f"no test image of dataset version {plan.dataset_version} is there to ask about"
             )
-        expected = self._expected(names, plan, {digest for digest, _ in asked})
-        for digest, answer in asked:
+        expected = self._expected(Workspace(project), plan, set(asked))
+        for digest, answer in asked.items():
             if digest in expected:
                 _compare(answer, model, expected[digest], digest)
         return len(asked)
 
-    def _test_images(self, project: str, dataset_version: str) -> Iterator[tuple[Row, bytes]]:
-        """Test images that still are what was labeled, and that an endpoint takes."""
-        manifest = Workspace(project).split(dataset_version, "test")
-        for row in read_rows(self.workspace.lines(manifest)):
-            with suppress(ObjectMissing):
-                image = self.raw_data.read(S3Uri.parse(row["source-ref"]).key)
-                if len(image) <= _MAX_BYTES and sha256(image).hexdigest() == row[SHA256]:
-                    yield row, image
+    def _answers(self, plan: TrainingPlan, model: ServedModel) -> Iterator[tuple[str, list[Prediction]]]:
+        """Checked answers, with their images' SHA-256s, about test images that still are what was labeled."""
+        for row in frozen_rows(self.workspace, plan):
+            image, where = as_labeled(self.raw_data, row), row["source-ref"]
+            if image is None:
+                continue
+            try:
+                answer = ask(self.endpoints, model, image)
+            except ImageRejected:
+                continue
+            except ModelError as error:
+                raise SmokeTestFailed(f"{model.endpoint} failed on {where}: {error}") from error
+            _check(answer, model, (row.get(WIDTH, math.inf), row.get(HEIGHT, math.inf)), where)
+            yield row[SHA256], answer
 
     def _expected(self, names: Workspace, plan: TrainingPlan, digests: set[str]) -> dict[str, Any]:
         """What the model predicted when it was measured, by image, of boxes those that it was sure of; empty
@@ -102,10 +97,6 @@ class SmokeTestEndpoint:
         evaluation = json.loads(self.workspace.read(names.evaluation(plan.version)))
         per_label = evaluation["candidate"].get("per_label", {})
         return {label: (per_label.get(label, {}).get("threshold") or 0) + _NEAR for label in plan.labels}
-
-
-def _content_type(image: bytes) -> str:
-    return "image/png" if image.startswith(b"\x89PNG") else "image/jpeg"
 
 
 def _check(answer: list[Prediction], model: ServedModel, size: tuple[float, float], where: str) -> None:

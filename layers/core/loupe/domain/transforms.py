@@ -14,11 +14,10 @@ from typing import Any
 from loupe.domain.answers import Prediction, read_answer
 from loupe.domain.errors import AlreadyWritten, DomainError, ModelError, ObjectMissing
 from loupe.domain.image_copies import copy_images, manifest_file
-from loupe.domain.label_attributes import Label, read_label
-from loupe.domain.label_values import LabelValue
-from loupe.domain.manifests import HEIGHT, SHA256, WIDTH, Row, S3Uri, read_rows
+from loupe.domain.manifests import SHA256, S3Uri
 from loupe.domain.metrics import Answered, applying, measure
-from loupe.domain.projects import LABEL_ATTRIBUTES, ProjectConfig
+from loupe.domain.projects import ProjectConfig
+from loupe.domain.test_split import FrozenImage, frozen_images, frozen_rows
 from loupe.domain.training import TrainingPlan, Transforms, legal_name
 from loupe.domain.workspace import Workspace
 from loupe.ports import KeepsLoops, ServedModel, StoresObjects
@@ -85,8 +84,7 @@ class PlanTransforms:
 
     def _write_images(self, plan: TrainingPlan) -> None:
         names = Workspace(plan.project)
-        rows = read_rows(self.workspace.lines(names.split(plan.dataset_version, "test")))
-        keys = {row[SHA256]: S3Uri.parse(row["source-ref"]).key for row in rows}
+        keys = {row[SHA256]: S3Uri.parse(row["source-ref"]).key for row in frozen_rows(self.workspace, plan)}
         copied = copy_images(names, keys, self.raw_data.bucket, self.workspace)
         prefix = f"s3://{self.workspace.bucket}/{names.image_copies}"
         with suppress(AlreadyWritten):
@@ -133,23 +131,6 @@ class PlanTransforms:
 
 
 @dataclass(frozen=True)
-class _Image:
-    """An image of the frozen test set with its label."""
-
-    row: Row
-    truth: LabelValue
-
-    @property
-    def sha256(self) -> str:
-        return str(self.row[SHA256])
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height in pixels; 0 where the manifest does not say."""
-        return self.row.get(WIDTH, 0), self.row.get(HEIGHT, 0)
-
-
-@dataclass(frozen=True)
 class TransformAnswers:
     """Makes an evaluation of what models answered in batch transforms.
 
@@ -163,7 +144,7 @@ class TransformAnswers:
     def candidate(self, plan: TrainingPlan, failure: str | None) -> tuple[dict[str, Any], list[str]]:
         """The evaluation without the champion, and the lines of predictions.jsonl. `failure` says why the
         transform failed, if it did. Raises `NotMeasured` if too few images were answered, `ModelError`."""
-        images = list(self._test_images(plan))
+        images = list(frozen_images(self.workspace, plan))
         answers = self._answers(plan, CANDIDATE, plan.served_at(), images)
         answered = [image for image in images if image.sha256 in answers]
         missing = len(images) - len(answered)
@@ -188,7 +169,7 @@ class TransformAnswers:
         champion = self.loops.loop(plan.project).champion
         if champion is None or plan.transforms is None or plan.transforms.champion is None:
             return None
-        images = list(self._test_images(plan))
+        images = list(frozen_images(self.workspace, plan))
         if plan.transforms.candidate is not None:
             of_candidate = set(self._answered(plan, CANDIDATE))
             images = [image for image in images if image.sha256 in of_candidate]
@@ -201,14 +182,6 @@ class TransformAnswers:
             return {"error": f"{told}: {failure}" if failure else told}
         return _metrics(plan, images, answers)
 
-    def _test_images(self, plan: TrainingPlan) -> Iterator[_Image]:
-        attribute = LABEL_ATTRIBUTES[plan.task]
-        manifest = Workspace(plan.project).split(plan.dataset_version, "test")
-        for row in read_rows(self.workspace.lines(manifest)):
-            label = read_label(row, attribute, plan.task, plan.labels)
-            if isinstance(label, Label):
-                yield _Image(row, label.value)
-
     def _answered(self, plan: TrainingPlan, whose: str) -> Iterator[str]:
         """SHA-256 of the images that have an answer."""
         prefix = Workspace(plan.project).answers(plan.version, whose)
@@ -216,12 +189,12 @@ class TransformAnswers:
             yield stored.key.removeprefix(prefix).removesuffix(".out")
 
     def _answers(
-        self, plan: TrainingPlan, whose: str, model: ServedModel, images: Sequence[_Image]
+        self, plan: TrainingPlan, whose: str, model: ServedModel, images: Sequence[FrozenImage]
     ) -> Mapping[str, list[Prediction]]:
         """Predictions by the image's SHA-256. Raises `ModelError`."""
         prefix = Workspace(plan.project).answers(plan.version, whose)
 
-        def read(image: _Image) -> tuple[str, list[Prediction]] | None:
+        def read(image: FrozenImage) -> tuple[str, list[Prediction]] | None:
             try:
                 content = self.workspace.read(f"{prefix}{image.sha256}.out")
             except ObjectMissing:
@@ -233,12 +206,12 @@ class TransformAnswers:
 
 
 def _metrics(
-    plan: TrainingPlan, images: Sequence[_Image], answers: Mapping[str, list[Prediction]]
+    plan: TrainingPlan, images: Sequence[FrozenImage], answers: Mapping[str, list[Prediction]]
 ) -> dict[str, Any]:
     return measure(plan.task, plan.labels, [Answered(i.truth, answers[i.sha256]) for i in images])
 
 
-def _line(image: _Image, predictions: list[Prediction]) -> str:
+def _line(image: FrozenImage, predictions: list[Prediction]) -> str:
     """The candidate's answer as a line of predictions.jsonl."""
     content: dict[str, Any] = {
         "source-ref": image.row["source-ref"],
