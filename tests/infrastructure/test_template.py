@@ -137,6 +137,65 @@ def test_ground_truth_writes_nothing_but_labeling_jobs(resources: Resources) -> 
     assert written == ["${WorkspaceBucket.Arn}/projects/*/labeling-jobs/*"]
 
 
+def test_a_work_team_is_given_by_an_arn_of_a_private_or_vendor_workforce(template: dict[str, Any]) -> None:
+    pattern = re.compile(template["Parameters"]["WorkteamArn"]["AllowedPattern"])
+    team = "arn:aws:sagemaker:eu-west-1:111122223333:workteam/private-crowd/parts"
+    for given in ("", team, team.replace("private", "vendor"), team.replace("aws:", "aws-us-gov:")):
+        assert pattern.fullmatch(given), given
+    wrong = ("parts", f"{team} ", team.replace("private", "public"), team.replace("111122223333", "1"))
+    for given in wrong:
+        assert not pattern.fullmatch(given), given
+
+
+@pytest.mark.parametrize(
+    ("parameter", "needed"),
+    [
+        ("GroundTruthOutputKey", {"kms:Encrypt", "kms:Decrypt", "kms:GenerateDataKey", "kms:DescribeKey"}),
+        (
+            "GroundTruthVolumeKey",
+            {"kms:CreateGrant", "kms:Decrypt", "kms:GenerateDataKeyWithoutPlaintext", "kms:DescribeKey"},
+        ),
+    ],
+)
+def test_ground_truth_may_use_the_keys_that_it_is_given_and_no_other(
+    template: dict[str, Any], resources: Resources, parameter: str, needed: set[str]
+) -> None:
+    policies = [
+        resource
+        for resource in resources.values()
+        if resource["Type"] == "AWS::IAM::Policy"
+        for statement in resource["Properties"]["PolicyDocument"]["Statement"]
+        if statement["Resource"] == {"Ref": parameter}
+    ]
+    assert policies
+    allowed: set[str] = set()
+    for policy in policies:
+        assert template["Conditions"][policy["Condition"]] == {
+            "Fn::Not": [{"Fn::Equals": [{"Ref": parameter}, ""]}]
+        }
+        assert {"Ref": "GroundTruthRole"} in policy["Properties"]["Roles"]
+        for statement in policy["Properties"]["PolicyDocument"]["Statement"]:
+            actions = set(as_list(statement["Action"]))
+            allowed |= actions
+            if "kms:CreateGrant" in actions:
+                assert statement["Condition"] == {"Bool": {"kms:GrantIsForAWSResource": True}}
+    assert needed <= allowed
+
+
+def test_a_work_team_may_be_made_in_a_workforce_with_another_user_pool(functions: Resources) -> None:
+    """SageMaker looks the pool and its client up with the rights of who makes the team."""
+    of_any_pool = {
+        action
+        for statement in statements(functions["ManageWorkforceFunction"])
+        for resource in as_list(statement["Resource"])
+        if isinstance(resource, dict) and "userpool/*" in resource.get("Fn::Sub", "")
+        for action in as_list(statement["Action"])
+    }
+    assert {"cognito-idp:DescribeUserPool", "cognito-idp:DescribeUserPoolClient"} <= of_any_pool
+    changing = {action for action in of_any_pool if re.search(":(Create|Update|Delete)", action)}
+    assert changing == {"cognito-idp:CreateGroup", "cognito-idp:DeleteGroup"}
+
+
 def test_what_costs_while_idle_is_not_in_the_template(resources: Resources) -> None:
     paid = {
         "AWS::SageMaker::Endpoint",
