@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import cast
 
 from cli.export import SplitFiles, write_export
-from cli.import_ import ImportRequest, carry_out, prepare
+from cli.importing import ImportRequest, carry_out, prepare
 from cli.session import Connection, Session
 from cli.stack import Json, KnownImages, Stack, StoredObject
 from loupe.domain.datasets import DatasetCard
