@@ -25,9 +25,9 @@ from local.launcher import LocalCloudError, LocalCloudStatus
 
 REPOSITORY = Path(__file__).parents[1]
 SOURCES = ("template.yaml", "samconfig.toml", "functions", "layers", "statemachine", "web", "trainer")
-PARAMETERS = ("IngestConcurrency=2", "CreateWorkforce=true")
-"""Of the stack, for one machine: a few cores are soon busy, and whoever signs in at the portal is the work
-team of Ground Truth jobs."""
+PARAMETERS = ("IngestConcurrency=2", "CreateWorkforce=true", "SecondsToLetCallsEnd=5")
+"""Of the stack, for one machine: a few cores are soon busy, whoever signs in at the portal is the work team
+of Ground Truth jobs, and calls are few and short."""
 DEPLOYED_FILE = "deployed.json"
 SEEDED_WORKER = "worker"
 LOG_LINES_SHOWN = 25

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from samcli.yamlhelper import yaml_parse
 
-from tests.unit.training.test_train_and_deploy import DEFINITION, PLAN, Run, failure
+from tests.unit.training.test_train_and_deploy import PLAN, TEXT, Run, failure
 
 PROJECT = "arn:aws:rekognition:us-east-1:000000000000:project/loupe-parts/1777900000000"
 VERSION_NAME = "loupe-parts-0001-abcd"
@@ -175,6 +175,56 @@ def test_a_failed_training_tells_why(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "startProjectVersion" not in run.names
 
 
+NO_VERSION: dict[str, Any] = {"ProjectVersionDescriptions": []}
+NO_ANSWER = failure("States.Timeout", "no answer within 60 s")
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        NO_ANSWER,
+        failure("Rekognition.RekognitionException", "Service Unavailable"),
+        failure("Rekognition.AccessDeniedException", "somebody changes the role"),
+    ],
+    ids=["no answer", "no service", "no rights"],
+)
+def test_a_training_that_can_not_be_seen_for_a_while_is_not_given_up(
+    monkeypatch: pytest.MonkeyPatch, trouble: Exception
+) -> None:
+    looks = [*[trouble] * 20, TRAINED, version("RUNNING")]
+    run = CustomLabelsRun(monkeypatch, describeProjectVersions=looks)
+    assert run.execution["status"] == "SUCCEEDED", run.execution.get("cause")
+    assert run.names.count("createProjectVersion") == 1
+
+
+def test_a_training_that_can_never_be_seen_is_given_up_with_what_was_last_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Run, "definition", TEXT.replace("$polls < 300", "$polls < 9"))
+    trouble = failure("Rekognition.AccessDeniedException", "no rights")
+    run = CustomLabelsRun(monkeypatch, describeProjectVersions=trouble)
+    assert run.execution["status"] == "FAILED"
+    assert run.names.count("describeProjectVersions") == 9
+    assert run.conclusion["failure"] == {
+        "Error": "CustomLabelsTrainingFailed",
+        "Cause": "Rekognition did not train the model, it is NOT_SEEN: "
+        "Rekognition.AccessDeniedException: no rights",
+    }
+
+
+def test_a_training_whose_start_was_never_answered_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = [NO_VERSION, version("TRAINING_IN_PROGRESS"), TRAINED, version("RUNNING")]
+    run = CustomLabelsRun(monkeypatch, createProjectVersion=NO_ANSWER, describeProjectVersions=looks)
+    assert run.execution["status"] == "SUCCEEDED", run.execution.get("cause")
+
+
+def test_a_training_that_never_began_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = CustomLabelsRun(monkeypatch, createProjectVersion=NO_ANSWER, describeProjectVersions=NO_VERSION)
+    assert run.execution["status"] == "FAILED"
+    assert run.names.count("describeProjectVersions") == 5
+    assert "MISSING" in run.conclusion["failure"]["Cause"]
+
+
 def test_a_candidate_that_is_not_better_is_never_started(monkeypatch: pytest.MonkeyPatch) -> None:
     worse = {"promote": False, "reason": "worse", "score": 0.8, "champion_score": 0.9}
     run = CustomLabelsRun(monkeypatch, EvaluateCandidateFunctionArn=worse)
@@ -224,7 +274,7 @@ def test_a_call_that_was_made_before_is_not_a_failure(monkeypatch: pytest.Monkey
 
 def test_all_waiting_together_stays_far_from_the_limit_of_events() -> None:
     """An execution has 25,000 events; a look has a wait, two descriptions and a choice, a dozen at most."""
-    machine = yaml_parse(DEFINITION.read_text())
+    machine = yaml_parse(TEXT)
     looks = [
         int(bound)
         for state in machine["States"].values()

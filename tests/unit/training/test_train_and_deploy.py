@@ -11,6 +11,7 @@ from samcli.yamlhelper import yaml_parse
 from tests.unit.training.requests import assert_aws_takes
 
 DEFINITION = Path(__file__).parents[3] / "statemachine/train_and_deploy.asl.yaml"
+TEXT = DEFINITION.read_text().replace("${SecondsToLetCallsEnd}", "60")
 EXECUTION = "arn:aws:states:us-east-1:000000000000:execution:loop:one"
 MISSING = 'Could not find endpoint "arn:aws:sagemaker:us-east-1:000000000000:endpoint/loupe-digits".'
 PLAN = {
@@ -49,6 +50,8 @@ def failure(error: str, cause: str) -> Exception:
 class Run:
     """One execution; `answers` are results by call: an exception is raised, a list is used up."""
 
+    definition = TEXT
+
     def __init__(self, monkeypatch: pytest.MonkeyPatch, **answers: Any) -> None:
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.answers: dict[str, Any] = {
@@ -77,7 +80,7 @@ class Run:
         }
         monkeypatch.setattr(stepfunctions, "_SFN_WAIT_SCALE", 0)
         monkeypatch.setattr(stepfunctions, "_invoke_resource", self._answer)
-        machine = {"name": "loop", "definition": json.dumps(dict(yaml_parse(DEFINITION.read_text())))}
+        machine = {"name": "loop", "definition": json.dumps(dict(yaml_parse(self.definition)))}
         monkeypatch.setitem(stepfunctions._state_machines, "arn:machine", machine)
         self.execution: dict[str, Any] = {
             "stateMachineArn": "arn:machine",
