@@ -26,6 +26,9 @@ class FakeModels:
         self._change(endpoint, "starting")
 
     def stop(self, endpoint: str) -> None:
+        states = {each.endpoint: each.state for versions in self.hosts.values() for each in versions}
+        if states.get(endpoint) == "starting":
+            raise Conflict(f"{endpoint} is starting and can't be stopped yet")
         self.stopped.append(endpoint)
         self._change(endpoint, "stopping")
 

@@ -785,7 +785,10 @@ class RunsModels(Protocol):
         ...
 
     def stop(self, endpoint: str) -> None:
-        """Begin to stop a version; changes nothing for one that is stopped."""
+        """Begin to stop a version; changes nothing for one that is stopped.
+
+        Raises `Conflict` for one that still starts, where Rekognition does not stop such.
+        """
         ...
 
 

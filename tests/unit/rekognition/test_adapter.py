@@ -130,8 +130,28 @@ def test_a_version_starts_with_the_units_asked_for(stub: Stubber, models: Custom
 def test_what_is_on_its_way_already_is_left_alone(stub: Stubber, models: CustomLabelsModels) -> None:
     stub.add_client_error("start_project_version", "ResourceInUseException")
     models.start(VERSION, 1, None)
+    for status in ("STOPPING", "STOPPED"):
+        stub.add_client_error("stop_project_version", "ResourceInUseException")
+        add_version(stub, status)
+        models.stop(VERSION)
+
+
+def add_version(stub: Stubber, status: str) -> None:
+    project = {"ProjectArn": PROJECT, "Status": "CREATED"}
+    stub.add_response(
+        "describe_projects", {"ProjectDescriptions": [project]}, {"ProjectNames": ["loupe-parts"]}
+    )
+    found = {"ProjectVersionArn": VERSION, "Status": status}
+    stub.add_response("describe_project_versions", {"ProjectVersionDescriptions": [found]})
+
+
+def test_a_version_that_starts_and_can_not_be_stopped_yet_is_no_success(
+    stub: Stubber, models: CustomLabelsModels
+) -> None:
     stub.add_client_error("stop_project_version", "ResourceInUseException")
-    models.stop(VERSION)
+    add_version(stub, "STARTING")
+    with pytest.raises(Conflict, match="is starting and can't be stopped yet"):
+        models.stop(VERSION)
 
 
 def test_a_quota_that_is_used_up_says_what_to_do(stub: Stubber, models: CustomLabelsModels) -> None:

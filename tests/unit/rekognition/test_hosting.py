@@ -157,6 +157,22 @@ def test_a_candidate_that_is_being_released_is_left_alone(world: World) -> None:
     assert world.stop_idle() == ["it is not the champion"]
 
 
+def test_a_stray_that_still_starts_is_stopped_once_it_runs(world: World) -> None:
+    world.has_version(OLD, "loupe-parts-0001-abcd", "starting")
+    assert world.stop_idle() == []
+    world.models.settle()
+    assert world.stop_idle() == ["it is not the champion"]
+
+
+def test_that_a_champion_that_starts_can_not_be_stopped_yet_is_told(world: World) -> None:
+    world.control.stop("parts")
+    world.models.settle()
+    world.control.start("parts")
+    with pytest.raises(Conflict, match="is starting"):
+        world.control.stop("parts")
+    assert world.hosting.state == "starting"
+
+
 def test_a_version_of_a_project_that_went_back_to_another_trainer_is_stopped(world: World) -> None:
     config = ProjectConfig.model_validate({"task": "image-classification", "labels": ("a", "b")})
     world.projects.save_config("parts", config, None, "etag")

@@ -108,6 +108,7 @@ def test_what_a_first_training_leaves_running_is_stopped_though_project_yaml_was
 ) -> None:
     """The candidate of an execution that was aborted, before there was a champion."""
     planned = plan(labeled)
+    labeled.loops.unlock_training(PROJECT, FIRST)
     labeled.configure()
     models = FakeModels()
     models.hosts["loupe-digits"] = [HostedVersion(VERSION_ARN, planned.model_name, "running")]

@@ -1,7 +1,7 @@
 """Models of Rekognition Custom Labels: their answers, and whether they run."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -66,7 +66,9 @@ class CustomLabelsModels:
             ]
 
     def start(self, endpoint: str, inference_units: int, max_inference_units: int | None) -> None:
-        with _translated(f"starting {endpoint}"):
+        # In use is what runs already, or is on its way.
+        is_there = suppress(self._client.exceptions.ResourceInUseException)
+        with _translated(f"starting {endpoint}"), is_there:
             if max_inference_units is None:
                 self._client.start_project_version(
                     ProjectVersionArn=endpoint, MinInferenceUnits=inference_units
@@ -80,7 +82,18 @@ class CustomLabelsModels:
 
     def stop(self, endpoint: str) -> None:
         with _translated(f"stopping {endpoint}"):
-            self._client.stop_project_version(ProjectVersionArn=endpoint)
+            try:
+                self._client.stop_project_version(ProjectVersionArn=endpoint)
+            except self._client.exceptions.ResourceInUseException:
+                self._require_on_its_way(endpoint)
+
+    def _require_on_its_way(self, endpoint: str) -> None:
+        """In use is what stops already, but also what still starts and would run on."""
+        states = {version.endpoint: version.state for version in self.versions(_project(endpoint))}
+        if states.get(endpoint) in ("starting", "running"):
+            raise Conflict(
+                f"{endpoint} is {states[endpoint]} and can't be stopped yet: try again in a few minutes"
+            )
 
 
 @contextmanager
@@ -89,8 +102,6 @@ def _translated(doing: str) -> Iterator[None]:
         yield
     except ClientError as error:
         match error.response["Error"]["Code"]:
-            case "ResourceInUseException":
-                return  # it is on its way already, or there
             case "LimitExceededException" | "ServiceQuotaExceededException":
                 raise Conflict(
                     f"{doing}: {_message(error)}. The account's quota of running models or inference units "
@@ -100,6 +111,11 @@ def _translated(doing: str) -> Iterator[None]:
                 raise StoreUnavailable(f"{doing}: {error}") from error
     except BotoCoreError as error:
         raise StoreUnavailable(f"{doing}: {error}") from error
+
+
+def _project(arn: str) -> str:
+    """`<project>` of `arn:...:project/<project>/version/<version>/<time>`."""
+    return arn.split("/")[1]
 
 
 def _name(arn: str) -> str:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
@@ -16,7 +17,7 @@ from loupe.domain.projects import ProjectConfig
 from loupe.domain.splits import Split
 from loupe.domain.training import TrainingPlan, legal_name
 from loupe.domain.workspace import Workspace
-from loupe.ports import KeepsLoops, StoresObjects
+from loupe.ports import HostingRecord, KeepsLoops, StoresObjects
 
 TRAINED: tuple[Split, ...] = ("train", "validation")
 """Splits of the TRAIN dataset: Rekognition takes no validation set of ours, and makes its own."""
@@ -112,7 +113,15 @@ class CustomLabelsTraining:
         start = {"MinInferenceUnits": hosting.inference_units}
         if hosting.max_inference_units is not None:
             start["MaxInferenceUnits"] = hosting.max_inference_units
-        champion = self.loops.loop(plan.project).champion
+        loop = self.loops.loop(plan.project)
+        champion = loop.champion
+        if loop.hosting is None:
+            # Told before there is anything to run, so that what is left running is always looked for.
+            planned_at = datetime.fromisoformat(plan.started_at)
+            self.loops.save_hosting(
+                plan.project,
+                HostingRecord("stopped", planned_at, hosting.inference_units, hosting.max_inference_units),
+            )
         tags = {tag["Key"]: tag["Value"] for tag in plan.tags}
         return replace(
             plan,

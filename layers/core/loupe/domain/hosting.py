@@ -1,6 +1,7 @@
 """Models that cost by the hour while they run: started by people, stopped when nobody needs them."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -178,8 +179,9 @@ class StopIdleModels:
             if found.endpoint == champion:
                 yield from self._look_after_champion(record, loop, found)
             elif found.state in UP and found.name != self._candidate(project, loop):
-                self.models.stop(found.endpoint)
-                yield self._tell(project, found.name, SUPERSEDED)
+                with suppress(Conflict):  # it still starts: the next look stops it
+                    self.models.stop(found.endpoint)
+                    yield self._tell(project, found.name, SUPERSEDED)
 
     def _look_after_champion(
         self, record: ProjectRecord, loop: LoopRecord, found: HostedVersion
@@ -210,7 +212,8 @@ class StopIdleModels:
 
 
 def _may_have_models(config: ProjectConfig | None, loop: LoopRecord) -> bool:
-    """Whether the project has, or had, to do with Rekognition."""
+    """Whether the project has, or had, to do with Rekognition. Whatever project.yaml says by now, a training
+    that was planned there has left a hosting record."""
     return (
         loop.hosting is not None
         or (config is not None and config.hosting.kind == "rekognition")
