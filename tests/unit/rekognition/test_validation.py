@@ -77,6 +77,11 @@ def test_several_labels_become_an_attribute_each() -> None:
     }
 
 
+def test_half_of_the_labels_is_enough_to_test() -> None:
+    report, _ = validate(GOOD, lines(labeled(100, "ok", 0)))
+    assert report.codes == {}
+
+
 def test_boxes_stay_as_they_are() -> None:
     row = boxed(1, (4, 8, 15, 16))
     kept = {name: row[name] for name in ("source-ref", "boxes", "boxes-metadata")}

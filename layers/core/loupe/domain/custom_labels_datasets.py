@@ -57,7 +57,8 @@ def check_dataset(dataset: Dataset, state: DatasetState, kind: str, bucket: str)
             "ERROR_INVALID_PERMISSIONS_IMAGES_S3_BUCKET",
             f"images of the {dataset} dataset are in {min(state.buckets)}, not in {bucket}",
         )
-    least = 1 if kind == DETECTION else 2
+    # What is tested needs half of the trained labels, which `check_labels` sees to.
+    least = 1 if kind == DETECTION or dataset == "test" else 2
     if len(state.labels) > MAX_LABELS:
         yield found("ERROR_MANIFEST_TOO_MANY_LABELS", f"the {dataset} dataset has {len(state.labels)} labels")
     elif len(state.labels) < least:
