@@ -10,6 +10,7 @@ from cli.session import PROJECT, Session, pass_session
 from loupe.domain.custom_labels import CustomLabelsManifests
 from loupe.domain.custom_labels_codes import MENDING
 from loupe.domain.custom_labels_report import Report
+from loupe.domain.projects import parse_project_yaml
 
 SHOWN = 50
 
@@ -18,11 +19,16 @@ SHOWN = 50
 @click.argument("name", type=PROJECT)
 @click.option("--version", metavar="V", help="The dataset version.  [default: the newest]")
 @click.option(
-    "--distribute", is_flag=True, help="As for one dataset, of which Rekognition takes the test images."
+    "--distribute/--separate",
+    default=None,
+    help="As for one dataset, of which Rekognition takes the test images, or as for two.  "
+    "[default: as project.yaml says]",
 )
 @json_option
 @pass_session
-def validate(session: Session, name: str, version: str | None, distribute: bool, as_json: bool) -> None:
+def validate(
+    session: Session, name: str, version: str | None, distribute: bool | None, as_json: bool
+) -> None:
     """Check a dataset version of the project NAME against the rules of Rekognition Custom Labels.
 
     Every training by Rekognition does so first; this shows the report before one. It reads the workspace
@@ -34,6 +40,8 @@ def validate(session: Session, name: str, version: str | None, distribute: bool,
       loupe validate parts --version 0003 --json
     """
     card = version_card(session, name, version)
+    if distribute is None:
+        distribute = _is_distributed(session, name)
     manifests = CustomLabelsManifests(
         card, name, distribute, session.stack.raw_data_bucket, session.stack.workspace
     )
@@ -45,6 +53,15 @@ def validate(session: Session, name: str, version: str | None, distribute: bool,
         _show(report)
     if not report.ok:
         raise CommandFault(f"Rekognition would not train on dataset version {card.version} of {name}.")
+
+
+def _is_distributed(session: Session, name: str) -> bool:
+    """What project.yaml says; datasets are separate where there is none."""
+    text = session.stack.read_configuration(name)
+    if text is None:
+        return False
+    with domain_errors_as_faults():
+        return parse_project_yaml(text).training.rekognition.test_dataset == "distribute"
 
 
 def _show(report: Report) -> None:

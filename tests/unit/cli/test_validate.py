@@ -69,6 +69,23 @@ def test_one_dataset_is_checked_for_its_distribution(loupe: Loupe, stack: FakeSt
     assert report["datasets"]["train"]["used"] == 18
 
 
+def test_project_yaml_says_how_test_images_are_chosen_unless_the_command_does(
+    loupe: Loupe, stack: FakeStack
+) -> None:
+    write_version(stack)
+    config = {
+        "task": "image-classification",
+        "labels": ["ok", "scratch"],
+        "training": {"trainer": "rekognition", "rekognition": {"test_dataset": "distribute"}},
+        "hosting": {"kind": "rekognition"},
+    }
+    stack.write_configuration("parts", json.dumps(config))
+    report = json.loads(loupe("validate", "parts", "--json").stdout)
+    assert set(report["datasets"]) == {"train"}
+    separate = json.loads(loupe("validate", "parts", "--separate", "--json").stdout)
+    assert set(separate["datasets"]) == {"train", "test"}
+
+
 def test_a_version_that_is_not_there_is_named(loupe: Loupe, stack: FakeStack) -> None:
     write_version(stack)
     result = loupe("validate", "parts", "--version", "0009", exit_code=1)
