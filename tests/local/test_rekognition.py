@@ -14,7 +14,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from tests.local.conftest import LocalCloud
-from tests.local.flows import eventually
+from tests.local.waiting import eventually
 
 LABELS = ("zero", "one")
 
@@ -68,9 +68,7 @@ class Account:
             found: dict[str, Any] = self.rekognition.describe_dataset(DatasetArn=arn)["DatasetDescription"]
             return None if found["Status"] == "CREATE_IN_PROGRESS" else {**found, "DatasetArn": arn}
 
-        found = eventually(ended, f"the {kind} dataset", 60)
-        assert found is not None
-        return found
+        return eventually(ended, f"the {kind} dataset")
 
     def version(self, project: str) -> dict[str, Any]:
         found: dict[str, Any] = self.rekognition.describe_project_versions(ProjectArn=project)[
@@ -86,9 +84,7 @@ class Account:
             assert version["Status"] == status or version["Status"].endswith(("ING", "IN_PROGRESS")), version
             return version if version["Status"] == status else None
 
-        found = eventually(reached, f"a version that is {status}", within)
-        assert found is not None
-        return found
+        return eventually(reached, f"a version that is {status}", within)
 
 
 def png(pixels: Any) -> bytes:
@@ -119,12 +115,12 @@ def account(local_cloud: LocalCloud) -> Account:
 def trained(account: Account) -> str:
     """A project whose one version is trained."""
     project = account.new_project()
-    rows = [row(*account.put_image(number)) for number in range(200)]
-    train = account.new_dataset(project, "TRAIN", rows[:150])
-    test = account.new_dataset(project, "TEST", rows[150:])
+    rows = [row(*account.put_image(number)) for number in range(100)]
+    train = account.new_dataset(project, "TRAIN", rows[:75])
+    test = account.new_dataset(project, "TEST", rows[75:])
     assert train["DatasetStats"] == {
-        "TotalEntries": 150,
-        "LabeledEntries": 150,
+        "TotalEntries": 75,
+        "LabeledEntries": 75,
         "ErrorEntries": 0,
         "TotalLabels": 2,
     }

@@ -61,7 +61,7 @@ class Studio(Stack):
             "num_classes": "3",
             "num_training_samples": "24",
             "mini_batch_size": "8",
-            "epochs": "8",
+            "epochs": "2",
             **changes.pop("hyperparameters", {"image_shape": "3,32,32"}),
         }
         return {
