@@ -73,6 +73,10 @@ class GroundTruthSetup:
     output_key: str = ""
     volume_key: str = ""
 
+    def uri(self, key: str) -> str:
+        """Of an object of the workspace bucket."""
+        return str(S3Uri(self.workspace_bucket, key))
+
 
 @dataclass(frozen=True)
 class WorkerTask:
@@ -176,27 +180,37 @@ def labeling_job_request(
     card: JobCard, config: GroundTruth, workers: int, setup: GroundTruthSetup
 ) -> dict[str, Any]:
     """The parameters of CreateLabelingJob for a job whose manifest is written. Raises `LabelingRefused`."""
+    human_task = _human_task(card, config, workers, setup)
+    _check_labels(card)
+    space = Workspace(card.project)
+    manifest = {"ManifestS3Uri": setup.uri(space.input_manifest(card.job))}
+    request: dict[str, Any] = {
+        "LabelingJobName": card.job,
+        "LabelAttributeName": worker_task(card.task, card.review).attribute,
+        "InputConfig": {"DataSource": {"S3DataSource": manifest}},
+        "OutputConfig": _output(card, setup),
+        "RoleArn": setup.role_arn,
+        "LabelCategoryConfigS3Uri": setup.uri(space.label_categories(card.job)),
+        "HumanTaskConfig": human_task,
+        "Tags": _tags(card, config, setup),
+    }
+    if _is_automated(card, config):
+        request["LabelingJobAlgorithmsConfig"] = _automated(card, setup)
+    return request
+
+
+def _human_task(card: JobCard, config: GroundTruth, workers: int, setup: GroundTruthSetup) -> dict[str, Any]:
+    """What workers see and do, and for how long. Raises `LabelingRefused`."""
     account = _account(setup.region)
     task = worker_task(card.task, card.review)
-    workteam = _workteam(config, setup)
-    _check_labels(card)
-    available = config.task_available_hours * 3600
-    if available < config.task_seconds:
-        raise LabelingRefused(
-            f"labeling.ground_truth.task_available_hours: a task can't be gone after {available:,} s while a "
-            f"worker has {config.task_seconds:,} s for it (task_seconds)"
-        )
-    space = Workspace(card.project)
-
-    def uri(key: str) -> str:
-        return str(S3Uri(setup.workspace_bucket, key))
 
     def function(step: str) -> str:
         return f"arn:aws:lambda:{setup.region}:{account}:function:{step}-{task.function}"
 
+    page = Workspace(card.project).worker_template(card.job)
     human_task: dict[str, Any] = {
-        "WorkteamArn": workteam,
-        "UiConfig": {"UiTemplateS3Uri": uri(space.worker_template(card.job))},
+        "WorkteamArn": _workteam(config, setup),
+        "UiConfig": {"UiTemplateS3Uri": setup.uri(page)},
         "PreHumanTaskLambdaArn": function("PRE"),
         "TaskTitle": _title(config.title or f"{task.title}: {card.project}"),
         "TaskDescription": _description(
@@ -204,32 +218,33 @@ def labeling_job_request(
         ),
         "NumberOfHumanWorkersPerDataObject": workers,
         "TaskTimeLimitInSeconds": config.task_seconds,
-        "TaskAvailabilityLifetimeInSeconds": available,
+        "TaskAvailabilityLifetimeInSeconds": _available_seconds(config),
         "MaxConcurrentTaskCount": config.max_concurrent_tasks,
         "AnnotationConsolidationConfig": {"AnnotationConsolidationLambdaArn": function("ACS")},
     }
     if config.keywords:
         human_task["TaskKeywords"] = list(config.keywords)
-    output: dict[str, Any] = {
-        "S3OutputPath": uri(space.review(card.job) if card.review else space.jobs.rstrip("/"))
-    }
+    return human_task
+
+
+def _output(card: JobCard, setup: GroundTruthSetup) -> dict[str, Any]:
+    space = Workspace(card.project)
+    folder = space.review(card.job) if card.review else space.jobs.rstrip("/")
+    output = {"S3OutputPath": setup.uri(folder)}
     if setup.output_key:
         output["KmsKeyId"] = setup.output_key
-    request: dict[str, Any] = {
-        "LabelingJobName": card.job,
-        "LabelAttributeName": task.attribute,
-        "InputConfig": {
-            "DataSource": {"S3DataSource": {"ManifestS3Uri": uri(space.input_manifest(card.job))}}
-        },
-        "OutputConfig": output,
-        "RoleArn": setup.role_arn,
-        "LabelCategoryConfigS3Uri": uri(space.label_categories(card.job)),
-        "HumanTaskConfig": human_task,
-        "Tags": _tags(card, config, setup),
-    }
-    if _is_automated(card, config):
-        request["LabelingJobAlgorithmsConfig"] = _automated(card, setup)
-    return request
+    return output
+
+
+def _available_seconds(config: GroundTruth) -> int:
+    """How long a task waits for a worker."""
+    available = config.task_available_hours * 3600
+    if available < config.task_seconds:
+        raise LabelingRefused(
+            f"labeling.ground_truth.task_available_hours: a task can't be gone after {available:,} s while a "
+            f"worker has {config.task_seconds:,} s for it (task_seconds)"
+        )
+    return available
 
 
 def check_images(card: JobCard, config: GroundTruth, rows: Iterable[Row]) -> None:
