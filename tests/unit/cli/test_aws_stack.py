@@ -25,6 +25,7 @@ class StubbedSession:
     def __init__(self) -> None:
         self._session = boto3.Session("a", "b", region_name="us-east-1")
         self.answers: dict[str, list[tuple[str, dict[str, Any] | str, dict[str, Any]]]] = defaultdict(list)
+        self._stubs: dict[str, Stubber] = {}
 
     def will(
         self, service: str, operation: str, request: dict[str, Any], answer: dict[str, Any] | str
@@ -36,7 +37,7 @@ class StubbedSession:
         client = self._session.client(service_name, endpoint_url=endpoint_url, config=config)
         if service_name == "s3":
             return client
-        stub = Stubber(client)
+        stub = self._stubs[service_name] = Stubber(client)
         for operation, answer, request in self.answers[service_name]:
             if isinstance(answer, str):
                 stub.add_client_error(operation, answer, expected_params=request)
@@ -44,6 +45,10 @@ class StubbedSession:
                 stub.add_response(operation, answer, request)
         stub.activate()
         return client
+
+    def assert_called(self, service: str) -> None:
+        """Each call that had to come to this service came."""
+        self._stubs[service].assert_no_pending_responses()
 
 
 def has_outputs(session: StubbedSession, outputs: dict[str, str]) -> None:
@@ -138,6 +143,7 @@ def test_a_worker_who_exists_gets_the_new_password(session: StubbedSession, stac
     session.will("cognito-idp", "admin_create_user", create, "UsernameExistsException")
     session.will("cognito-idp", "admin_set_user_password", {**user, "Password": "new", "Permanent": True}, {})
     stack.create_worker("mara", "new")
+    session.assert_called("cognito-idp")
 
 
 def test_a_wrong_password_is_told(session: StubbedSession, stack: AwsStack) -> None:

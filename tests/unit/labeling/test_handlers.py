@@ -265,10 +265,13 @@ def test_a_job_that_is_over_takes_no_images(job: str, project: IndexTable) -> No
 
 
 def test_the_end_of_a_job_that_is_not_loupes_is_passed_over(project: IndexTable) -> None:
+    index = boto3.client("dynamodb")
+    before = index.scan(TableName="index")["Items"]
     event = json.loads((Path(__file__).parents[3] / "events/LabelingJobStateChange.json").read_text())
     conclude_labeling_job(event, FakeLambdaContext())
     event["resources"] = ["arn:aws:sagemaker:eu-central-1:111122223333:labeling-job/boxes-03"]
     conclude_labeling_job(event, FakeLambdaContext())
+    assert index.scan(TableName="index")["Items"] == before
 
 
 def test_a_review_needs_a_dataset_version(project: IndexTable) -> None:

@@ -106,7 +106,7 @@ def test_the_endpoint_must_see_what_the_trainer_saw(planned: World) -> None:
 
 def test_images_that_the_model_wavers_about_may_come_out_differently(planned: World) -> None:
     predict(planned, "a")
-    smoke_test(planned, lambda image: answer("b", 0.51))
+    assert len(smoke_test(planned, lambda image: answer("b", 0.51)).asked) == 3
 
 
 # Several labels -------------------------------------------------------------------------------------
@@ -173,7 +173,7 @@ def box(left: float, confidence: float = 0.9, label: str = "a") -> dict[str, Any
 
 def test_boxes_are_where_the_trained_model_saw_them(boxed: World) -> None:
     measured(boxed, [box(4), box(30, confidence=0.45)])
-    smoke_test(boxed, lambda image: [box(6), box(44, confidence=0.2)])
+    assert len(smoke_test(boxed, lambda image: [box(6), box(44, confidence=0.2)]).asked) == 3
 
 
 @pytest.mark.parametrize("seen", [[], [box(24)], [box(4, label="b")]])
@@ -192,7 +192,7 @@ def test_a_box_that_barely_reaches_its_threshold_may_be_missed(boxed: World) -> 
 
 
 def test_a_model_may_see_no_box_at_all(boxed: World) -> None:
-    smoke_test(boxed, lambda image: [])
+    assert len(smoke_test(boxed, lambda image: []).asked) == 3
 
 
 @pytest.mark.parametrize("wrong", [box(60), box(-3), {"label": "a", "confidence": 0.9}])
