@@ -10,12 +10,11 @@ from cli.console import json_option, out, print_json
 from cli.errors import ApiProblem, CommandFault
 from cli.session import PROJECT, Session, pass_session
 from cli.stack import Json
+from loupe.domain.images import ImageRejected, media_type
 
 MAX_IMAGE_BYTES = 4_500_000
 SHOWN = 3
 """Labels or boxes of an image that a line has room for."""
-
-SIGNATURES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png"}
 
 
 def ask(session: Session, name: str, image: str) -> Json:
@@ -31,9 +30,10 @@ def ask(session: Session, name: str, image: str) -> Json:
             f"has {len(body):,} bytes; the API takes images of at most {MAX_IMAGE_BYTES:,}. Store it with "
             f"`loupe upload`, then name it by its URI: s3://{session.stack.raw_data_bucket}/{name}/..."
         )
-    content_type = next((kind for start, kind in SIGNATURES.items() if body.startswith(start)), None)
-    if content_type is None:
-        raise CommandFault("is neither JPEG nor PNG")
+    try:
+        content_type = media_type(body)
+    except ImageRejected as rejected:
+        raise CommandFault(rejected.detail) from rejected
     return session.stack.predict(name, body, content_type)
 
 
