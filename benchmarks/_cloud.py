@@ -3,7 +3,6 @@
 import atexit
 import json
 import shutil
-import socket
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -97,7 +96,7 @@ def deployed() -> Cloud:
     """Starts it and deploys the stack at the first call. It ends with this process, and nothing stays."""
     home = Path(tempfile.mkdtemp(prefix="loupe-benchmarks-"))
     atexit.register(_remove, home)
-    session = Session(lambda: connect_locally(launcher.status(home)), home, _free_port())
+    session = Session(lambda: connect_locally(launcher.status(home)), home, launcher.free_port())
     status, _ = localcloud.start(session, detach=False)
     return Cloud(status, session)
 
@@ -105,10 +104,3 @@ def deployed() -> Cloud:
 def _remove(home: Path) -> None:
     launcher.down(home)
     shutil.rmtree(home, ignore_errors=True)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,7 +16,7 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from local.home import Home, client_environment, endpoint_url, inherited_environment
+from local.home import HOST, Home, client_environment, endpoint_url, inherited_environment
 
 _READY_WITHIN = 90.0
 _STOPPED_WITHIN = 60.0
@@ -127,6 +128,14 @@ def status(home: Path) -> LocalCloudStatus:
         log=log,
         environment=client_environment(place.credentials(), port),
     )
+
+
+def free_port() -> int:
+    """A port that nobody listens on, for a cloud beside others."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+    return port
 
 
 def _lock_content(place: Home) -> dict[str, int] | None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
-import socket
-import time
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import boto3
 import pytest
@@ -16,6 +16,7 @@ from local import launcher
 from local.home import REGION
 from tests.local.deployment import Deployment
 from tests.local.digit_project import DigitProject
+from tests.local.waiting import eventually
 
 
 class LocalCloud:
@@ -43,13 +44,26 @@ class LocalCloud:
             region_name=REGION,
         )
 
+    def wait_until_saved(self) -> None:
+        """Return when all that was answered so far survives a `kill`: what is no object takes seconds."""
+        marker = f"saved-{uuid4().hex}"
+        sqs = self.session().client("sqs", endpoint_url=self.endpoint_url)
+        pictures = self.home / "state" / "current"
+
+        def is_saved() -> bool:
+            sqs.create_queue(QueueName=marker)  # each time: the state is saved after requests only
+            with contextlib.suppress(FileNotFoundError):  # a picture may be replaced while it is read
+                return marker in (pictures / "sqs.json").read_text(encoding="utf-8")
+            return False
+
+        eventually(is_saved, "the state to be saved")
+
     def kill(self) -> None:
         """SIGKILL, as a crash or a power cut would have it."""
         pid = self._status.pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
-        while launcher.status(self.home).running:
-            time.sleep(0.02)
+        eventually(lambda: not launcher.status(self.home).running, "the cloud to end")
 
     def restart(self) -> None:
         """Start again in the same folder, after an orderly stop if it still runs."""
@@ -60,16 +74,9 @@ class LocalCloud:
         launcher.down(self.home)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @pytest.fixture(scope="session")
 def local_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
-    cloud = LocalCloud(tmp_path_factory.mktemp("loupe-home"), free_port())
+    cloud = LocalCloud(tmp_path_factory.mktemp("loupe-home"), launcher.free_port())
     yield cloud
     cloud.stop()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +17,7 @@ from cli.stack import PortalSession, ProjectStatus, Stack
 from cli.target import connect_locally
 from local import launcher
 from loupe.domain.label_values import OneLabel
+from tests.local.waiting import PATIENCE, until
 
 if TYPE_CHECKING:
     from tests.local.conftest import LocalCloud
@@ -86,16 +86,17 @@ class Deployment:
         return httpx.request(method, self.outputs["ApiUrl"] + path, headers=headers, timeout=60, **arguments)
 
     def wait_for(
-        self, project: str, condition: Callable[[ProjectStatus], bool], seconds: float = 120
+        self, project: str, condition: Callable[[ProjectStatus], bool], seconds: float = PATIENCE
     ) -> ProjectStatus:
         """The project's status once `condition` holds for it; fails with what was seen last."""
-        deadline = time.monotonic() + seconds
-        while True:
-            status = self._status(project)
-            if status is not None and condition(status):
-                return status
-            assert time.monotonic() < deadline, f"waited {seconds} s in vain; last seen: {status}"
-            time.sleep(0.3)
+        status = until(
+            lambda: self._status(project),
+            lambda status: status is not None and condition(status),
+            f"the project {project}",
+            seconds,
+        )
+        assert status is not None
+        return status
 
     def _status(self, project: str) -> ProjectStatus | None:
         """None while no event has told of the project."""

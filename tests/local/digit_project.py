@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from itertools import chain, zip_longest
 from secrets import token_hex
-from typing import Any, TypeVar
+from typing import Any
 
 from click.testing import CliRunner
 
@@ -22,12 +21,9 @@ from loupe.domain.events import SOURCE, Event
 from loupe.domain.manifests import SHA256, read_rows
 from loupe.domain.workspace import Workspace
 from tests.local.deployment import QUICK_TRAINING, Deployment
+from tests.local.waiting import eventually
 
 LABELS = ("0", "1", "2")
-PATIENCE = 120.0
-"""Seconds within which anything happens, on a machine that has other things to do."""
-
-T = TypeVar("T")
 
 
 @cache
@@ -35,15 +31,6 @@ def digits() -> tuple[Digit, ...]:
     """Scans of the labels, which take turns."""
     by_label = [[digit for digit in load_digits() if digit.label == label] for label in LABELS]
     return tuple(digit for digit in chain.from_iterable(zip_longest(*by_label)) if digit)
-
-
-def eventually(look: Callable[[], T], what: str, seconds: float = PATIENCE) -> T:
-    """What `look` returns once it is true."""
-    deadline = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < deadline, f"waited {seconds:.0f} s in vain for {what}"
-        time.sleep(0.2)
-    return found
 
 
 @dataclass(frozen=True)
@@ -144,7 +131,6 @@ class DigitProject:
             return training if training["ended_at"] and not status["training_since"] else None
 
         training = eventually(concluded, "the end of a training")
-        assert training is not None
         self.await_executions()
         return training
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -16,8 +15,8 @@ import httpx
 from cli.stack import ProjectStatus
 from loupe.domain.workspace import Workspace
 from tests.local.deployment import Deployment
+from tests.local.waiting import eventually
 
-T = TypeVar("T")
 Json = dict[str, Any]
 
 EVENTS = Path(__file__).parents[2] / "events"
@@ -26,15 +25,6 @@ NO_TRAINING = {"min_new_labels": 100_000}
 A_LONG_WAIT = {"batch_size": 1000, "max_wait_minutes": 10_000}
 """For `labeling` of projects whose images shall stay pending."""
 PASSWORD = "correct horse battery staple"
-
-
-def eventually(look: Callable[[], T], what: str, seconds: float = 30) -> T:
-    """What `look` returns once that is something; fails by naming `what` was waited for."""
-    deadline = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < deadline, f"waited {seconds} s in vain for {what}"
-        time.sleep(0.1)
-    return found
 
 
 def new_project(topic: str) -> str:

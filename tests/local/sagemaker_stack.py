@@ -5,16 +5,17 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-import time
 import uuid
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from botocore.config import Config
 
+from tests.local.waiting import PATIENCE, until
+
 if TYPE_CHECKING:
     from tests.local.conftest import LocalCloud
 
+ENDED = ("Completed", "Failed", "Stopped")
 IMAGE = "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-training:2.8.0-cpu-py312"
 
 TRAIN = """
@@ -62,16 +63,6 @@ def archive(files: dict[str, str]) -> bytes:
             info.size = len(text.encode())
             tar.addfile(info, io.BytesIO(text.encode()))
     return buffer.getvalue()
-
-
-def eventually(check: Callable[[], Any], within: float = 60.0) -> Any:
-    deadline = time.monotonic() + within
-    while time.monotonic() < deadline:
-        found = check()
-        if found:
-            return found
-        time.sleep(0.1)
-    raise AssertionError(f"not within {within} s")
 
 
 class Stack:
@@ -155,13 +146,12 @@ class Stack:
         self.sagemaker.create_training_job(**request)
         return self.ended(request["TrainingJobName"])
 
-    def ended(self, name: str, within: float = 60.0) -> dict[str, Any]:
-        def check() -> dict[str, Any] | None:
+    def ended(self, name: str, within: float = PATIENCE) -> dict[str, Any]:
+        def look() -> dict[str, Any]:
             job: dict[str, Any] = self.sagemaker.describe_training_job(TrainingJobName=name)
-            return job if job["TrainingJobStatus"] in ("Completed", "Failed", "Stopped") else None
+            return job
 
-        found: dict[str, Any] = eventually(check, within)
-        return found
+        return until(look, lambda job: job["TrainingJobStatus"] in ENDED, f"the end of {name}", within)
 
     def model(self, data_url: str) -> str:
         name = f"model-{uuid.uuid4().hex[:8]}"
@@ -214,12 +204,11 @@ class Stack:
         return self.transformed(request["TransformJobName"])
 
     def transformed(self, name: str) -> dict[str, Any]:
-        def check() -> dict[str, Any] | None:
+        def look() -> dict[str, Any]:
             job: dict[str, Any] = self.sagemaker.describe_transform_job(TransformJobName=name)
-            return job if job["TransformJobStatus"] in ("Completed", "Failed", "Stopped") else None
+            return job
 
-        found: dict[str, Any] = eventually(check)
-        return found
+        return until(look, lambda job: job["TransformJobStatus"] in ENDED, f"the end of {name}")
 
     def outputs(self, job: dict[str, Any]) -> dict[str, bytes]:
         """Key below the output path -> content."""
@@ -233,12 +222,13 @@ class Stack:
         }
 
     def settled(self, endpoint: str) -> dict[str, Any]:
-        def check() -> dict[str, Any] | None:
+        def look() -> dict[str, Any]:
             found: dict[str, Any] = self.sagemaker.describe_endpoint(EndpointName=endpoint)
-            return found if found["EndpointStatus"] not in ("Creating", "Updating") else None
+            return found
 
-        found: dict[str, Any] = eventually(check)
-        return found
+        return until(
+            look, lambda found: not found["EndpointStatus"].endswith("ing"), f"the endpoint {endpoint}"
+        )
 
     def ask(self, endpoint: str, number: int) -> Any:
         answer = self.runtime.invoke_endpoint(
@@ -261,9 +251,8 @@ def run(stack: Stack, machine_arn: str, data: dict[str, Any]) -> dict[str, Any]:
     states = stack.client("stepfunctions")
     execution = states.start_execution(stateMachineArn=machine_arn, input=json.dumps(data))["executionArn"]
 
-    def check() -> dict[str, Any] | None:
+    def look() -> dict[str, Any]:
         found: dict[str, Any] = states.describe_execution(executionArn=execution)
-        return found if found["status"] != "RUNNING" else None
+        return found
 
-    found: dict[str, Any] = eventually(check)
-    return found
+    return until(look, lambda found: found["status"] != "RUNNING", "the end of the execution")

@@ -12,7 +12,8 @@ import pytest
 from cli.scenes import SIDE, Scene, compose
 from loupe.domain.label_values import Box, Boxes
 from tests.local.deployment import Deployment
-from tests.local.digit_project import LABELS, DigitProject, digits, eventually
+from tests.local.digit_project import LABELS, DigitProject, digits
+from tests.local.waiting import eventually
 
 pytestmark = pytest.mark.timeout(900)
 

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from local import launcher
 from loupe.domain.label_values import OneLabel
-from tests.local.conftest import LocalCloud, free_port
+from tests.local.conftest import LocalCloud
 from tests.local.deployment import Deployment
-from tests.local.digit_project import DigitProject, eventually, loupe
+from tests.local.digit_project import DigitProject, loupe
+from tests.local.waiting import eventually
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -17,7 +19,7 @@ pytestmark = pytest.mark.timeout(900)
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DigitProject]:
     """A project in a cloud of its own, which may crash."""
-    cloud = LocalCloud(tmp_path_factory.mktemp("crashing-home"), free_port())
+    cloud = LocalCloud(tmp_path_factory.mktemp("crashing-home"), launcher.free_port())
     try:
         made = DigitProject(Deployment.of(cloud))
         made.configure()
@@ -81,7 +83,6 @@ def test_a_loop_that_is_killed_again_and_again_comes_to_its_end(project: DigitPr
     crash(project)
 
     champion = eventually(lambda: project.status["champion"], "a champion")
-    assert champion is not None
     assert project.predict()["model_version"] == champion["version"]
     project.await_executions()
     status = project.status

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import itertools
 import json
-import time
 import urllib.error
 import urllib.request
 import uuid
@@ -18,21 +17,12 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local.home import REGION
+from tests.local.waiting import eventually
 
 if TYPE_CHECKING:
     from tests.local.conftest import LocalCloud
 
 PARTITIONS = {"big": 150, "small": 5}
-
-
-def eventually(check: Callable[[], Any], within: float = 60.0) -> Any:
-    deadline = time.monotonic() + within
-    while time.monotonic() < deadline:
-        found = check()
-        if found:
-            return found
-        time.sleep(0.1)
-    raise AssertionError(f"not within {within} s")
 
 
 def client(cloud: LocalCloud, service: str) -> Any:
@@ -264,7 +254,7 @@ def test_messages_reach_a_function_in_batches_of_the_window(
         sizes.extend(int(message["Body"]) for message in received.get("Messages", []))
         return sum(sizes) >= 30
 
-    eventually(all_reported)
+    eventually(all_reported, "reports of all jobs")
     assert sizes == [30]
 
 
@@ -274,7 +264,10 @@ def test_an_event_that_a_function_fails_on_reaches_its_dead_letter_queue(
     entry = {"Source": "tests.failing", "DetailType": "Anything", "Detail": '{"number": 7}'}
     client(local_cloud, "events").put_events(Entries=[entry])
     sqs = client(local_cloud, "sqs")
-    dead = eventually(lambda: sqs.receive_message(QueueUrl=queues["dead"], WaitTimeSeconds=1).get("Messages"))
+    dead = eventually(
+        lambda: sqs.receive_message(QueueUrl=queues["dead"], WaitTimeSeconds=1).get("Messages"),
+        "a dead letter",
+    )
     said = json.loads(dead[0]["Body"])
     assert said["requestPayload"]["detail"] == {"number": 7}
     assert said["responsePayload"]["errorMessage"] == "as the test wants it"

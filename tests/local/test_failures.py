@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.local.deployment import Deployment
-from tests.local.digit_project import DigitProject, eventually, loupe
+from tests.local.digit_project import DigitProject, loupe
+from tests.local.waiting import eventually
 
 
 @contextmanager

@@ -14,7 +14,6 @@ from tests.local.deployment import Deployment
 from tests.local.flows import (
     NO_TRAINING,
     Portal,
-    eventually,
     finished_job,
     new_project,
     open_job,
@@ -22,6 +21,7 @@ from tests.local.flows import (
     pending,
     read_workspace,
 )
+from tests.local.waiting import eventually
 from tests.unit.ingest.pictures import png
 
 LABELS = ["cat", "dog"]

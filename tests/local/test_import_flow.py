@@ -13,7 +13,8 @@ from cli.main import cli
 from loupe.domain.labels import ORIGIN
 from loupe.domain.manifests import SHA256, read_rows
 from tests.local.deployment import Deployment
-from tests.local.digit_project import DigitProject, digits, eventually
+from tests.local.digit_project import DigitProject, digits
+from tests.local.waiting import eventually
 
 IMAGES = 24
 

@@ -17,7 +17,6 @@ from tests.local.flows import (
     A_LONG_WAIT,
     NO_TRAINING,
     Portal,
-    eventually,
     finished_job,
     key_of,
     listening,
@@ -30,6 +29,7 @@ from tests.local.flows import (
     send_to_ingest,
     wait_for_empty_queue,
 )
+from tests.local.waiting import eventually
 from tests.unit.ingest.pictures import black_png, encoded, jpeg, photo, png, png_of
 
 LABELS = ["cat", "dog"]

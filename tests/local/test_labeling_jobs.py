@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -19,6 +18,7 @@ from loupe.adapters.table import IndexTable
 from loupe.domain.label_values import Box, Boxes, LabelValue, OneLabel, SeveralLabels
 from loupe.domain.projects import TaskType
 from loupe.ports import Answer, JobCard
+from tests.local.waiting import eventually, until
 
 if TYPE_CHECKING:
     from tests.local.conftest import LocalCloud
@@ -214,16 +214,12 @@ class LabelingStack:
         ]
         assert self.tasks.answer_many(f"parts-{job[-8:]}", job, answers) == len(values)
 
-    def until(
-        self, job: str, condition: Callable[[dict[str, Any]], bool], seconds: float = 30
-    ) -> dict[str, Any]:
-        deadline = time.monotonic() + seconds
-        while True:
-            found: dict[str, Any] = self.sagemaker.describe_labeling_job(LabelingJobName=job)
-            if condition(found):
-                return found
-            assert time.monotonic() < deadline, found
-            time.sleep(0.1)
+    def describe(self, job: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.sagemaker.describe_labeling_job(LabelingJobName=job)
+        return found
+
+    def until(self, job: str, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        return until(lambda: self.describe(job), condition, f"the labeling job {job}")
 
     def ended(self, job: str) -> dict[str, Any]:
         return self.until(job, lambda found: found["LabelingJobStatus"] in ("Completed", "Failed", "Stopped"))
@@ -238,13 +234,6 @@ def stack(local_cloud: LocalCloud) -> Iterator[LabelingStack]:
     stack = LabelingStack(local_cloud)
     yield stack
     stack.close()
-
-
-def eventually(check: Callable[[], Any], within: float = 30.0) -> None:
-    deadline = time.monotonic() + within
-    while not check():
-        assert time.monotonic() < deadline, f"not within {within} s"
-        time.sleep(0.1)
 
 
 def refused(call: Callable[[], Any]) -> tuple[str, str]:
@@ -430,12 +419,15 @@ def test_a_state_machine_waits_for_a_labeling_job(stack: LabelingStack) -> None:
     def is_there() -> bool:
         return bool(stack.sagemaker.list_labeling_jobs(NameContains=job)["LabelingJobSummaryList"])
 
-    eventually(is_there)
+    eventually(is_there, "the labeling job")
     stack.open(job, "image-classification", 1)
-    eventually(lambda: next(stack.tasks.tasks(job), None))
+    eventually(lambda: next(stack.tasks.tasks(job), None), "its tasks")
     stack.answer(job, [OneLabel("ok")])
-    eventually(lambda: states.describe_execution(executionArn=execution)["status"] != "RUNNING")
-    ended = states.describe_execution(executionArn=execution)
+    ended = until(
+        lambda: states.describe_execution(executionArn=execution),
+        lambda found: found["status"] != "RUNNING",
+        "the end of the execution",
+    )
     assert ended["status"] == "SUCCEEDED", ended
     assert json.loads(ended["output"]).endswith(f"/{job}/manifests/output/output.manifest")
 
@@ -444,10 +436,10 @@ def test_a_job_goes_on_after_a_crash(stack: LabelingStack) -> None:
     job = stack.start(images=2)
     stack.answer(job, [OneLabel("ok")])
     stack.until(job, lambda found: found["LabelCounters"]["HumanLabeled"] == 1)
-    time.sleep(4)  # what is no object is on disk a few seconds later
+    stack.cloud.wait_until_saved()
     stack.cloud.kill()
     stack.cloud.restart()
-    assert stack.until(job, lambda found: True)["LabelingJobStatus"] == "InProgress"
+    assert stack.describe(job)["LabelingJobStatus"] == "InProgress"
     stack.answer(job, [OneLabel("dent")], first=1)
     assert stack.ended(job)["LabelingJobStatus"] == "Completed"
     assert [row["label"] for row in stack.output(job)] == [0, 2]

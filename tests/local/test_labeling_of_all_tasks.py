@@ -13,7 +13,6 @@ from tests.local.flows import (
     NO_TRAINING,
     Json,
     Portal,
-    eventually,
     finished_job,
     invoke,
     key_of,
@@ -23,6 +22,7 @@ from tests.local.flows import (
     problem,
     read_workspace,
 )
+from tests.local.waiting import eventually
 from tests.unit.ingest.pictures import png
 
 LABELS = ["bolt", "nut"]

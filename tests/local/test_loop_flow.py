@@ -21,7 +21,8 @@ from loupe.domain.events import (
     TrainingRequested,
 )
 from tests.local.deployment import Deployment
-from tests.local.digit_project import LABELS, DigitProject, digits, eventually
+from tests.local.digit_project import LABELS, DigitProject, digits
+from tests.local.waiting import eventually
 
 
 def test_a_turn_of_the_loop_ends_with_a_champion_in_service(in_service: DigitProject) -> None:

@@ -13,8 +13,9 @@ import pytest
 from loupe.adapters.table import IndexTable
 from loupe.adapters.training_index import LoopIndex
 from tests.local.deployment import Deployment
-from tests.local.digit_project import LABELS, DigitProject, digits, eventually, loupe
+from tests.local.digit_project import LABELS, DigitProject, digits, loupe
 from tests.local.flows import invoke
+from tests.local.waiting import eventually
 
 
 class RekognitionProject(DigitProject):

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.local.sagemaker_stack import IMAGE, INFERENCE, Stack, archive, eventually, machine, run
+from tests.local.sagemaker_stack import IMAGE, INFERENCE, Stack, archive, machine, run
+from tests.local.waiting import eventually
 
 if TYPE_CHECKING:
     from tests.local.conftest import LocalCloud
@@ -86,7 +87,8 @@ def test_a_job_can_be_stopped(stack: Stack) -> None:
     stack.sagemaker.create_training_job(**request)
     name = request["TrainingJobName"]
     eventually(
-        lambda: stack.sagemaker.describe_training_job(TrainingJobName=name)["SecondaryStatus"] == "Training"
+        lambda: stack.sagemaker.describe_training_job(TrainingJobName=name)["SecondaryStatus"] == "Training",
+        "the script to run",
     )
     stack.sagemaker.stop_training_job(TrainingJobName=name)
     assert stack.ended(name)["TrainingJobStatus"] == "Stopped"
@@ -267,7 +269,9 @@ def test_state_changes_are_events(stack: Stack) -> None:
     events.put_rule(Name="training-ended", EventPattern=json.dumps(pattern))
     events.put_targets(Rule="training-ended", Targets=[{"Id": "queue", "Arn": arn}])
     job = stack.train()
-    message = eventually(lambda: sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=1).get("Messages"))[0]
+    message = eventually(
+        lambda: sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=1).get("Messages"), "an event"
+    )[0]
     event = json.loads(message["Body"])
     assert event["detail-type"] == "SageMaker Training Job State Change"
     assert event["resources"] == [job["TrainingJobArn"]]
@@ -295,9 +299,10 @@ def test_a_killed_cloud_comes_back_with_all_that_was_acknowledged(stack: Stack, 
         lambda: any(
             job["TrainingJobName"] == name
             for job in stack.sagemaker.list_training_jobs(StatusEquals="InProgress")["TrainingJobSummaries"]
-        )
+        ),
+        "a training",
     )
-    eventually(lambda: was_saved(stack.cloud, "stepfunctions", execution))
+    stack.cloud.wait_until_saved()
 
     stack.cloud.kill()
     stack.cloud.restart()
@@ -316,15 +321,7 @@ def test_a_killed_cloud_comes_back_with_all_that_was_acknowledged(stack: Stack, 
     assert "local cloud was stopped" in job["FailureReason"]
     found = stack.client("stepfunctions").describe_execution(executionArn=execution)
     assert found["status"] == "FAILED"
-    assert eventually(lambda: answers(stack, endpoint)) == {"answer": 43}
-
-
-def was_saved(cloud: LocalCloud, service: str, text: str) -> bool:
-    """Whether the newest snapshot has it; a snapshot may be replaced while it is read."""
-    try:
-        return text in (cloud.home / "state" / "current" / f"{service}.json").read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return False
+    assert eventually(lambda: answers(stack, endpoint), "an answer") == {"answer": 43}
 
 
 def answers(stack: Stack, endpoint: str) -> Any:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.local.sagemaker_stack import INFERENCE, Stack, archive, eventually, machine, run
+from tests.local.sagemaker_stack import INFERENCE, Stack, archive, machine, run
+from tests.local.waiting import eventually
 
 if TYPE_CHECKING:
     from tests.local.conftest import LocalCloud
@@ -111,7 +112,7 @@ def test_a_job_can_be_stopped_once(stack: Stack) -> None:
     request = stack.transform_job(model(stack, SLOW), numbers(stack, *range(40)), content="text/plain")
     name = request["TransformJobName"]
     stack.sagemaker.create_transform_job(**request)
-    eventually(lambda: stack.outputs(request))
+    eventually(lambda: stack.outputs(request), "a first answer")
     stack.sagemaker.stop_transform_job(TransformJobName=name)
     assert stack.transformed(name)["TransformJobStatus"] == "Stopped"
     assert 0 < len(stack.outputs(request)) < 40
@@ -194,7 +195,9 @@ def test_state_changes_are_events(stack: Stack) -> None:
     events.put_rule(Name="transform-ended", EventPattern=json.dumps(pattern))
     events.put_targets(Rule="transform-ended", Targets=[{"Id": "queue", "Arn": arn}])
     job = stack.transform(model(stack), numbers(stack, 1), content="text/plain")
-    message = eventually(lambda: sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=1).get("Messages"))[0]
+    message = eventually(
+        lambda: sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=1).get("Messages"), "an event"
+    )[0]
     event = json.loads(message["Body"])
     assert event["source"] == "aws.sagemaker"
     assert event["resources"] == [job["TransformJobArn"]]
