@@ -198,6 +198,8 @@ def _lines(found: ProjectStatus) -> Iterator[tuple[str, str]]:
     yield "champion", describe_champion(found)
     if found["hosting"]:
         yield "hosting", describe_hosting(found["hosting"])
+        if is_training(found):
+            yield "", "of the champion alone: a candidate costs as much from when it is started to test it"
     yield "training", describe_training(found["last_training"])
     if found["waiting_for"]:
         yield "", f"the next one waits: {found['waiting_for']}"

@@ -74,6 +74,7 @@ class FakeStack:
         self.reviews: list[Json] = []
         self.hosting_state = "stopped"
         self.hosting: Hosting | None = None
+        self.training_since: str | None = None
         self.falls_back = False
         self.passwords: dict[str, str] = {WORKER.name: WORKER.password}
         self.answers: dict[bytes, str] = {}
@@ -201,7 +202,7 @@ class FakeStack:
             if version and not failed
             else None,
             "hosting": self.hosting,
-            "training_since": None,
+            "training_since": self.training_since,
             "waiting_for": None,
             "last_training": {
                 "version": version,

@@ -62,5 +62,9 @@ def test_the_status_tells_what_a_running_model_costs(loupe: Loupe, stack: FakeSt
     stack.hosting = running
     told = loupe("status", "parts").stdout
     assert "2 inference units: at least $8.00 an hour, $12.50 so far; stops " in told
+    assert "of the champion alone" not in told
+    stack.training_since = NOON
+    assert "of the champion alone: a candidate costs as much" in loupe("status", "parts").stdout
+    stack.training_since = None
     stack.hosting = {**running, "state": "stopped"}
     assert "$" not in loupe("status", "parts").stdout
