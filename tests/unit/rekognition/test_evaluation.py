@@ -15,13 +15,14 @@ from loupe.domain.custom_labels_evaluation import (
     applied,
     summary_metrics,
 )
-from loupe.domain.errors import ModelError, ModelNotRunning
+from loupe.domain.errors import ModelError, ModelNotRunning, StoreUnavailable
 from loupe.domain.images import dimensions
 from loupe.domain.label_values import Box, Boxes, OneLabel, SeveralLabels
 from loupe.domain.projects import Promotion
 from loupe.domain.promotion import decide
 from loupe.domain.training import TrainingPlan
 from loupe.ports import Champion, ServedModel
+from tests.fakes.objects import FakeObjects
 from tests.unit.rekognition.test_plan import configure, plan
 from tests.unit.training.world import NAMES, PROJECT, World
 
@@ -132,7 +133,9 @@ def test_a_champion_with_another_test_set_is_asked_about_this_one(planned: World
     assert "1.0000 on the same images" in decision.reason
 
 
-@pytest.mark.parametrize("error", [ModelNotRunning("stopped"), ModelError("broken")])
+@pytest.mark.parametrize(
+    "error", [ModelNotRunning("stopped"), ModelError("broken"), StoreUnavailable("too many calls")]
+)
 def test_a_champion_that_does_not_answer_keeps_the_score_of_its_promotion(
     planned: World, error: Exception
 ) -> None:
@@ -146,6 +149,20 @@ def test_a_champion_that_does_not_answer_keeps_the_score_of_its_promotion(
     decision = decide(evaluation, champion, Promotion())
     assert decision.promote
     assert decision.champion_score == 0.5
+
+
+class Unreadable(FakeObjects):
+    """A bucket that does not answer."""
+
+    def read(self, key: str, version_id: str | None = None) -> bytes:
+        raise StoreUnavailable("S3 does not answer")
+
+
+def test_that_images_can_not_be_read_is_not_held_against_the_champion(planned: World) -> None:
+    crown(planned)
+    planned.raw = Unreadable("raw")
+    with pytest.raises(StoreUnavailable):
+        measure(planned)
 
 
 def test_a_champion_of_another_task_is_not_asked(planned: World) -> None:

@@ -10,10 +10,11 @@ from loupe.domain.custom_labels_report import ManifestsRefused
 from loupe.domain.hosting import StopIdleModels
 from loupe.domain.projects import TaskType
 from loupe.domain.training import PlanTraining, TrainingPlan
-from loupe.ports import Champion, HostedVersion, HostingRecord, ServedModel
+from loupe.domain.turns import Result
+from loupe.ports import Champion, HostedVersion, HostingRecord, ServedModel, TrainingLock
 from tests.fakes.hosting import FakeModels
 from tests.unit.training.requests import assert_aws_takes
-from tests.unit.training.world import FIRST, NAMES, PROJECT, World
+from tests.unit.training.world import FIRST, NAMES, PROJECT, World, execution
 
 PROJECT_ARN = "arn:aws:rekognition:us-east-1:123456789012:project/loupe-digits/1777900000000"
 VERSION_ARN = PROJECT_ARN.replace("/1777900000000", "/version/loupe-digits-0001-abcd/1777900000001")
@@ -32,6 +33,13 @@ def plan(world: World, version: str = "0001") -> TrainingPlan:
     trainers = {"rekognition": CustomLabelsTraining(world.loops, world.raw, world.workspace, "loupe")}
     planning = PlanTraining(world.projects, world.loops, world.workspace, "loupe", trainers, world.clock)  # type: ignore[arg-type]
     return planning(PROJECT, version, FIRST)
+
+
+def stop_idle(world: World, models: FakeModels) -> None:
+    stop = StopIdleModels(
+        world.projects, world.loops, models, world.workspace, world.events, world.clock, "loupe"
+    )
+    stop()
 
 
 def requests(planned: TrainingPlan) -> dict[str, Any]:
@@ -112,17 +120,37 @@ def test_what_a_first_training_leaves_running_is_stopped_though_project_yaml_was
     labeled.configure()
     models = FakeModels()
     models.hosts["loupe-digits"] = [HostedVersion(VERSION_ARN, planned.model_name, "running")]
-    stop = StopIdleModels(
-        labeled.projects,
-        labeled.loops,
-        models,
-        labeled.workspace,
-        labeled.events,
-        labeled.clock,
-        "loupe",
-    )
-    stop()
+    stop_idle(labeled, models)
     assert models.stopped == [VERSION_ARN]
+
+
+@pytest.mark.parametrize("is_written", [True, False])
+def test_a_promotion_that_was_never_concluded_ends_with_one_model_running(
+    labeled: World, is_written: bool
+) -> None:
+    """Champion and candidate run, and the execution is lost before or after it wrote its outcome."""
+    old_arn, now = VERSION_ARN.replace("0001", "0000"), labeled.clock()
+    model = ServedModel("rekognition", "rekognition", "image-classification", ("a", "b"), old_arn)
+    champion = Champion("0000", 0.5, model, None, None, now)
+    labeled.loops.save_champion(PROJECT, champion)
+    planned = plan(labeled)
+    before = labeled.loops.loop(PROJECT)
+    assert before.last_training is not None
+    if is_written:
+        labeled.conclude(Result(PROJECT, FIRST, "promoted", "0001", "good", 0.9, 0.5, endpoint=VERSION_ARN))
+        labeled.loops.save_champion(PROJECT, champion)
+        labeled.loops.save_last_training(PROJECT, before.last_training)
+        labeled.loops.lock_training(PROJECT, TrainingLock(FIRST, now))
+    models = FakeModels()
+    models.hosts["loupe-digits"] = [
+        HostedVersion(VERSION_ARN, planned.model_name, "running"),
+        HostedVersion(old_arn, "loupe-digits-0000-abcd", "running"),
+    ]
+    stop_idle(labeled, models)
+    assert models.stopped == []
+    labeled.build(execution("second"))  # which reconcile asks for
+    stop_idle(labeled, models)
+    assert models.stopped == [old_arn if is_written else VERSION_ARN]
 
 
 def test_planning_leaves_what_is_known_of_a_champion(labeled: World) -> None:

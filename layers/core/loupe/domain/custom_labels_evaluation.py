@@ -16,7 +16,7 @@ from typing import Any
 
 from loupe.domain.answers import Prediction
 from loupe.domain.asking import ask
-from loupe.domain.errors import DomainError, ModelError, ModelNotRunning, ObjectMissing
+from loupe.domain.errors import DomainError, ModelError, ModelNotRunning, ObjectMissing, StoreUnavailable
 from loupe.domain.images import ImageRejected
 from loupe.domain.label_values import Boxes, LabelValue
 from loupe.domain.metrics import box_of, overlap
@@ -108,7 +108,10 @@ class MeasureCustomLabels:
         return sorted(frozen_images(self.workspace, plan), key=lambda image: image.sha256)
 
     def _answer(self, image: FrozenImage, champion: ServedModel) -> list[Prediction] | None:
-        """What the champion says of the image; None where that is gone, replaced or can't be reduced."""
+        """What the champion says of the image; None where that is gone, replaced or can't be reduced.
+
+        Raises `ModelError` also if the endpoint is busy or gone: a candidate that is paid for must not fail.
+        """
         content = as_labeled(self.raw_data, image.row)
         if content is None:
             return None
@@ -116,6 +119,8 @@ class MeasureCustomLabels:
             return applied(ask(self.endpoints, champion, content), champion)
         except ImageRejected:
             return None
+        except StoreUnavailable as error:
+            raise ModelError(f"the champion can't be asked: {error}") from error
 
 
 @dataclass(frozen=True)
