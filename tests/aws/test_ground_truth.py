@@ -7,39 +7,18 @@ is stopped, so that it costs nothing. It leaves a project `gt-test-<time>` behin
 """
 
 import json
-import os
-import subprocess
-import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import boto3
 import pytest
 from PIL import Image
 
+from tests.aws.deployed import TASKS, loupe, status_when
+
 pytestmark = [pytest.mark.aws, pytest.mark.timeout(3600)]
 
 IMAGES = 3
-TASKS = ("image-classification", "multi-label-classification", "bounding-box")
-
-
-def loupe(*arguments: str) -> str:
-    """What the command prints; its errors go to the terminal."""
-    command = [sys.executable, "-m", "cli", "--stack", os.environ["LOUPE_AWS_STACK"], *arguments]
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout  # noqa: S603
-
-
-def status_when(project: str, condition: Callable[[dict[str, Any]], bool], minutes: float) -> dict[str, Any]:
-    """The project's status once `condition` holds for it; fails with what was seen last."""
-    deadline = time.monotonic() + minutes * 60
-    while True:
-        status: dict[str, Any] = json.loads(loupe("status", project, "--json"))
-        if condition(status):
-            return status
-        assert time.monotonic() < deadline, status
-        time.sleep(10)
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -7,10 +7,7 @@ Run it with the stack's name in LOUPE_AWS_STACK and credentials in the environme
 import csv
 import io
 import json
-import os
 import secrets
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -18,16 +15,12 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from tests.aws.deployed import loupe
+
 pytestmark = [pytest.mark.aws, pytest.mark.timeout(7200)]
 
 IMAGES = 120
 OTHERS = 30
-
-
-def loupe(*arguments: str) -> str:
-    """What the command prints; its errors go to the terminal."""
-    command = [sys.executable, "-m", "cli", "--stack", os.environ["LOUPE_AWS_STACK"], *arguments]
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout  # noqa: S603
 
 
 def write_digits(folder: Path, first: int, count: int) -> dict[str, str]:

@@ -17,7 +17,8 @@ import pytest
 from cli.digits import LABELS, load_digits
 from cli.scenes import Scene, compose
 from loupe.domain.projects import TaskType
-from tests.aws.test_loop import loupe, write_digits
+from tests.aws.deployed import loupe
+from tests.aws.test_loop import write_digits
 
 pytestmark = [pytest.mark.aws, pytest.mark.timeout(6 * 3600)]
 
