@@ -7,10 +7,11 @@ import pytest
 
 from cli.annotate import read_answers
 from loupe.domain.projects import parse_project_yaml
-from tests.aws import deployed, test_builtin, test_rekognition, test_review
+from tests.aws import deployed, test_builtin, test_loop, test_rekognition, test_review
 from tests.aws.deployed import TASKS
 
 SETTINGS: list[dict[str, Any]] = [
+    test_loop.SETTINGS,
     *(test_builtin.settings(task) for task in TASKS),
     test_builtin.settings("image-classification", **test_builtin.SPOT),
     *(test_rekognition.settings(*case) for case in test_rekognition.CASES),
