@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+TEST_PROCESSES ?= 2
 
 .PHONY: help setup up demo test lint format bench deploy remove clean
 
@@ -28,7 +29,8 @@ demo: setup  ## The whole loop on 800 real handwritten digits
 	@$(BIN)/loupe demo
 
 test: setup  ## All tests: unit, contract, infrastructure, local flow, browser
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist loadfile tests/unit tests/contract tests/infrastructure
+	$(BIN)/pytest tests/local tests/browser
 
 lint: setup  ## ruff, mypy, the template's and the state machine's checks, dependency direction
 	$(BIN)/ruff check .
