@@ -1,7 +1,8 @@
 """The whole loop on a stack that is deployed to AWS. It costs a few cents and takes about half an hour.
 
 Run it with the stack's name in LOUPE_AWS_STACK and credentials in the environment:
-`LOUPE_AWS_STACK=loupe .venv/bin/pytest -m aws tests/aws/test_loop.py`. It leaves a project `loop-test-<time>` behind.
+`LOUPE_AWS_STACK=loupe .venv/bin/pytest -m aws tests/aws/test_loop.py`. It leaves a project
+`loop-test-<time>` behind.
 """
 
 import json
