@@ -2,9 +2,10 @@
 
 import hashlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from io import FileIO
 from pathlib import Path
 
 import click
@@ -13,7 +14,7 @@ from cli.console import err, json_option, out, print_json, progress_bar
 from cli.errors import CommandFault, domain_errors_as_faults
 from cli.session import PROJECT, Session, pass_session
 from cli.stack import Stack
-from loupe.domain.batches import in_parallel
+from loupe.domain.batches import batches, in_parallel
 from loupe.domain.datasets import DatasetCard, latest_card
 from loupe.domain.errors import DomainError, ObjectMissing
 from loupe.domain.interchange import FORMATS, Format
@@ -24,6 +25,8 @@ from loupe.domain.splits import SPLITS, Split
 from loupe.domain.workspace import Workspace
 
 NAMED_AT_MOST = 20
+_PIECES = 1_000
+"""So many pieces of a file are written at a time."""
 
 
 @dataclass
@@ -78,21 +81,19 @@ def write_export(
     session: Session, form: Format, version: Dataset, folder: Path, parallel: int
 ) -> ExportReport:
     """Write all files below `folder`; images that are there from an earlier run are not fetched again."""
-    report, folders = ExportReport(), set[Path]()
+    report, folders = ExportReport(), set[str]()
 
     def images(files: Iterator[OutFile]) -> Iterator[ImageFile]:
         """Writes text as it comes: the folder is not anybody's until all of it is there."""
         for file in files:
-            path = folder / file.path
-            if path.parent not in folders:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                folders.add(path.parent)
+            parent = file.path.rpartition("/")[0]
+            if parent not in folders:
+                (folder / parent).mkdir(parents=True, exist_ok=True)
+                folders.add(parent)
             if isinstance(file, ImageFile):
                 yield file
                 continue
-            # newline: what a format writes is what lies there, whatever the system.
-            with path.open("w", encoding="utf-8", newline="") as opened:
-                opened.writelines(file.content)
+            _write_text(f"{folder}/{file.path}", file.content)
             report.files += 1
 
     with progress_bar(err()) as bar:
@@ -105,6 +106,16 @@ def write_export(
                 report.failed[file.path] = failure
             bar.update(task, completed=report.images + report.files)
     return report
+
+
+def _write_text(path: str, content: Iterable[str]) -> None:
+    """As bytes: what a format writes is what lies there, whatever the system. There may be a file for each
+    image, so small ones are written at once."""
+    with FileIO(path, "w") as file:
+        for pieces in batches(content, _PIECES):
+            rest = memoryview("".join(pieces).encode())
+            while rest:
+                rest = rest[file.write(rest) :]
 
 
 def _fetch(stack: Stack, folder: Path, file: ImageFile) -> tuple[ImageFile, str | None]:

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from io import FileIO
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Protocol, cast
 
@@ -62,9 +63,8 @@ class LocalFiles:
     def paths(self) -> Sequence[str]:
         if not self._look_below and self._only is not None:
             return [self._only]
-        found = (
-            PurePosixPath(path.relative_to(self._folder)).as_posix() for path, _ in files_below(self._folder)
-        )
+        begin = len(os.fspath(self._folder).rstrip(os.sep)) + 1
+        found = (entry.path[begin:].replace(os.sep, "/") for entry in files_below(self._folder))
         # A name that is not UTF-8 can't be written in any label file.
         return sorted(path for path in found if _is_text(path) and self._is_meant(path))
 
@@ -78,6 +78,14 @@ class LocalFiles:
     def open(self, path: str) -> BinaryIO:
         try:
             return (self._folder / path).open("rb")
+        except OSError as error:
+            raise UnreadableFile(f"{self._folder / path} can't be read: {error.strerror}") from error
+
+    def read(self, path: str) -> bytes:
+        # Plain file names and no buffer: there may be one for each image.
+        try:
+            with FileIO(f"{self._folder}/{path}") as file:
+                return file.readall()
         except OSError as error:
             raise UnreadableFile(f"{self._folder / path} can't be read: {error.strerror}") from error
 
@@ -132,6 +140,12 @@ class StoredFiles:
             raise UnreadableFile(error.detail) from error
         file.seek(0)
         return cast("BinaryIO", file)
+
+    def read(self, path: str) -> bytes:
+        try:
+            return self._store.read(self._prefix + path)
+        except ObjectMissing as error:
+            raise UnreadableFile(error.detail) from error
 
     def image(self, path: str) -> ImagePlace:
         return S3Uri(self._store.bucket, self._prefix + path)

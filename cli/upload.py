@@ -75,7 +75,8 @@ def find_images(directory: Path, key_prefix: str) -> tuple[list[Image], list[Lef
     """
     images: list[Image] = []
     left_out: list[LeftOut] = []
-    for path, entry in files_below(directory):
+    for entry in files_below(directory):
+        path = Path(entry.path)
         key = key_prefix + PurePosixPath(path.relative_to(directory)).as_posix()
         reason = _why_not(path, key)
         if reason is None:
@@ -87,17 +88,16 @@ def find_images(directory: Path, key_prefix: str) -> tuple[list[Image], list[Lef
     return images, left_out
 
 
-def files_below(directory: Path) -> Iterator[tuple[Path, "os.DirEntry[str]"]]:
+def files_below(directory: Path) -> Iterator["os.DirEntry[str]"]:
     """All files below a folder. Links to folders are not followed."""
-    folders = [directory]
+    folders = [os.fspath(directory)]
     while folders:
         with os.scandir(folders.pop()) as entries:
             for entry in entries:
-                path = Path(entry.path)
                 if entry.is_dir(follow_symlinks=False):
-                    folders.append(path)
+                    folders.append(entry.path)
                 elif entry.is_file():
-                    yield path, entry
+                    yield entry
 
 
 def _why_not(path: Path, key: str) -> str | None:

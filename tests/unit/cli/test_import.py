@@ -303,3 +303,17 @@ def test_more_images_than_the_stack_tells_of_at_a_time(
         stack.objects[f"parts/{number:04d}.png"] = picture(number, 40 + number // 256)
     found = imported(project, "--format", "csv", tmp_path / "labels.csv", "--yes")
     assert len(rows_of(stack, project, found["job"])) == 1_203
+
+
+@pytest.mark.parametrize("place", ["s3://acme/set", "s3://acme/set/"])
+def test_a_prefix_in_s3_is_a_folder(imported: Import, stack: FakeStack, bolts: str, place: str) -> None:
+    other = stack.other_buckets["acme"] = FakeObjects("acme")
+    other.write("set/data.yaml", b"names: [nut, bolt]\n")
+    other.write("set/images/train/1.png", picture(1, 40, 20))
+    other.write("set/labels/train/1.txt", b"1 0.5 0.5 0.25 0.5\r\n")
+    other.write("settings/2.txt", b"of something else")
+    found = imported(bolts, "--format", "yolo", place, "--yes")
+    assert found["images"]["to_copy"] == 1
+    [row] = rows_of(stack, bolts, found["job"])
+    assert row["source-ref"] == "s3://raw/bolts/images/train/1.png"
+    assert row["boxes"]["annotations"] == [{"class_id": 0, "left": 15, "top": 5, "width": 10, "height": 10}]

@@ -38,6 +38,9 @@ class Folder:
     def paths(self) -> Sequence[str]:
         return sorted(self.files)
 
+    def read(self, path: str) -> bytes:
+        return self.open(path).read()
+
     def open(self, path: str) -> BinaryIO:
         if path not in self.files:
             raise UnreadableFile(f"there is no {path}")

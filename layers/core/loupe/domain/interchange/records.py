@@ -57,6 +57,10 @@ class Files(Protocol):
         """Raises `UnreadableFile`."""
         ...
 
+    def read(self, path: str) -> bytes:
+        """All of a small file, such as there is one of for each image. Raises `UnreadableFile`."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Labeled:
@@ -198,6 +202,19 @@ def text_lines(files: Files, path: str) -> Iterator[tuple[int, str]]:
                 yield number, line.rstrip("\n")
     except UnicodeDecodeError as error:
         raise UnreadableFile(f"{at(path, number + 1)}: not UTF-8 text; save the file as UTF-8") from error
+
+
+def small_text_lines(files: Files, path: str) -> Iterator[tuple[int, str]]:
+    """The same as `text_lines` for a file that is read at once, which is several times as fast."""
+    content = files.read(path)
+    try:
+        read = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise UnreadableFile(f"{at(path, line)}: not UTF-8 text; save the file as UTF-8") from error
+    if "\r" in read:
+        read = read.replace("\r\n", "\n").replace("\r", "\n")
+    return enumerate(read.removesuffix("\n").split("\n"), start=1)
 
 
 def text(files: Files, path: str, *, newline: str | None) -> io.TextIOWrapper:

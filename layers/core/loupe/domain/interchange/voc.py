@@ -55,8 +55,7 @@ def read(reading: Reading) -> Iterator[Labeled]:
     by_stem = {posixpath.splitext(path)[0]: path for path in files.paths if is_image(path)}
     for path in paths:
         try:
-            with files.open(path) as stream:
-                root = _parsed(stream.read())
+            root = _parsed(files.read(path))
         except (ParseError, DefusedXmlException, ValueError) as error:
             findings.fault(path, None, f"not XML that can be read: {error or type(error).__name__}")
             continue

@@ -34,9 +34,9 @@ from loupe.domain.interchange.records import (
     UnreadableFile,
     is_image,
     number,
+    small_text_lines,
     suffix,
     text,
-    text_lines,
 )
 from loupe.domain.label_values import Box, Boxes, OneLabel
 from loupe.domain.projects import TaskType
@@ -126,7 +126,7 @@ def _labeled(
 ) -> Iterator[Labeled]:
     boxes: list[Box] = []
     faults = findings.fault_count
-    for line, content in text_lines(files, label_file):
+    for line, content in small_text_lines(files, label_file):
         if not content.strip():
             continue
         box = _box(content.split(), classes)
