@@ -11,12 +11,13 @@ from moto import mock_aws
 
 from conclude_labeling_job.handler import handler as conclude_labeling_job
 from consolidate_annotations.handler import handler as consolidate_annotations
+from import_labels.handler import handler as import_labels
 from labeling_api.handler import handler as labeling_api
 from loupe import bootstrap
 from loupe.adapters.images_index import IndexedImages
 from loupe.adapters.projects_index import IndexedProjects
 from loupe.adapters.table import IndexTable
-from loupe.domain.errors import NotFound
+from loupe.domain.errors import BadRequest, NotFound
 from loupe.domain.projects import LABEL_ATTRIBUTES, ProjectConfig
 from loupe.ports import ImageRecord
 from start_labeling.handler import handler as start_labeling
@@ -278,3 +279,19 @@ def test_a_review_needs_a_dataset_version(project: IndexTable) -> None:
     request = {"project": PROJECT, "version": None, "label": None, "limit": 5, "kind": "adjustment"}
     with pytest.raises(NotFound, match="no dataset version yet"):
         start_review(request, FakeLambdaContext())
+
+
+def test_an_import_asks_which_images_are_registered(project: IndexTable) -> None:
+    sha256s = [f"{0:064x}", "f" * 64]
+    asked = {"action": "known", "project": PROJECT, "keys": [], "sha256s": sha256s}
+    told = import_labels(asked, FakeLambdaContext())
+    assert {sha256: image["key"] for sha256, image in told["images"].items()} == {
+        f"{0:064x}": f"{PROJECT}/a b+0.png"
+    }
+
+
+def test_an_import_that_is_not_there_or_an_unknown_action_is_refused(project: IndexTable) -> None:
+    with pytest.raises(NotFound, match="no whole import"):
+        import_labels({"action": "finish", "project": PROJECT, "job": "digits-x"}, FakeLambdaContext())
+    with pytest.raises(BadRequest, match="ask for the action"):
+        import_labels({"action": "forget", "project": PROJECT}, FakeLambdaContext())
