@@ -192,6 +192,15 @@ def test_images_that_are_gone_or_replaced_are_not_asked_about(planned: World) ->
     assert measure(planned, lambda _: [])["champion"]["asked"] == len(rest)
 
 
+def test_a_champion_is_not_judged_by_test_images_that_are_all_gone(planned: World) -> None:
+    champion = crown(planned)
+    for row in planned.rows("0001", "test"):
+        planned.raw.delete(row["source-ref"].removeprefix("s3://raw/"))
+    evaluation = measure(planned, lambda _: [])
+    assert evaluation["champion"] == {"error": "no test image is there any more to ask about"}
+    assert decide(evaluation, champion, Promotion()).champion_score == champion.score
+
+
 def test_boxes_of_large_images_are_counted_in_the_pixels_of_the_original(world: World) -> None:
     configure(world, task="bounding-box")
     plan(world, world.build_with_large_image(Boxes((Box("a", 200, 100, 400, 200),))))

@@ -101,6 +101,8 @@ class MeasureCustomLabels:
             for image, said in zip(images, answers, strict=True):
                 if said is not None:
                     counts.add(image.truth, said)
+        if counts.images == 0:
+            return {"error": "no test image is there any more to ask about"}
         return counts.metrics(plan.labels) | {"asked": counts.images}
 
     def _by_hash(self, plan: TrainingPlan) -> list[FrozenImage]:
