@@ -53,6 +53,7 @@ def test_a_temporary_password_is_replaced_at_the_first_sign_in(serve: Serve, ope
 def test_an_unreachable_sign_in_is_told(serve: Serve, open_page: OpenPage) -> None:
     portal = serve(plain_project())
     page = open_page(portal, worker=None)
+    expect(page.get_by_label("User name")).to_be_visible()  # with all that the page itself asks for
     portal.outage = True
     sign_in(page, "maria", "correct horse")
     expect(page.get_by_role("alert")).to_contain_text("cannot be reached")
