@@ -18,7 +18,28 @@ from task import Augments, Calibration, InvalidTargetError, Outputs, Prediction,
 from temperature import fit_temperature
 
 
-class Classification:
+class WholeImages:
+    """What `task.Task` asks of tasks whose labels are those of a whole image, one or several."""
+
+    letterboxed = False
+    largest_side = 224
+    answers_min_confidence: float | None = None
+
+    def options(self, width: int, side: int) -> dict[str, Any]:
+        return small_resnet_options(width, side)
+
+    def build(self, backbone: str, classes: int, options: Mapping[str, Any]) -> nn.Module:
+        return build_network(backbone, classes, options)
+
+    def load_pretrained(self, backbone: str, source: str, classes: int) -> Pretrained[MadeForSides]:
+        return load_pretrained(backbone, source, classes)
+
+    def augmentation(self, plan: Plan, generator: torch.Generator) -> Augments:
+        augment = Augmentation(plan.augmentation, plan.flip, generator)
+        return lambda pixels, targets: (augment(pixels), targets)
+
+
+class Classification(WholeImages):
     """Behind `task.Task`; a target is the index of a label."""
 
     name = CLASSIFICATION
@@ -26,12 +47,9 @@ class Classification:
     fewest_labels = 2
     figures: tuple[str, ...] = ("accuracy",)
     headline: Mapping[str, str] = {"accuracy": "accuracy", "macro_f1": "macro_f1"}
-    letterboxed = False
-    largest_side = 224
     schedule = Schedule(
         scratch=(20, 2e-3), pretrained=(12, 1e-4), patience=6, batch_divisor=1, fewest_steps=8
     )
-    answers_min_confidence: float | None = None
 
     def read(self, value: Any, metadata: Mapping[str, Any], labels: Sequence[str]) -> int:
         """By the metadata's class-name, which stays right when a label list was reordered."""
@@ -48,19 +66,6 @@ class Classification:
     def encode(self, targets: Sequence[int], frames: Sequence[Frame], labels: int) -> torch.Tensor:  # noqa: ARG002
         """(N,) indices."""
         return torch.tensor(targets, dtype=torch.int64)
-
-    def options(self, width: int, side: int) -> dict[str, Any]:
-        return small_resnet_options(width, side)
-
-    def build(self, backbone: str, classes: int, options: Mapping[str, Any]) -> nn.Module:
-        return build_network(backbone, classes, options)
-
-    def load_pretrained(self, backbone: str, source: str, classes: int) -> Pretrained[MadeForSides]:
-        return load_pretrained(backbone, source, classes)
-
-    def augmentation(self, plan: Plan, generator: torch.Generator) -> Augments:
-        augment = Augmentation(plan.augmentation, plan.flip, generator)
-        return lambda pixels, targets: (augment(pixels), targets)
 
     def loss(self, outputs: torch.Tensor, targets: torch.Tensor, plan: Plan) -> torch.Tensor:
         return functional.cross_entropy(outputs, targets, label_smoothing=plan.label_smoothing)

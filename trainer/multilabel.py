@@ -9,12 +9,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 from torch.nn import functional
 
 from answers import MULTI_LABEL
-from augmentation import Augmentation
-from classification import named_class, whole
+from classification import WholeImages, named_class, whole
 from metrics import (
     DEFAULT_THRESHOLD,
     EMPTY,
@@ -23,14 +21,13 @@ from metrics import (
     calibration,
     scores_of_counts,
 )
-from networks import MadeForSides, Pretrained, build_network, load_pretrained, small_resnet_options
 from pixels import Frame
 from plans import Plan, Schedule
-from task import Augments, Calibration, InvalidTargetError, Outputs, Prediction, Validation
+from task import Calibration, InvalidTargetError, Outputs, Prediction, Validation
 from temperature import fit_binary_temperature
 
 
-class MultiLabel:
+class MultiLabel(WholeImages):
     """Behind `task.Task`; a target is the set of the labels' indices."""
 
     name = MULTI_LABEL
@@ -38,12 +35,9 @@ class MultiLabel:
     fewest_labels = 1
     figures: tuple[str, ...] = ("accuracy", "macro_f1")
     headline: Mapping[str, str] = {"macro_f1": "macro_f1", "mAP": "mean_average_precision"}
-    letterboxed = False
-    largest_side = 224
     schedule = Schedule(
         scratch=(30, 2e-3), pretrained=(12, 1e-4), patience=8, batch_divisor=1, fewest_steps=8
     )
-    answers_min_confidence: float | None = None
 
     def read(self, value: Any, metadata: Mapping[str, Any], labels: Sequence[str]) -> frozenset[int]:
         names = metadata.get("class-map")
@@ -67,19 +61,6 @@ class MultiLabel:
         for row, target in zip(encoded, targets, strict=True):
             row[list(target)] = 1.0
         return encoded
-
-    def options(self, width: int, side: int) -> dict[str, Any]:
-        return small_resnet_options(width, side)
-
-    def build(self, backbone: str, classes: int, options: Mapping[str, Any]) -> nn.Module:
-        return build_network(backbone, classes, options)
-
-    def load_pretrained(self, backbone: str, source: str, classes: int) -> Pretrained[MadeForSides]:
-        return load_pretrained(backbone, source, classes)
-
-    def augmentation(self, plan: Plan, generator: torch.Generator) -> Augments:
-        augment = Augmentation(plan.augmentation, plan.flip, generator)
-        return lambda pixels, targets: (augment(pixels), targets)
 
     def loss(self, outputs: torch.Tensor, targets: torch.Tensor, plan: Plan) -> torch.Tensor:
         smooth = targets * (1 - plan.label_smoothing) + plan.label_smoothing / 2
