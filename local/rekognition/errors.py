@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
+from local.errors import ApiError, NotServedError
 
-class RekognitionError(Exception):
-    """A refusal that goes to the caller as `code` and `message`."""
+
+class RekognitionError(ApiError):
+    """A refusal of Rekognition."""
 
     code = "InvalidParameterException"
-    status = 400
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.message = message
 
 
 class InvalidParameterError(RekognitionError):
@@ -49,10 +46,5 @@ class InvalidImageFormatError(RekognitionError):
     code = "InvalidImageFormatException"
 
 
-class NotAvailableError(RekognitionError):
+class NotAvailableError(NotServedError, RekognitionError):
     """Rekognition has this, the local cloud does not."""
-
-    code = "UnknownOperationException"
-
-    def __init__(self, what: str) -> None:
-        super().__init__(f"{what} is not available in the local cloud")

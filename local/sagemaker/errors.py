@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
+from local.errors import ApiError, NotServedError
+
 MAX_FAILURE_REASON = 1024
 """Characters of a FailureReason."""
 
 
-class SageMakerError(Exception):
-    """A refusal that goes to the caller as `code` and `message`."""
+class SageMakerError(ApiError):
+    """A refusal of SageMaker."""
 
     code = "ValidationException"
-    status = 400
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.message = message
 
 
 class ValidationError(SageMakerError):
@@ -39,13 +36,8 @@ class ResourceNotFoundError(SageMakerError):
     code = "ResourceNotFound"
 
 
-class NotAvailableError(SageMakerError):
+class NotAvailableError(NotServedError, SageMakerError):
     """SageMaker has this, the local cloud does not."""
-
-    code = "UnknownOperationException"
-
-    def __init__(self, what: str) -> None:
-        super().__init__(f"{what} is not available in the local cloud")
 
 
 class ModelNotReadyError(SageMakerError):
