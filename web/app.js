@@ -3,6 +3,7 @@
 import { loadConfig, PortalApi } from "./core/api.js";
 import { h, icon, plural, stateView } from "./core/dom.js";
 import { Outbox } from "./core/outbox.js";
+import { readAddress, sectionLink, SECTIONS } from "./core/sections.js";
 import { Session, Unreachable } from "./core/session.js";
 import { refusalText } from "./core/work.js";
 import "./elements/loupe-classify.js";
@@ -24,6 +25,7 @@ class LoupeApp extends HTMLElement {
   #banner = h("div", { class: "banner", role: "status", hidden: true });
   #middle = h("div", { class: "header-middle" });
   #account = h("div", { class: "account" });
+  #sections = h("nav", { class: "sections", "aria-label": "Views of the project", hidden: true });
   #main = h("main", { id: "main", tabindex: "-1" });
   #signInAgain = h("dialog", { class: "dialog", "aria-label": "Sign in again" });
 
@@ -31,7 +33,7 @@ class LoupeApp extends HTMLElement {
     const mark = h("span", { class: "mark" }, icon("glass"));
     const home = h("a", { class: "brand", href: "#/projects", "aria-label": "Loupe, all projects" }, mark, h("b", {}, "Loupe"));
     const header = h("header", { class: "header" }, home, this.#middle, this.#account);
-    this.replaceChildren(header, this.#banner, this.#main, this.#notices, this.#signInAgain);
+    this.replaceChildren(header, this.#sections, this.#banner, this.#main, this.#notices, this.#signInAgain);
     this.#signInAgain.addEventListener("cancel", (event) => event.preventDefault());
     // Browsers close a dialog on a second Escape whatever the page says.
     this.#signInAgain.addEventListener("close", () => this.#session.user || this.#askAgain());
@@ -102,16 +104,41 @@ class LoupeApp extends HTMLElement {
   }
 
   #route() {
-    const [, project] = /^#\/projects\/([a-z0-9-]+)$/.exec(location.hash) ?? [];
+    const address = readAddress(location.hash);
     const { user } = this.#session;
     const shared = { api: this.#api, outbox: this.#outbox, notices: this.#notices, user };
-    if (project) {
-      this.#show("loupe-labeling", { ...shared, project }, `${project} · Loupe`);
-      this.#middle.replaceChildren(this.#view.bar);
-    } else {
+    this.#showSections(address);
+    if (address === null) {
       this.#show("loupe-projects", shared, "Projects · Loupe");
       this.#middle.replaceChildren();
+      return;
     }
+    const { project, section, query } = address;
+    if (!section) {
+      this.#showNowhere(project);
+      return;
+    }
+    const title = section.name ? `${section.title} · ${project} · Loupe` : `${project} · Loupe`;
+    this.#show(section.element, { ...shared, project, query }, title);
+    this.#middle.replaceChildren(this.#view.bar ?? h("span", { class: "project-name" }, project));
+  }
+
+  #showSections(address) {
+    this.#sections.hidden = address === null || SECTIONS.length === 1;
+    if (address === null) return;
+    const links = SECTIONS.map((section) => {
+      const current = section === address.section ? "page" : null;
+      return h("a", { href: sectionLink(address.project, section.name), "aria-current": current }, section.title);
+    });
+    this.#sections.replaceChildren(...links);
+  }
+
+  #showNowhere(project) {
+    document.title = "Not found · Loupe";
+    const back = h("a", { class: "button primary", href: sectionLink(project, "") }, `Label ${project}`);
+    this.#view = stateView("image", "No such page", "The address names no view of the project.", back);
+    this.#main.replaceChildren(this.#view);
+    this.#middle.replaceChildren(h("span", { class: "project-name" }, project));
   }
 
   #show(element, properties, title) {

@@ -81,3 +81,10 @@ def test_an_unknown_project_leads_back_to_the_list(serve: Serve, open_page: Open
     expect(page.get_by_role("heading", name="No such project")).to_be_visible()
     page.get_by_role("link", name="All projects", exact=True).click()
     expect(page.get_by_role("heading", name="Projects")).to_be_visible()
+
+
+def test_an_address_that_names_no_view_leads_back(serve: Serve, open_page: OpenPage) -> None:
+    page = open_page(serve(plain_project("shapes")), "#/projects/shapes/nowhere")
+    expect(page.get_by_role("heading", name="No such page")).to_be_visible()
+    page.get_by_role("link", name="Label shapes").click()
+    expect_image(page, "shapes/000.png")

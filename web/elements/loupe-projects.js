@@ -2,6 +2,7 @@
 
 import { isExpected } from "../core/api.js";
 import { h, plural, stateView } from "../core/dom.js";
+import { sectionLink, SECTIONS } from "../core/sections.js";
 
 const REFRESH_MS = 30_000;
 
@@ -85,9 +86,10 @@ function card({ project, labels, instructions, job }) {
   const facts = h("p", { class: "muted" }, `${plural(labels.length, "label")}`);
   const about = h("p", { class: "excerpt" }, instructions);
   if (!open) {
-    return h("article", { class: "card quiet" }, name, facts, about, h("p", { class: "none-now" }, "No work now"));
+    const none = h("p", { class: "none-now" }, "No work now");
+    return h("article", { class: "card quiet" }, name, facts, about, none, sectionLinks(project));
   }
-  const start = h("a", { class: "button primary", href: `#/projects/${encodeURIComponent(project)}` }, "Start");
+  const start = h("a", { class: "button primary", href: sectionLink(project, "") }, "Start");
   start.setAttribute("aria-label", `Start labeling ${project}`);
   facts.append(`, ${plural(job.tasks - job.answered, "image")} to go`);
   return h(
@@ -97,7 +99,20 @@ function card({ project, labels, instructions, job }) {
     facts,
     about,
     h("div", { class: "card-foot" }, progressBar(job.answered, job.tasks), start),
+    sectionLinks(project),
   );
+}
+
+/** Links to the project's views other than labeling, null while there are none. */
+function sectionLinks(project) {
+  const views = SECTIONS.filter(({ name }) => name !== "");
+  if (views.length === 0) return null;
+  const links = views.map(({ name, title }) => {
+    const link = h("a", { href: sectionLink(project, name) }, title);
+    link.setAttribute("aria-label", `${title}, ${project}`);
+    return link;
+  });
+  return h("p", { class: "card-sections" }, ...links);
 }
 
 /** A bar with its figures beside it. */
