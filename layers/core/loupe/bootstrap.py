@@ -41,6 +41,7 @@ from loupe.domain.images import NEAR_DUPLICATE_DISTANCE
 from loupe.domain.import_labels import ImportLabels
 from loupe.domain.labeling import StartLabeling
 from loupe.domain.prediction import Predict
+from loupe.domain.previews import MakePreviews
 from loupe.domain.promotion import EvaluateCandidate, MeasuredByTrainer, MeasuredByTransform
 from loupe.domain.provided_labels import ConcludeLabelingJob
 from loupe.domain.reconciliation import Reconcile
@@ -66,6 +67,7 @@ from loupe.settings import (
     GroundTruthSettings,
     ImportLabelsSettings,
     LabelingApiSettings,
+    MakePreviewsSettings,
     MeasureCustomLabelsSettings,
     PlanTrainingSettings,
     PredictSettings,
@@ -297,6 +299,20 @@ def import_labels() -> ImportLabels:
 def serve_pages_settings() -> ServePagesSettings:
     """For serve_pages."""
     return ServePagesSettings.from_environment()
+
+
+@cache
+def make_previews() -> MakePreviews:
+    """For make_previews."""
+    settings = MakePreviewsSettings.from_environment()
+    table = _table(settings.index_table)
+    return MakePreviews(
+        projects=IndexedProjects(table),
+        images=IndexedImages(table),
+        raw_data=_objects(settings.raw_data_bucket),
+        workspace=_objects(settings.workspace_bucket),
+        clock=utc_now,
+    )
 
 
 @cache

@@ -1,6 +1,7 @@
 """The static pages of web/, as the functions' package of that name carries them."""
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import PurePosixPath
@@ -42,15 +43,15 @@ def find_page(path: str) -> Page:
     return Page(content.decode(), content_type, f'"{hashlib.sha256(content).hexdigest()[:32]}"')
 
 
-def content_security_policy(image_origin: str, sign_in_url: str) -> str:
-    """What the pages may load: their own scripts and styles, images of the raw-data bucket, the sign-in."""
+def content_security_policy(image_origins: Iterable[str], sign_in_url: str) -> str:
+    """What the pages may load: their own scripts and styles, images of the buckets, the sign-in."""
     sign_in = urlsplit(sign_in_url)
     return "; ".join(
         [
             "default-src 'none'",
             "script-src 'self'",
             "style-src 'self'",
-            f"img-src 'self' {image_origin}",
+            f"img-src 'self' {' '.join(image_origins)}",
             f"connect-src 'self' {sign_in.scheme}://{sign_in.netloc}",
             "base-uri 'none'",
             "form-action 'none'",

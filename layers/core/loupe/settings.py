@@ -6,11 +6,13 @@ One model a function; a test compares the fields with that function's variables 
 import os
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
 Name = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 Arn = Annotated[str, StringConstraints(pattern=r"^arn:[a-z0-9-]+:[a-z0-9-]+:[^ ]*$")]
-Url = Annotated[str, StringConstraints(pattern=r"^https?://")]
+Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s;]+$")]
+Urls = Annotated[tuple[Url, ...], BeforeValidator(lambda text: tuple(text.split())), Field(min_length=1)]
+"""Separated by spaces."""
 
 
 class MissingSettings(RuntimeError):
@@ -93,7 +95,12 @@ class ServePagesSettings(Settings):
     aws_region: Name
     user_pool_client_id: Name
     cognito_endpoint: Url
-    image_origin: Url
+    image_origins: Urls
+
+
+class MakePreviewsSettings(IndexSettings):
+    raw_data_bucket: Name
+    workspace_bucket: Name
 
 
 class BuildDatasetSettings(IndexSettings):

@@ -35,7 +35,9 @@ def test_nothing_else_is_served(path: str) -> None:
         find_page(path)
 
 
-def test_the_policy_names_the_origin_of_the_sign_in_only() -> None:
-    policy = content_security_policy("https://raw.s3.eu-west-1.amazonaws.com", "https://idp.example/path/")
+def test_the_policy_names_the_origins_of_images_and_of_the_sign_in_only() -> None:
+    buckets = ["https://raw.s3.eu-west-1.amazonaws.com", "https://workspace.s3.eu-west-1.amazonaws.com"]
+    policy = content_security_policy(buckets, "https://idp.example/path/")
+    assert f"img-src 'self' {buckets[0]} {buckets[1]};" in policy
     assert "connect-src 'self' https://idp.example;" in policy
     assert "unsafe" not in policy

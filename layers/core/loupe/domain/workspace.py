@@ -1,6 +1,10 @@
 """Names of the objects in the workspace bucket: S3 is the truth, and each name says what it is."""
 
 from dataclasses import dataclass
+from typing import Literal
+
+PreviewSize = Literal["preview", "thumbnail"]
+"""Of the smaller copies that pages show: one to work on, and one among many."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,10 @@ class Workspace:
 
     def image_copy(self, sha256: str) -> str:
         return f"{self.image_copies}{sha256}"
+
+    # Smaller copies of images, for pages
+    def preview(self, size: PreviewSize, sha256: str) -> str:
+        return f"{self.root}/previews/{size}/{sha256}.webp"
 
     # Models
     @property
