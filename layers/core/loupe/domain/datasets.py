@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from loupe.domain.errors import Conflict
+from loupe.domain.json_lines import read_line
 from loupe.domain.label_attributes import Label, write_label
 from loupe.domain.label_values import Boxes, OneLabel, SeveralLabels
 from loupe.domain.labels import label_lines, label_of_line
@@ -290,7 +291,7 @@ class DatasetDraft:
         lines = label_lines(self._project, self._jobs, self._workspace)
         for position, (split, line) in enumerate(zip(split_of_line, lines, strict=True)):
             if split == number:
-                yield self._row(json.loads(line), self._moved.get(position), raw_bucket)
+                yield self._row(read_line(line), self._moved.get(position), raw_bucket)
 
     def _row(self, line: dict[str, Any], moved: ImageRecord | None, raw_bucket: str) -> Row:
         lies = {name: getattr(moved, name) for name in _PLACE} if moved else line

@@ -91,6 +91,9 @@ class Boxes:
         }
 
 
+_NUMBERS = frozenset((int, float))
+"""Types of a JSON number; a truth value is none, though it is an `int` to Python."""
+
 LabelValue = OneLabel | SeveralLabels | Boxes
 
 
@@ -144,8 +147,7 @@ def _check_distinct(labels: Sequence[str]) -> None:
 def _read_box(number: int, box: Any) -> Box:
     match box:
         case {"label": str(label), "left": left, "top": top, "width": width, "height": height}:
-            sides = (left, top, width, height)
-            if all(isinstance(side, int | float) and not isinstance(side, bool) for side in sides):
+            if _NUMBERS.issuperset(map(type, (left, top, width, height))):
                 return Box(label, left, top, width, height)
     raise InvalidLabel(f"boxes[{number}] must have label, left, top, width and height, the last four numbers")
 

@@ -14,13 +14,13 @@ What the index knew of the image stands beside its label, so that a dataset need
 can be restored from here.
 """
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
 from loupe.domain.batches import batches
+from loupe.domain.json_lines import read_line
 from loupe.domain.label_attributes import Label, Unlabeled, Withdrawn, read_label
 from loupe.domain.label_values import read_value
 from loupe.domain.manifests import (
@@ -249,7 +249,7 @@ def concluded_images(project: str, store: StoresObjects) -> Iterator[ImageRecord
     """
     withdrawn: set[str] = set()
     for text in label_lines(project, reversed(accepted_jobs(project, store)), store):
-        line = json.loads(text)
+        line = read_line(text)
         if "withdrawn" in line:
             withdrawn.add(line["sha256"])
         elif line["etag"] is not None and line["sha256"] not in withdrawn:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from loupe.domain.errors import DomainError
+from loupe.domain.json_lines import NotJson, read_line, write_lines
 
 Row = dict[str, Any]
 
@@ -65,8 +66,8 @@ def read_rows(lines: Iterable[str]) -> Iterator[Row]:
         if not text:
             continue
         try:
-            row = json.loads(text)
-        except json.JSONDecodeError as error:
+            row = read_line(text)
+        except NotJson as error:
             raise InvalidManifest(f"line {number} is not JSON: {error}") from error
         if not isinstance(row, dict) or not isinstance(row.get("source-ref"), str):
             raise InvalidManifest(f"line {number} is not an object with a source-ref")
@@ -75,9 +76,7 @@ def read_rows(lines: Iterable[str]) -> Iterator[Row]:
 
 def write_rows(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     """Lines of a manifest, each ending in a newline."""
-    encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-    for row in rows:
-        yield encode(row) + "\n"
+    return write_lines(rows)
 
 
 def label_categories(labels: Iterable[str]) -> str:

@@ -4,13 +4,13 @@ Of a label only the set of its label indexes is kept, and equal sets only once: 
 and counting need. Rows are read again from the label files as they are written.
 """
 
-import json
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any
 
+from loupe.domain.json_lines import read_line
 from loupe.domain.labels import names_in_line
 from loupe.domain.near_duplicates import Groups
 from loupe.domain.projects import TaskType
@@ -73,7 +73,7 @@ class MergedLabels:
     def read_history(self, lines: Iterable[str]) -> None:
         """The split, perceptual hash and group of each image of earlier versions; before any label."""
         for text in lines:
-            line = json.loads(text)
+            line = read_line(text)
             slot = self._slot(bytes.fromhex(line["image-sha256"]), line["phash"])
             self.earlier[slot] = SPLITS[SPLITS.index(line["split"])]
             self.groups.join(self._slots[bytes.fromhex(line["group"])], slot)
@@ -81,7 +81,7 @@ class MergedLabels:
     def read_labels(self, lines: Iterable[str], fresh: bool) -> None:
         """The lines of a label file; of several labels of an image the newest wins."""
         for text in lines:
-            line = json.loads(text)
+            line = read_line(text)
             position, self.lines = self.lines, self.lines + 1
             if "failure_reason" in line:
                 continue

@@ -92,18 +92,14 @@ class _Search:
         for member in members:
             buckets.setdefault(self._hashes[member] >> shift & mask, []).append(member)
         known = {value for value, bucket in buckets.items() if bucket[-1] < self._first_new}
-        flips = [1 << bit for bit in range(width)]
         for value, bucket in buckets.items():
-            if value in known:
-                continue
-            if len(bucket) > 1:
+            if len(bucket) > 1 and value not in known:
                 self._within(bucket)
-            # Of two buckets the one with the greater value looks at the other, if both have new images.
-            near = [other for flip in flips if value & flip and (other := value ^ flip) in buckets]
-            if known:
-                near += [other for flip in flips if not value & flip and (other := value ^ flip) in known]
-            for other in near:
-                self._between(bucket, buckets[other])
+        # Bit by bit, not bucket by bucket: there are a thousand times as many buckets.
+        for flip in (1 << bit for bit in range(width)):
+            for value in [value for value in buckets if value & flip and value ^ flip in buckets]:
+                if value not in known or value ^ flip not in known:
+                    self._between(buckets[value], buckets[value ^ flip])
 
     def _within(self, bucket: list[int]) -> None:
         """Compare the new images of a bucket with all of its images."""
@@ -128,8 +124,10 @@ class _Search:
 
     def _between(self, ones: list[int], others: list[int]) -> None:
         if len(ones) * len(others) <= _FEW:
-            for one in ones:
-                self._near(one, others)
+            hashes, distance = self._hashes, self._distance
+            for pair in itertools.product(ones, others):
+                if (hashes[pair[0]] ^ hashes[pair[1]]).bit_count() <= distance:
+                    self._groups.join(*pair)
             return
         singles, clusters = self._by_group(ones)
         other_singles, other_clusters = self._by_group(others)

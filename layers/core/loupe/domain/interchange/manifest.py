@@ -26,6 +26,7 @@ from loupe.domain.interchange.records import (
     suffix,
     text_lines,
 )
+from loupe.domain.json_lines import NotJson, read_line
 from loupe.domain.label_attributes import MANIFEST_TYPES, Unlabeled, Withdrawn, read_label
 from loupe.domain.manifests import SHA256, InvalidManifest, Row, label_categories, write_rows
 from loupe.domain.projects import TaskType
@@ -117,8 +118,8 @@ def write(dataset: Dataset) -> Iterator[OutFile]:
 def _row(text: str) -> Row | str:
     """The row, or what is wrong with it."""
     try:
-        row = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+        row = read_line(text)
+    except NotJson as error:
         return f"not JSON: {error}"
     if not isinstance(row, dict) or not isinstance(row.get("source-ref"), str):
         return "not an object with a source-ref"

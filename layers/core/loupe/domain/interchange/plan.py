@@ -13,6 +13,7 @@ from datetime import datetime
 
 from loupe.domain.errors import DomainError
 from loupe.domain.interchange.records import Findings, Labeled, Size
+from loupe.domain.json_lines import read_line
 from loupe.domain.label_values import (
     Boxes,
     InvalidLabel,
@@ -44,7 +45,7 @@ def current_labels(project: str, task: TaskType, store: StoresObjects) -> dict[s
     """The newest accepted label of each image, by SHA-256. A few hundred bytes an image."""
     found: dict[str, Current] = {}
     for text in label_lines(project, accepted_jobs(project, store), store):
-        line = json.loads(text)
+        line = read_line(text)
         if "failure_reason" in line:
             continue
         sha256, labeled_at = line["sha256"], datetime.fromisoformat(line["labeled_at"])
