@@ -2,19 +2,16 @@
 
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 
+import pytest
+from jsonschema import Draft202012Validator
+from jsonschema import ValidationError as JsonSchemaError
+
 from loupe.domain import events
-from loupe.domain.events import SOURCE, Event, TrainingConcluded
-
-
-def event_types(base: type[Event] = Event) -> Iterator[type[Event]]:
-    for subclass in base.__subclasses__():
-        if subclass is not TrainingConcluded:
-            yield subclass
-        yield from event_types(subclass)
+from loupe.domain.events import SOURCE, event_types
+from tests.infrastructure.event_schemas import SCHEMAS, schema_file, schema_of
 
 
 def test_each_event_has_an_example_from_which_it_can_be_built(root: Path) -> None:
@@ -24,6 +21,27 @@ def test_each_event_has_an_example_from_which_it_can_be_built(root: Path) -> Non
         assert example["detail-type"] == event_type.__name__
         event = event_type(**example["detail"])
         assert event.detail == example["detail"]
+
+
+def test_each_event_has_a_schema_that_its_example_keeps_to() -> None:
+    written = {path.name for path in SCHEMAS.glob("*.json")}
+    assert written == {schema_file(event_type).name for event_type in event_types()}
+    for event_type in event_types():
+        schema = json.loads(schema_file(event_type).read_text())
+        assert schema == schema_of(event_type), "run scripts/event-schemas"
+        example = json.loads((SCHEMAS.parent / schema_file(event_type).name).read_text())
+        Draft202012Validator.check_schema(schema)
+        Draft202012Validator(schema).validate(example)
+
+
+@pytest.mark.parametrize("damage", ["source", "detail-type", "detail", "detail.project", "detail.version"])
+def test_a_schema_refuses_an_event_that_lacks_something(damage: str) -> None:
+    example = json.loads((SCHEMAS.parent / "ModelPromoted.json").read_text())
+    *way, last = damage.split(".")
+    del (example[way[0]] if way else example)[last]
+    schema = json.loads((SCHEMAS / "ModelPromoted.json").read_text())
+    with pytest.raises(JsonSchemaError):
+        Draft202012Validator(schema).validate(example)
 
 
 def test_the_documentation_lists_each_event_with_its_fields(root: Path) -> None:

@@ -21,6 +21,7 @@ from loupe.adapters.ground_truth_provider import GroundTruthJobs, GroundTruthPro
 from loupe.adapters.images_index import IndexedImages
 from loupe.adapters.ingest_queue import IngestQueue
 from loupe.adapters.labeling_index import LabelingJobIndex, TaskIndex
+from loupe.adapters.notification_topic import NotificationTopic
 from loupe.adapters.objects import S3Objects
 from loupe.adapters.portal_provider import PortalProvider
 from loupe.adapters.projects_index import IndexedProjects
@@ -40,6 +41,7 @@ from loupe.domain.hosting import ControlModel, StopIdleModels
 from loupe.domain.images import NEAR_DUPLICATE_DISTANCE
 from loupe.domain.import_labels import ImportLabels
 from loupe.domain.labeling import StartLabeling
+from loupe.domain.notifications import NotifyPeople
 from loupe.domain.prediction import Predict
 from loupe.domain.previews import MakePreviews
 from loupe.domain.promotion import EvaluateCandidate, MeasuredByTrainer, MeasuredByTransform
@@ -69,6 +71,7 @@ from loupe.settings import (
     LabelingApiSettings,
     MakePreviewsSettings,
     MeasureCustomLabelsSettings,
+    NotifyPeopleSettings,
     PlanTrainingSettings,
     PredictSettings,
     ReconcileSettings,
@@ -446,6 +449,17 @@ def conclude_training() -> ConcludeTraining:
         events=_events(settings.event_bus_name),
         clock=utc_now,
     )
+
+
+# People ---------------------------------------------------------------------------------------------
+
+
+@cache
+def notify_people() -> NotifyPeople:
+    """For notify_people."""
+    settings = NotifyPeopleSettings.from_environment()
+    topic = NotificationTopic(boto3.client("sns", config=_STANDARD), settings.notification_topic_arn)
+    return NotifyPeople(topic, settings.stack_name, settings.portal_url)
 
 
 # Inference ------------------------------------------------------------------------------------------

@@ -817,6 +817,26 @@ class InvokesEndpoints(Protocol):
 
 
 # ---------------------------------------------------------------------------------------------------
+# People
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What people are told. `subject` has at most 100 printable ASCII characters, `body` is plain text."""
+
+    subject: str
+    body: str
+
+
+class TellsPeople(Protocol):
+    """Whoever wants to hear what happens: by mail, or what else is subscribed to the topic."""
+
+    def tell(self, notice: Notice) -> None:
+        """Raises `StoreUnavailable`."""
+        ...
+
+
+# ---------------------------------------------------------------------------------------------------
 # Upkeep
 
 

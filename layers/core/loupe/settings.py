@@ -145,6 +145,12 @@ class ConcludeTrainingSettings(IndexSettings):
     event_bus_name: Name
 
 
+class NotifyPeopleSettings(Settings):
+    notification_topic_arn: Arn
+    stack_name: Name
+    portal_url: Url
+
+
 class PredictSettings(IndexSettings):
     raw_data_bucket: Name
     champion_cache_seconds: Annotated[float, Field(ge=0, le=60)] = 2.0

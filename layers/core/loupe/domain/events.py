@@ -3,10 +3,19 @@
 An example of each lies in events/, and docs/events.md lists them; a test compares the three.
 """
 
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from loupe.domain.errors import DomainError
+
 SOURCE = "loupe"
+
+
+class UnknownEvent(DomainError):
+    """An event that is none of Loupe's, or lacks what it should tell."""
+
+    slug, title = "unknown-event", "That is no event of Loupe's"
 
 
 @dataclass(frozen=True)
@@ -115,3 +124,26 @@ class ModelStopped(Event):
 
     version: str
     reason: str
+
+
+def event_types(base: type[Event] = Event) -> Iterator[type[Event]]:
+    """All events that go over the bus."""
+    for subclass in base.__subclasses__():
+        if subclass is not TrainingConcluded:
+            yield subclass
+        yield from event_types(subclass)
+
+
+def read_event(detail_type: str, detail: Mapping[str, Any]) -> Event:
+    """The event as it came over the bus; members that a later version added are passed over.
+
+    Raises `UnknownEvent`.
+    """
+    found = next((each for each in event_types() if each.__name__ == detail_type), None)
+    if found is None:
+        raise UnknownEvent(f"{detail_type!r} is no event of Loupe's")
+    names = {field.name for field in fields(found)}
+    try:
+        return found(**{name: value for name, value in detail.items() if name in names})
+    except TypeError as error:
+        raise UnknownEvent(f"{detail_type} lacks something: {error}") from error
