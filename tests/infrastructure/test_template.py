@@ -76,7 +76,7 @@ def test_each_dead_letter_queue_has_an_alarm_and_keeps_messages_for_two_weeks(re
         dimension["Value"]["Fn::GetAtt"][0]
         for r in resources.values()
         if r["Type"] == "AWS::CloudWatch::Alarm"
-        for dimension in r["Properties"]["Dimensions"]
+        for dimension in r["Properties"].get("Dimensions", [])
         if isinstance(dimension["Value"], dict) and "Fn::GetAtt" in dimension["Value"]
     }
     assert queues
