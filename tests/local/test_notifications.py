@@ -15,7 +15,17 @@ def test_who_subscribes_to_the_topic_hears_of_a_rejected_model(deployment: Deplo
     sqs, sns = deployment.client("sqs"), deployment.client("sns")
     queue = sqs.create_queue(QueueName="people")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    sns.subscribe(TopicArn=deployment.outputs["NotificationTopicArn"], Protocol="sqs", Endpoint=arn)
+    topic = deployment.outputs["NotificationTopicArn"]
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": "sns.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": arn,
+        "Condition": {"ArnEquals": {"aws:SourceArn": topic}},
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": policy})
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
     event = ModelRejected("heard", "0002", "accuracy 0.9 on 60 test images", "arn:execution", 0.9)
     EventBridgeEvents(deployment.client("events"), "default").publish(event)
 

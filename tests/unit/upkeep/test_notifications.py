@@ -42,9 +42,7 @@ def test_each_event_is_told_or_known_to_be_of_no_interest() -> None:
 
 
 def test_a_promotion_is_told_with_its_numbers_and_where_to_look() -> None:
-    notice = notified(
-        "ModelPromoted", project="digits", version="0003", reason="accuracy 0.9950 on 60 images"
-    )
+    notice = notified("ModelPromoted", project="digits", version="0003", reason="accuracy 0.99 on 60 images")
     assert notice == Notice(
         "Loupe: digits: model 0003 is in service",
         "Model 0003 of project digits answers from now on.\n"
