@@ -9,7 +9,7 @@ import io
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -17,7 +17,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from PIL import Image
 
@@ -32,6 +32,7 @@ MEDIA_TYPES = {
 }
 
 Json = dict[str, Any]
+Page = Callable[[dict[str, str], Json], Json | None]
 
 
 class Refusal(Exception):
@@ -75,9 +76,13 @@ class StubProject:
 
 def plain_image(shade: int, name: str, size: tuple[int, int] = (64, 64)) -> StubImage:
     """A PNG of one shade of grey."""
+    return StubImage(name, as_png(Image.new("L", size, shade)), *size)
+
+
+def as_png(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
-    Image.new("L", size, shade).save(buffer, "PNG")
-    return StubImage(name, buffer.getvalue(), *size)
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def plain_project(name: str = "shapes", tasks: int = 12, **options: Any) -> StubProject:
@@ -103,6 +108,10 @@ class PortalStub:
         self.delay = 0.0
         """Seconds before each answer of the API."""
         self.broken_images: set[str] = set()
+        self.pages: dict[tuple[str, str], Page] = {}
+        """What further calls answer, by method and path: each gets the query's parameters and the body."""
+        self.files: dict[str, bytes] = {}
+        """Further images of the image store, by their names."""
         self.requests: list[tuple[str, str, Json]] = []
         """Method, path without the base, body: of every API call, refused ones included."""
         self._lock = threading.RLock()
@@ -164,7 +173,7 @@ class PortalStub:
 
     # The API
 
-    def call(self, method: str, path: str, token: str, body: Json) -> Json | None:
+    def call(self, method: str, path: str, query: dict[str, str], token: str, body: Json) -> Json | None:
         """Carries out one API call; None is an answer without a body."""
         with self._lock:
             self.requests.append((method, path, body))
@@ -187,6 +196,8 @@ class PortalStub:
                     return None
                 case ["projects", name, "jobs", job, "tasks", task, "annotation"], "PUT":
                     return self._annotate(self._project(name), job, int(task), worker, body)
+            if (method, path) in self.pages:
+                return self.pages[method, path](query, body)
             raise Refusal(HTTPStatus.NOT_FOUND, "not-found", path)
 
     def _project(self, name: str) -> StubProject:
@@ -300,6 +311,8 @@ class PortalStub:
         """The bytes under a name, or None where there are none."""
         if name in self.broken_images:
             return None
+        if name in self.files:
+            return self.files[name]
         images = (image for project in self.projects.values() for image in project.images)
         return next((image.content for image in images if image.name == name), None)
 
@@ -367,9 +380,10 @@ class _PortalHandler(_Handler):
         body = self.read_json()
         if self.cut():
             return
-        path = urlsplit(self.path).path.removeprefix(f"{STAGE}/portal/")
+        address = urlsplit(self.path)
+        path = address.path.removeprefix(f"{STAGE}/portal/")
         if path.startswith("api/"):
-            self._call(path.removeprefix("api/"), body)
+            self._call(path.removeprefix("api/"), dict(parse_qsl(address.query)), body)
         elif path == "config.json":
             cloud = self.server.stub.cloud_url
             config = {"region": "us-east-1", "user_pool_client_id": "client", "cognito_endpoint": cloud}
@@ -390,14 +404,14 @@ class _PortalHandler(_Handler):
             Cache_Control="no-store",
         )
 
-    def _call(self, path: str, body: Json) -> None:
+    def _call(self, path: str, query: dict[str, str], body: Json) -> None:
         stub = self.server.stub
         annotation = path.endswith("/annotation")
         if annotation and stub.annotation_status is not None:
             self.reply(stub.annotation_status, b"not now", "text/plain")
             return
         try:
-            answer = stub.call(self.command, path, self.headers.get("Authorization", ""), body)
+            answer = stub.call(self.command, path, query, self.headers.get("Authorization", ""), body)
         except Refusal as refusal:
             self._refuse(refusal)
             return

@@ -85,6 +85,24 @@ class Deployment:
         headers = {"x-api-key": self.stack.api_key(), **arguments.pop("headers", {})}
         return httpx.request(method, self.outputs["ApiUrl"] + path, headers=headers, timeout=60, **arguments)
 
+    @cached_property
+    def id_token(self) -> str:
+        """The seeded worker's."""
+        seeded = connect_locally(launcher.status(self.cloud.home)).seeded_worker
+        assert seeded is not None
+        answer = self.client("cognito-idp").initiate_auth(
+            AuthFlow="USER_PASSWORD_AUTH",
+            ClientId=self.outputs["UserPoolClientId"],
+            AuthParameters={"USERNAME": seeded.name, "PASSWORD": seeded.password},
+        )
+        return str(answer["AuthenticationResult"]["IdToken"])
+
+    def portal_request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+        """A request to the portal's API as the seeded worker, unless `headers` say otherwise."""
+        headers = {"authorization": self.id_token, **arguments.pop("headers", {})}
+        url = f"{self.outputs['ApiUrl']}/portal/api{path}"
+        return httpx.request(method, url, headers=headers, timeout=60, **arguments)
+
     def wait_for(
         self, project: str, condition: Callable[[ProjectStatus], bool], seconds: float = PATIENCE
     ) -> ProjectStatus:

@@ -65,6 +65,43 @@ export class PortalApi {
     return this.#call("DELETE", `api/projects/${encodeURIComponent(project)}/leases`);
   }
 
+  // Models
+
+  models(project) {
+    return this.#call("GET", `api/projects/${encodeURIComponent(project)}/models`);
+  }
+
+  model(project, version) {
+    return this.#call("GET", `api/projects/${[project, "models", version].map(encodeURIComponent).join("/")}`);
+  }
+
+  /** Which labels a model mixes up, and precision and recall over the threshold. */
+  judgements(project, version) {
+    const path = [project, "models", version, "judgements"].map(encodeURIComponent).join("/");
+    return this.#call("GET", `api/projects/${path}`);
+  }
+
+  /**
+   * Test images behind a cell of the confusion matrix.
+   * @param {{truth?: string, predicted?: string, after?: number}} cell a label that is not given stands for nothing
+   */
+  judgedImages(project, version, cell) {
+    const path = [project, "models", version, "images"].map(encodeURIComponent).join("/");
+    return this.#call("GET", `api/projects/${path}?${new URLSearchParams(cell)}`);
+  }
+
+  // Smaller images
+
+  /**
+   * Makes smaller images where there are none yet, of at most 60 images.
+   * @param {"preview" | "thumbnail"} size
+   * @returns {Promise<{previews: {sha256: string, url: string, width: number, height: number}[],
+   *   missing: {sha256: string, reason: string}[]}>}
+   */
+  previews(project, size, images) {
+    return this.#call("POST", `api/projects/${encodeURIComponent(project)}/previews`, { size, images });
+  }
+
   async #call(method, path, body) {
     let response = await this.#send(method, path, body);
     if (response.status === 401) {

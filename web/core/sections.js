@@ -1,7 +1,10 @@
 /** The views of a project, in the order of its navigation: `#/projects/<project>` and `.../<section>`. */
 
 /** @type {{name: string, element: string, title: string}[]} the first one is the project's own address */
-export const SECTIONS = [{ name: "", element: "loupe-labeling", title: "Label" }];
+export const SECTIONS = [
+  { name: "", element: "loupe-labeling", title: "Label" },
+  { name: "models", element: "loupe-models", title: "Models" },
+];
 
 /** The address of a project's section; `query` are the parameters after `?`. */
 export function sectionLink(project, name, query = {}) {

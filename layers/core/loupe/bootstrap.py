@@ -41,6 +41,7 @@ from loupe.domain.hosting import ControlModel, StopIdleModels
 from loupe.domain.images import NEAR_DUPLICATE_DISTANCE
 from loupe.domain.import_labels import ImportLabels
 from loupe.domain.labeling import StartLabeling
+from loupe.domain.model_views import ShowModels
 from loupe.domain.notifications import NotifyPeople
 from loupe.domain.prediction import Predict
 from loupe.domain.previews import MakePreviews
@@ -71,6 +72,7 @@ from loupe.settings import (
     LabelingApiSettings,
     MakePreviewsSettings,
     MeasureCustomLabelsSettings,
+    ModelApiSettings,
     NotifyPeopleSettings,
     PlanTrainingSettings,
     PredictSettings,
@@ -478,6 +480,19 @@ def predict() -> Predict:
         raw_data_bucket=settings.raw_data_bucket,
         clock=utc_now,
         cache_seconds=settings.champion_cache_seconds,
+    )
+
+
+@cache
+def show_models() -> ShowModels:
+    """For model_api."""
+    settings = ModelApiSettings.from_environment()
+    table = _table(settings.index_table)
+    return ShowModels(
+        projects=IndexedProjects(table),
+        loops=LoopIndex(table),
+        raw_data=_objects(settings.raw_data_bucket),
+        workspace=_objects(settings.workspace_bucket),
     )
 
 

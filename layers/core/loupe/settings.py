@@ -160,6 +160,11 @@ class DescribeProjectSettings(IndexSettings):
     inference_unit_price: Annotated[float, Field(ge=0)]
 
 
+class ModelApiSettings(IndexSettings):
+    raw_data_bucket: Name
+    workspace_bucket: Name
+
+
 class ManageWorkforceSettings(Settings):
     """CloudFormation says which stack and user pool it is about."""
 

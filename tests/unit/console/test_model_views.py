@@ -1,0 +1,165 @@
+"""What the console is told of models."""
+
+import json
+from dataclasses import asdict, replace
+from typing import Any
+
+import pytest
+
+from loupe.domain.errors import BadRequest, ProjectNotFound
+from loupe.domain.model_views import IMAGES_A_PAGE, ModelNotFound, NoPredictions, ShowModels
+from loupe.domain.training import TrainingPlan
+from loupe.domain.turns import Result
+from tests.unit.training.world import NAMES, PROJECT, World, execution
+
+SECOND = execution("second")
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def show(world: World) -> ShowModels:
+    return ShowModels(world.projects, world.loops, world.raw, world.workspace)
+
+
+def label_images(world: World, job: str, prefix: str) -> None:
+    digests = [world.upload(f"{prefix}{number}.png") for number in range(20)]
+    world.finish(job, {digest: "ab"[number % 2] for number, digest in enumerate(digests)})
+
+
+@pytest.fixture
+def version(world: World) -> str:
+    """A model that is the champion."""
+    label_images(world, "digits-1", "first")
+    found = world.turn()
+    assert found is not None
+    return found
+
+
+def keep_answers(world: World, version: str, answers: list[tuple[str, str, float]]) -> list[str]:
+    """Write what the model answered to the test images in turn; returns their SHA-256s."""
+    rows = world.rows(TrainingPlan.read(world.workspace, PROJECT, version).dataset_version, "test")
+    lines = [
+        {
+            "source-ref": row["source-ref"],
+            "image-sha256": row["image-sha256"],
+            **dict(zip(("label", "predicted", "confidence"), answer, strict=True)),
+        }
+        for row, answer in zip(rows, answers, strict=False)
+    ]
+    world.workspace.write_lines(NAMES.predictions(version), (json.dumps(line) + "\n" for line in lines))
+    return [line["image-sha256"] for line in lines]
+
+
+def test_models_are_told_newest_first_with_what_became_of_them(
+    world: World, show: ShowModels, version: str
+) -> None:
+    label_images(world, "digits-2", "second")
+    plan = world.plan(world.build(SECOND).version or "", SECOND)
+    running = show.models(PROJECT)["models"][0]
+    assert (running["version"], running["outcome"]) == (plan.version, "running")
+    world.conclude(Result(PROJECT, SECOND, "rejected", plan.version, "not better", 0.8, 0.9))
+    told = show.models(PROJECT)
+    assert told["champion"] == version
+    assert [(m["version"], m["outcome"], m["reason"], m["is_champion"]) for m in told["models"]] == [
+        (plan.version, "rejected", "not better", False),
+        (version, "promoted", "good", True),
+    ]
+    assert (told["models"][0]["score"], told["models"][0]["champion_score"]) == (0.8, 0.9)
+    assert (told["models"][0]["measure"], told["more"]) == ("accuracy", 0)
+
+
+def test_a_model_that_nobody_works_on_and_nobody_concluded_is_lost(
+    world: World, show: ShowModels, version: str
+) -> None:
+    label_images(world, "digits-2", "second")
+    lost = world.plan(world.build(SECOND).version or "", SECOND)
+    last = world.loops.loop(PROJECT).last_training
+    assert last is not None
+    world.loops.save_last_training(PROJECT, replace(last, version="0009"))
+    assert show.model(PROJECT, lost.version)["outcome"] == "lost"
+
+
+def test_a_model_has_its_figures_beside_the_champions(world: World, show: ShowModels, version: str) -> None:
+    evaluation = {"candidate": {"score": 0.9}, "champion": None, "test_images": 4}
+    world.workspace.write(NAMES.evaluation(version), json.dumps(evaluation).encode())
+    keep_answers(world, version, [("a", "a", 0.9)])
+    told = show.model(PROJECT, version)
+    assert told["evaluation"] == evaluation
+    assert told["answers"] == {"known": True, "reason": None}
+    assert told["labels"] == ["a", "b"]
+    assert told["requested"] == {"instance_type": "ml.g5.xlarge", "hyperparameters": {}}
+
+
+def test_judgements_are_of_all_answers(world: World, show: ShowModels, version: str) -> None:
+    keep_answers(world, version, [("a", "a", 0.9), ("a", "b", 0.6)])
+    told = show.judgements(PROJECT, version)
+    assert told["images"] == 2
+    assert {"truth": "a", "predicted": "b", "count": 1} in told["confusion"]["cells"]
+    assert told["curves"]["all"]["support"] == 2
+
+
+def test_the_images_behind_a_cell_can_be_shown(world: World, show: ShowModels, version: str) -> None:
+    digests = keep_answers(world, version, [("a", "b", 0.6), ("a", "a", 0.9)])
+    page = show.images(PROJECT, version, "a", "b")
+    [image] = page["images"]
+    assert (page["total"], page["next"]) == (1, None)
+    assert (image["sha256"], image["width"], image["height"]) == (digests[0], 64, 64)
+    assert image["name"].startswith(f"{PROJECT}/first")
+    assert image["name"] in image["url"]
+    assert f"previews/thumbnail/{digests[0]}.webp" in image["thumbnail"]
+    assert (image["truth"], image["predicted"], image["confidence"]) == ({"label": "a"}, "b", 0.6)
+
+
+def test_images_come_in_pages(world: World, show: ShowModels, version: str) -> None:
+    [digest] = keep_answers(world, version, [("a", "b", 0.5)])
+    line = {"source-ref": "s3://raw/digits/x.png", "image-sha256": digest, "label": "a", "predicted": "b"}
+    lines = [json.dumps({**line, "confidence": number / 100}) + "\n" for number in range(IMAGES_A_PAGE + 3)]
+    world.workspace.write_lines(NAMES.predictions(version), lines)
+    first = show.images(PROJECT, version, "a", "b")
+    second = show.images(PROJECT, version, "a", "b", first["next"])
+    assert (len(first["images"]), first["total"], first["next"]) == (60, 63, 60)
+    assert [image["confidence"] for image in second["images"]] == [0.02, 0.01, 0.0]
+    assert second["next"] is None
+
+
+def test_an_image_of_another_bucket_has_no_address(world: World, show: ShowModels, version: str) -> None:
+    [digest] = keep_answers(world, version, [("a", "b", 0.5)])
+    line = {"source-ref": "s3://elsewhere/x.png", "image-sha256": digest, "label": "a", "predicted": "b"}
+    world.workspace.write_lines(NAMES.predictions(version), [json.dumps({**line, "confidence": 1.0})])
+    assert show.images(PROJECT, version, "a", "b")["images"][0]["url"] is None
+
+
+def test_what_rekognition_does_not_tell_is_said(world: World, show: ShowModels, version: str) -> None:
+    plan = TrainingPlan.read(world.workspace, PROJECT, version)
+    plan = replace(plan, trainer="rekognition", hosting="rekognition")
+    world.workspace.write(NAMES.plan(version), json.dumps(asdict(plan)).encode())
+    told: dict[str, Any] = show.model(PROJECT, version)
+    assert told["measure"] == "macro F1"
+    assert not told["answers"]["known"]
+    assert "Rekognition" in told["answers"]["reason"]
+    with pytest.raises(NoPredictions, match="Rekognition"):
+        show.judgements(PROJECT, version)
+
+
+@pytest.mark.parametrize("named", ["0009", "../0001", "1-", "", "0001/x"])
+def test_a_model_that_there_is_not_is_named(show: ShowModels, version: str, named: str) -> None:
+    with pytest.raises(ModelNotFound, match="has no model"):
+        show.model(PROJECT, named)
+
+
+def test_a_cell_of_nothing_is_refused(show: ShowModels, version: str) -> None:
+    with pytest.raises(BadRequest, match="truth"):
+        show.images(PROJECT, version, None, None)
+
+
+def test_a_project_that_there_is_not_is_named(show: ShowModels) -> None:
+    with pytest.raises(ProjectNotFound, match="nothing"):
+        show.models("nothing")
+
+
+def test_before_the_first_training_there_are_no_models(show: ShowModels) -> None:
+    assert show.models(PROJECT)["models"] == []

@@ -1,0 +1,61 @@
+/** Thumbnails: shown from where they should lie; those that are not there yet are asked for together. */
+
+import { isExpected } from "./api.js";
+
+const WAIT_MS = 60;
+const MOST_AT_ONCE = 60;
+
+export class Thumbnails {
+  #api;
+  #project;
+  #wanted = new Map();
+  #timer = 0;
+
+  constructor(api, project) {
+    this.#api = api;
+    this.#project = project;
+  }
+
+  /**
+   * @param {{sha256: string, thumbnail: string | null}} image `thumbnail` is where it should lie
+   * @param {string} alt
+   * @returns {HTMLImageElement} with the class "missing" where there is none to be had
+   */
+  element({ sha256, thumbnail }, alt) {
+    const element = Object.assign(document.createElement("img"), { alt, loading: "lazy", decoding: "async" });
+    element.addEventListener("error", () => this.#want(sha256, element), { once: true });
+    if (thumbnail) element.src = thumbnail;
+    else this.#want(sha256, element);
+    return element;
+  }
+
+  #want(sha256, element) {
+    const elements = this.#wanted.get(sha256) ?? [];
+    this.#wanted.set(sha256, [...elements, element]);
+    clearTimeout(this.#timer);
+    if (this.#wanted.size >= MOST_AT_ONCE) this.#ask();
+    else this.#timer = setTimeout(() => this.#ask(), WAIT_MS);
+  }
+
+  async #ask() {
+    const wanted = this.#wanted;
+    this.#wanted = new Map();
+    const made = await this.#made([...wanted.keys()]);
+    for (const [sha256, elements] of wanted) {
+      for (const element of elements) {
+        if (made.has(sha256)) element.src = made.get(sha256);
+        else element.classList.add("missing");
+      }
+    }
+  }
+
+  async #made(images) {
+    try {
+      const { previews } = await this.#api.previews(this.#project, "thumbnail", images);
+      return new Map(previews.map(({ sha256, url }) => [sha256, url]));
+    } catch (error) {
+      if (!isExpected(error)) throw error;
+      return new Map();
+    }
+  }
+}
