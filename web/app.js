@@ -6,6 +6,7 @@ import { Outbox } from "./core/outbox.js";
 import { readAddress, sectionLink, SECTIONS } from "./core/sections.js";
 import { Session, Unreachable } from "./core/session.js";
 import { refusalText } from "./core/work.js";
+import "./elements/loupe-boxes.js";
 import "./elements/loupe-classify.js";
 import "./elements/loupe-dialogs.js";
 import "./elements/loupe-judged-images.js";
@@ -13,7 +14,9 @@ import "./elements/loupe-labeling.js";
 import "./elements/loupe-model.js";
 import "./elements/loupe-models.js";
 import "./elements/loupe-notices.js";
+import "./elements/loupe-palette.js";
 import "./elements/loupe-projects.js";
+import "./elements/loupe-several.js";
 import "./elements/loupe-sign-in.js";
 import "./elements/loupe-stage.js";
 

@@ -97,7 +97,7 @@ def expect_image(page: Page, name: str) -> None:
     """The image of this name is on the stage, loaded."""
     image = page.locator("loupe-stage").get_by_alt_text(f"Image {name}", exact=True)
     expect(image).to_be_visible()
-    expect(page.locator("loupe-classify.waiting")).to_have_count(0)
+    expect(page.locator(".answers > .waiting")).to_have_count(0)
 
 
 def expect_all_sent(page: Page) -> None:

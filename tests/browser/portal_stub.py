@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,6 +21,8 @@ from typing import Any, ClassVar
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from PIL import Image
+
+from loupe.domain.label_values import InvalidLabel, UnknownLabel, check_value, read_any
 
 WEB = Path(__file__).parents[2] / "web"
 STAGE = "/dev"
@@ -49,6 +52,11 @@ class StubImage:
     content: bytes
     width: int
     height: int
+    orientation: int = 1
+
+    @property
+    def sha256(self) -> str:
+        return sha256(self.content).hexdigest()
 
 
 @dataclass
@@ -71,7 +79,11 @@ class StubProject:
 
     def answered_labels(self) -> list[str | None]:
         """One label a task in the job's order; None where it is skipped or not answered."""
-        return [self.answers.get(task, ("", {}))[1].get("label") for task in range(len(self.images))]
+        return self.answered("label")
+
+    def answered(self, member: str) -> list[Any]:
+        """That member of each task's answer, in the job's order; None where there is none."""
+        return [self.answers.get(task, ("", {}))[1].get(member) for task in range(len(self.images))]
 
 
 def plain_image(shade: int, name: str, size: tuple[int, int] = (64, 64)) -> StubImage:
@@ -89,6 +101,19 @@ def plain_project(name: str = "shapes", tasks: int = 12, **options: Any) -> Stub
     """A project with three labels and plain images named 000.png, 001.png, ..."""
     images = [plain_image(20 + task * 7 % 200, f"{name}/{task:03}.png") for task in range(tasks)]
     return StubProject(name, options.pop("labels", ["circle", "square", "triangle"]), images, **options)
+
+
+def _check_answer(answer: Json, project: StubProject, image: StubImage) -> None:
+    """What the API checks with the layer's code."""
+    value = read_any(answer)
+    if value is None:
+        return
+    try:
+        if value.task != project.task:
+            raise InvalidLabel(f"the job is for {project.task}")
+        check_value(value, tuple(project.labels), (image.width, image.height))
+    except (InvalidLabel, UnknownLabel) as error:
+        raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, error.slug, error.detail) from error
 
 
 class PortalStub:
@@ -241,6 +266,8 @@ class PortalStub:
                 "name": image.name,
                 "width": image.width,
                 "height": image.height,
+                "orientation": image.orientation,
+                "sha256": image.sha256,
             },
             "lease_expires_at": project.leases[task][1].isoformat(),
         }
@@ -252,8 +279,7 @@ class PortalStub:
         holder = project.answers.get(task) or project.leases.get(task)
         if holder is None or holder[0] != worker:
             raise Refusal(HTTPStatus.CONFLICT, "lease-lost", "Another worker holds this task.")
-        if "label" in answer and answer["label"] not in project.labels:
-            raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "unknown-label", f"Labels: {project.labels}")
+        _check_answer(answer, project, project.images[task])
         project.answers[task] = (worker, answer)
         project.leases.pop(task, None)
         held = {task for task, (holder, _) in project.leases.items() if holder == worker}

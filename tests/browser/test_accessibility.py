@@ -1,10 +1,11 @@
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import PHONE, OpenPage, Serve, expect_image
+from tests.browser.drawing import boxes_project, expect_boxes
 from tests.browser.portal_stub import plain_project
 
 RULES = {
@@ -63,6 +64,44 @@ def test_the_phone_and_many_labels_pass_the_accessibility_rules(serve: Serve, op
     expect_accessible(page)
 
 
+@pytest.mark.parametrize("options", [{}, {"color_scheme": "dark"}, PHONE], ids=["light", "dark", "phone"])
+def test_boxes_and_several_labels_pass_the_accessibility_rules(
+    serve: Serve, open_page: OpenPage, options: dict[str, Any]
+) -> None:
+    portal = serve(boxes_project(), plain_project(task="multi-label-classification"))
+    page = open_page(portal, "#/projects/parts", **options)
+    expect_image(page, "parts/000.png")
+    page.keyboard.press("d")
+    page.keyboard.press("c")
+    expect_boxes(page, 2)
+    expect_accessible(page)
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keys")).to_contain_text("Draw a box in the middle")
+    expect_accessible(page)
+    page.goto(f"{portal.url}#/projects/shapes")
+    expect_image(page, "shapes/000.png")
+    page.keyboard.press("2")
+    expect_accessible(page)
+
+
+def test_boxes_are_spoken_and_listed(serve: Serve, open_page: OpenPage) -> None:
+    portal = serve(boxes_project())
+    page = open_page(portal, "#/projects/parts")
+    expect_image(page, "parts/000.png")
+    spoken = page.locator("loupe-notices [aria-atomic]")
+    page.keyboard.press("d")
+    expect(spoken).to_have_text("New box: Box 1, bolt, 75 by 50 at 113, 75")
+    page.keyboard.press("2")
+    expect(spoken).to_have_text("Box 1, nut, 75 by 50 at 113, 75")
+    page.keyboard.press("Delete")
+    expect(spoken).to_have_text("Deleted, 0 boxes")
+    page.keyboard.press("Control+z")
+    expect(spoken).to_have_text("Undone, 1 box")
+    expect(page.get_by_role("list", name="Boxes").get_by_role("button")).to_contain_text(["nut"])
+    page.keyboard.press("Enter")
+    expect(spoken).to_have_text("1 box, 1 of 4 answered")
+
+
 def test_answers_and_progress_are_spoken(serve: Serve, open_page: OpenPage) -> None:
     portal = serve(plain_project())
     page = open_page(portal, "#/projects/shapes")
@@ -84,7 +123,7 @@ def test_tab_reaches_every_control_in_reading_order_with_visible_focus(
     expect_image(page, "shapes/000.png")
     page.keyboard.press("1")
     expect_image(page, "shapes/001.png")
-    expected = ["Zoom", "Pixels", "Instructions", "circle", "square", "triangle", "Undo", "Skip", "Keys"]
+    expected = ["Zoom", "Pixels", "Instructions", "circle", "square", "triangle", "Back", "Skip", "Keys"]
     reached = []
     for _ in expected:
         page.keyboard.press("Tab")

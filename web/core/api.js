@@ -4,6 +4,8 @@ import { SignedOut, Unreachable } from "./session.js";
 
 export const BASE = new URL("../", import.meta.url);
 const TIMEOUT_MS = 30_000;
+/** Browsers refuse to keep larger bodies alive. */
+const MOST_KEPT_ALIVE = 60_000;
 
 /** The server said no, and why: `slug` is the end of the problem's type, "" when it gave none. */
 export class Problem extends Error {
@@ -122,14 +124,15 @@ export class PortalApi {
 
   async #send(method, path, body) {
     const headers = { Authorization: await this.#session.token() };
-    if (body !== undefined) headers["Content-Type"] = "application/json";
+    const content = body === undefined ? undefined : new TextEncoder().encode(JSON.stringify(body));
+    if (content) headers["Content-Type"] = "application/json";
     try {
       return await fetch(new URL(path, BASE), {
         method,
         headers,
-        body: body === undefined ? undefined : JSON.stringify(body),
+        body: content,
         // An answer that is on its way arrives even when the tab is closed at once.
-        keepalive: method === "PUT" || method === "DELETE",
+        keepalive: (method === "PUT" || method === "DELETE") && (content?.length ?? 0) < MOST_KEPT_ALIVE,
         signal: AbortSignal.timeout(TIMEOUT_MS),
       });
     } catch (error) {

@@ -24,8 +24,9 @@ export class Images {
   }
 
   /**
-   * @returns {{element: HTMLImageElement, ready: Promise<boolean>, loaded: boolean, failed: boolean}}
-   *   `ready` settles with false when the image does not load.
+   * @returns {{element: HTMLImageElement, picture: import("./turning.js").Picture, turned: boolean,
+   *   ready: Promise<boolean>, loaded: boolean, failed: boolean}}
+   *   `turned`: the browser shows it upright; `ready` settles with false when the image does not load.
    */
   of(task) {
     const key = taskKey(task);
@@ -40,12 +41,12 @@ export class Images {
   }
 }
 
-function load({ url, name }) {
+function load({ url, name, ...picture }) {
   const element = new Image();
   element.decoding = "sync";
   element.draggable = false;
   element.alt = `Image ${name}`;
-  const image = { element, ready: null, loaded: false, failed: false };
+  const image = { element, picture, turned: true, ready: null, loaded: false, failed: false };
   image.ready = new Promise((resolve) => {
     element.addEventListener("load", () => {
       image.loaded = true;

@@ -22,7 +22,7 @@ const PREFIX = `loupe:${BASE.pathname}:outbox:`;
  * @property {string} job
  * @property {string} task
  * @property {string} image the file's name, for messages
- * @property {{label: string} | {skip: string}} answer
+ * @property {object} answer what the annotation says: label, labels, boxes or skip, and the suggestion beside it
  * @property {boolean} correction the server has already taken an earlier answer
  * @property {string} at orders entries, and tells a correction from what it corrects
  */

@@ -5,6 +5,7 @@
 
 import { isExpected } from "./api.js";
 import { taskKey } from "./images.js";
+import { sameAnswer } from "./labels.js";
 
 /** Tasks to hold, the one on screen included: four or more are always loading behind it. */
 const TASKS_HELD = 6;
@@ -118,7 +119,7 @@ export class Work extends EventTarget {
     return (this.correcting ?? this.history.length) > 0;
   }
 
-  /** @param {{label: string} | {skip: string}} answer */
+  /** @param {{label: string} | {labels: string[]} | {boxes: object[]} | {skip: string}} answer */
   answer(answer) {
     const task = this.current;
     const correction = this.correcting !== null;
@@ -361,10 +362,6 @@ export class Work extends EventTarget {
     if (this.phase === "loading" && !this.#leasing && this.#outbox.trouble) this.refresh();
     this.dispatchEvent(new Event("change"));
   }
-}
-
-function sameAnswer(one, other) {
-  return one.label === other.label && one.skip === other.skip;
 }
 
 /** What became of an answer that the server did not take, in the worker's words. */

@@ -2,11 +2,15 @@
  * One label an image. Up to ten labels are buttons with number keys; more are a list that typing
  * narrows. Dispatches "answer" with {label}.
  *
- * What the labeling view asks of a task's element, and any further task type provides:
- * the properties labels, enabled and earlier; focusFirst(); handleKey(event) → handled; keys.
+ * What the labeling view asks of a task's element, and any further task type provides: the properties labels,
+ * enabled, keys and tools (buttons beside those of the stage); show(question) each time that anything of the
+ * question changes; focusFirst(); handleKey(event), undo() and redo(), which say whether they did something. It
+ * dispatches "answer", "say" with what screen readers should hear, and "hint" with what is to be done first. It
+ * may use the properties stage and drafts, which it is given.
  */
 
 import { h } from "../core/dom.js";
+import { findLabels, keyFor, labelOfKey, numberKeys } from "../core/labels.js";
 
 const MOST_BUTTONS = 10;
 const FLASH_MS = 180;
@@ -15,6 +19,7 @@ class LoupeClassify extends HTMLElement {
   #labels = [];
   #enabled = true;
   #earlier = null;
+  #question = null;
   #controls = [];
   #box = null;
   #active = -1;
@@ -36,10 +41,28 @@ class LoupeClassify extends HTMLElement {
     for (const control of this.#controls) control.setAttribute("aria-disabled", String(!enabled));
   }
 
-  /** @param {{label: string} | {skip: string} | null} answer the one being corrected */
-  set earlier(answer) {
-    this.#earlier = answer?.label ?? null;
+  get tools() {
+    return [];
+  }
+
+  /** @param {{key: string, earlier: object | null, suggestion: object | null}} question */
+  show(question) {
+    const before = this.#question;
+    this.#question = question;
+    this.#earlier = question.earlier?.label ?? null;
     this.#mark();
+    const { suggestion } = question;
+    const isNew = suggestion && (before?.key !== question.key || before.suggestion !== suggestion);
+    if (isNew) this.#say(`The model suggests ${suggestion.label}. Enter accepts.`);
+  }
+
+  /** Each answer is one step of its own, which the labeling view takes back. */
+  undo() {
+    return false;
+  }
+
+  redo() {
+    return false;
   }
 
   /** The keys of this task type, for the help. */
@@ -53,8 +76,10 @@ class LoupeClassify extends HTMLElement {
         [["/"], "Back to the box"],
       ];
     }
-    const names = this.#labels.map((label, index) => keyFor(this.#labels, index));
-    return [[names.length > 4 ? [names[0], "…", names.at(-1)] : names, "Answer with that label"]];
+    return [
+      [numberKeys(this.#labels), "Answer with that label"],
+      [["Enter"], "Accept the label that the model suggests"],
+    ];
   }
 
   /** Where typing belongs after an answer. On touch screens nothing, or the keyboard would cover the image. */
@@ -64,13 +89,15 @@ class LoupeClassify extends HTMLElement {
 
   /** @param {KeyboardEvent} event @returns {boolean} */
   handleKey(event) {
+    if (event.key === "Enter" && !event.target.closest("button, a, summary")) {
+      return !event.repeat && this.#accept();
+    }
     if (this.#box) {
       if (event.key !== "/") return false;
       this.#box.focus();
       return true;
     }
-    const key = digitOf(event);
-    const index = this.#labels.findIndex((_, position) => keyFor(this.#labels, position) === key);
+    const index = labelOfKey(this.#labels, event);
     if (index < 0) return false;
     if (!event.repeat) this.#answer(index);
     return true;
@@ -129,7 +156,9 @@ class LoupeClassify extends HTMLElement {
     if (event.isComposing) return;
     if (event.key === "Enter") {
       event.preventDefault();
-      if (this.#active >= 0 && !event.repeat) this.#answer(this.#active);
+      if (event.repeat) return;
+      if (this.#active >= 0) this.#answer(this.#active);
+      else if (!this.#box.value.trim()) this.#accept();
     } else if (event.key === "ArrowDown" || event.key === "ArrowUp") {
       event.preventDefault();
       const found = this.#found();
@@ -141,15 +170,14 @@ class LoupeClassify extends HTMLElement {
 
   /** Labels that begin with the letters come first, then those with a word that does, then the rest. */
   #filter() {
-    const letters = plain(this.#box.value.trim());
-    const ranked = this.#labels
-      .map((label, index) => ({ index, rank: rankOf(plain(label), letters) }))
-      .sort((one, other) => one.rank - other.rank || one.index - other.index);
-    for (const { index, rank } of ranked) this.#controls[index].hidden = rank === Infinity;
-    this.#controls[0].parentElement.append(...ranked.map(({ index }) => this.#controls[index]));
-    const best = ranked[0];
-    this.classList.toggle("none", best.rank === Infinity);
-    this.#activate(letters && best.rank < Infinity ? best.index : -1);
+    const typed = this.#box.value.trim();
+    const found = findLabels(this.#labels, typed);
+    this.#controls.forEach((control, index) => {
+      control.hidden = !found.includes(index);
+    });
+    this.#controls[0].parentElement.append(...found.map((index) => this.#controls[index]));
+    this.classList.toggle("none", found.length === 0);
+    this.#activate(typed && found.length > 0 ? found[0] : -1);
   }
 
   #found() {
@@ -180,41 +208,33 @@ class LoupeClassify extends HTMLElement {
       this.#box.value = "";
       this.#filter();
     }
-    this.dispatchEvent(new CustomEvent("answer", { detail: { label: this.#labels[index] } }));
+    const answer = { label: this.#labels[index] };
+    const suggestion = this.#question?.suggestion;
+    if (suggestion) {
+      answer.suggestion = { model_version: suggestion.model_version, accepted: suggestion.label === answer.label };
+    }
+    this.dispatchEvent(new CustomEvent("answer", { detail: answer }));
+  }
+
+  /** @returns {boolean} whether there was a suggestion to answer with */
+  #accept() {
+    const index = this.#labels.indexOf(this.#question?.suggestion?.label);
+    if (index >= 0) this.#answer(index);
+    return index >= 0;
+  }
+
+  #say(text) {
+    this.dispatchEvent(new CustomEvent("say", { detail: text }));
   }
 
   #mark() {
     this.#controls.forEach((control, index) => {
       const earlier = this.#labels[index] === this.#earlier;
       control.classList.toggle("earlier", earlier);
+      control.classList.toggle("suggested", this.#labels[index] === this.#question?.suggestion?.label);
       if (!this.#box) control.setAttribute("aria-pressed", String(earlier));
     });
   }
-}
-
-/**
- * The number key of a label: 1 to 9 and 0 for the tenth. Labels that are digits themselves keep their
- * own, as anything else would lead to wrong answers.
- */
-function keyFor(labels, index) {
-  return labels.every((label) => /^[0-9]$/.test(label)) ? labels[index] : String((index + 1) % 10);
-}
-
-/** The digit of a key press: the character, or else the key's place (layouts that need Shift for digits). */
-function digitOf(event) {
-  if (/^[0-9]$/.test(event.key)) return event.key;
-  return event.shiftKey ? null : (/^(?:Digit|Numpad)([0-9])$/.exec(event.code)?.[1] ?? null);
-}
-
-function plain(text) {
-  return text.normalize("NFD").replace(/\p{Diacritic}/gu, "").toLowerCase();
-}
-
-function rankOf(label, letters) {
-  if (label.startsWith(letters)) return 0;
-  const at = label.indexOf(letters);
-  if (at < 0) return Infinity;
-  return /[^\p{L}\p{N}]/u.test(label[at - 1]) ? 1 : 2;
 }
 
 customElements.define("loupe-classify", LoupeClassify);

@@ -2,11 +2,17 @@
 
 import { isExpected } from "../core/api.js";
 import { h, icon, plural, stateView } from "../core/dom.js";
-import { Images } from "../core/images.js";
+import { Drafts } from "../core/drafts.js";
+import { Images, taskKey } from "../core/images.js";
+import { answerText } from "../core/labels.js";
 import { Work } from "../core/work.js";
 
 /** The element that answers tasks of a type. */
-const TASK_ELEMENTS = { "image-classification": "loupe-classify" };
+const TASK_ELEMENTS = {
+  "image-classification": "loupe-classify",
+  "multi-label-classification": "loupe-several",
+  "bounding-box": "loupe-boxes",
+};
 
 class LoupeLabeling extends HTMLElement {
   /** Set before it is put into the page. */
@@ -23,12 +29,14 @@ class LoupeLabeling extends HTMLElement {
   #images = new Images();
   #work;
   #task;
-  #classify = null;
+  #drafts;
+  /** The element that answers the project's tasks. */
+  #answers = null;
   #stage = h("loupe-stage");
   #skip = h("loupe-skip");
   #help = h("loupe-help");
   #instructions = h("p", { dir: "auto" });
-  #undo = actionButton("undo", "Undo", "U", () => this.#back());
+  #undo = actionButton("back", "Back", "U", () => this.#back());
   #skipButton = actionButton("skip", "Skip", "S", () => this.#askReason());
   #correcting = h("div", { class: "correcting", hidden: true });
   #caption = h("span", { class: "file-name", dir: "auto" });
@@ -91,7 +99,7 @@ class LoupeLabeling extends HTMLElement {
       return false;
     }
     if (!this.#view) this.#build(element);
-    this.#classify.labels = found.labels;
+    this.#answers.labels = found.labels;
     this.#instructions.textContent = found.instructions;
     this.#instructions.closest("details").hidden = found.instructions.trim() === "";
     return true;
@@ -104,8 +112,11 @@ class LoupeLabeling extends HTMLElement {
   }
 
   #build(element) {
-    this.#classify = h(element);
-    this.#classify.addEventListener("answer", ({ detail }) => this.#answer(detail));
+    this.#drafts = new Drafts(this.user, this.project);
+    this.#answers = Object.assign(h(element), { stage: this.#stage, drafts: this.#drafts });
+    this.#answers.addEventListener("answer", ({ detail }) => this.#answer(detail));
+    this.#answers.addEventListener("say", ({ detail }) => this.notices.say(detail));
+    this.#answers.addEventListener("hint", ({ detail }) => this.notices.show(detail));
     this.#skip.addEventListener("skip", ({ detail }) => this.#answer({ skip: detail }));
     this.#stage.addEventListener("shown", () => this.#shown());
     this.#stage.addEventListener("failed", () => this.#imageFailed());
@@ -116,6 +127,9 @@ class LoupeLabeling extends HTMLElement {
     const help = h("button", { class: "button keys-button", type: "button", "aria-label": "Keys", title: "Keys (?)" });
     help.append(icon("keyboard"));
     help.addEventListener("click", () => this.#showHelp());
+    const tools = h("span", { class: "tools" }, ...this.#answers.tools, zoom, this.#pixels);
+    // A click leaves the focus where it was, so that Enter still answers.
+    tools.addEventListener("mousedown", (event) => event.preventDefault());
     const wide = matchMedia("(min-width: 860px)").matches;
     this.#view = h(
       "div",
@@ -124,7 +138,7 @@ class LoupeLabeling extends HTMLElement {
         "section",
         { class: "stage-area", "aria-label": "Image" },
         this.#stage,
-        h("div", { class: "stage-foot" }, this.#caption, this.#size, h("span", { class: "tools" }, zoom, this.#pixels)),
+        h("div", { class: "stage-foot" }, this.#caption, this.#size, tools),
       ),
       h(
         "details",
@@ -132,7 +146,7 @@ class LoupeLabeling extends HTMLElement {
         h("summary", {}, "Instructions"),
         this.#instructions,
       ),
-      h("div", { class: "answers" }, this.#correcting, this.#classify),
+      h("div", { class: "answers" }, this.#correcting, this.#answers),
       h("div", { class: "actions" }, this.#undo, this.#skipButton, help),
     );
   }
@@ -165,14 +179,19 @@ class LoupeLabeling extends HTMLElement {
     if (this.#phase !== "task") {
       this.#phase = "task";
       this.replaceChildren(this.#view, this.#skip, this.#help);
-      this.#classify.focusFirst();
+      this.#answers.focusFirst();
     }
     this.#stage.show(this.#images.of(task));
     this.#caption.textContent = task.image.name;
     this.#caption.title = task.image.name;
     this.#size.textContent = `${task.image.width} × ${task.image.height}`;
-    this.#classify.enabled = this.#stage.ready;
-    this.#classify.earlier = this.#work.earlierAnswer;
+    this.#answers.enabled = this.#stage.ready;
+    this.#answers.show({
+      key: this.#draftKey(),
+      picture: task.image,
+      earlier: this.#work.earlierAnswer,
+      suggestion: null,
+    });
     this.#undo.disabled = !this.#work.canUndo;
     this.#renderCorrecting(this.#work.earlierAnswer);
   }
@@ -180,10 +199,15 @@ class LoupeLabeling extends HTMLElement {
   #renderCorrecting(earlier) {
     this.#correcting.hidden = earlier === null;
     if (earlier === null) return;
-    const text = "skip" in earlier ? `Skipped: ${earlier.skip}` : `Your answer: ${earlier.label}`;
+    const text = "skip" in earlier ? answerText(earlier) : `Your answer: ${answerText(earlier)}`;
     const keep = h("button", { class: "button small", type: "button" }, "Keep it", h("kbd", {}, "Esc"));
     keep.addEventListener("click", () => this.#keep());
     this.#correcting.replaceChildren(h("p", { dir: "auto" }, text), keep);
+  }
+
+  /** A correction is begun beside what may be begun on the same image. */
+  #draftKey() {
+    return taskKey(this.#work.current) + (this.#work.correcting === null ? "" : ":correction");
   }
 
   #showState(phase) {
@@ -223,8 +247,7 @@ class LoupeLabeling extends HTMLElement {
         return stateView(
           "image",
           "Not on this page",
-          `This project is for ${this.#task}, which this page can't do yet. Whoever set up the project can have its ` +
-            "images labeled otherwise: by the command `loupe annotate`, or in Ground Truth.",
+          `This project is for ${this.#task}, which this page doesn't know. Reload it: it may be older than the project.`,
           projects,
         );
       default:
@@ -247,10 +270,11 @@ class LoupeLabeling extends HTMLElement {
     const skipping = "skip" in answer;
     if (this.#work.phase !== "task" || !(this.#stage.ready || skipping)) return;
     const corrected = this.#work.correcting !== null;
+    this.#drafts.forget(this.#draftKey());
     this.#work.answer(answer);
-    this.#classify.focusFirst();
+    this.#answers.focusFirst();
     const { answered, job } = this.#work;
-    const what = skipping ? "Skipped" : answer.label;
+    const what = skipping ? "Skipped" : answerText(answer);
     const count = job ? `, ${answered} of ${job.tasks} answered` : "";
     this.notices.say(`${corrected ? "Corrected: " : ""}${what}${count}`);
   }
@@ -259,12 +283,14 @@ class LoupeLabeling extends HTMLElement {
     if (!this.#work?.canUndo) return;
     this.#work.undo();
     const { earlierAnswer } = this.#work;
-    this.notices.say(`Back to an earlier image. ${earlierAnswer.label ?? "Skipped"}. Choose again, or keep it with Escape.`);
+    const what = "skip" in earlierAnswer ? "Skipped" : answerText(earlierAnswer);
+    this.notices.say(`Back to an earlier image. ${what}. Choose again, or keep it with Escape.`);
   }
 
   #keep() {
+    this.#drafts.forget(this.#draftKey());
     this.#work.keepEarlierAnswer();
-    this.#classify.focusFirst();
+    this.#answers.focusFirst();
   }
 
   #askReason() {
@@ -272,8 +298,8 @@ class LoupeLabeling extends HTMLElement {
   }
 
   #shown() {
-    this.#classify.enabled = true;
-    this.#pixels.hidden = this.#stage.querySelector("img").naturalWidth * 2 > this.#stage.clientWidth;
+    this.#answers.enabled = true;
+    this.#pixels.hidden = this.#stage.view.size.width * 2 > this.#stage.clientWidth;
   }
 
   #imageFailed() {
@@ -297,8 +323,8 @@ class LoupeLabeling extends HTMLElement {
 
   #showHelp() {
     this.#help.show([
-      ...this.#classify.keys,
-      [["U", "Backspace", "Ctrl Z"], "Back to the image before, to correct it"],
+      ...this.#answers.keys,
+      [this.#goesBackBy(), "Back to the image before, to correct it"],
       [["Esc"], "Keep the earlier answer and go on"],
       [["S"], "Skip the image and say why"],
       [["Z"], "Zoom; arrow keys move the zoomed image"],
@@ -308,18 +334,29 @@ class LoupeLabeling extends HTMLElement {
     ]);
   }
 
+  #goesBackBy() {
+    return this.#task === "image-classification" ? ["U", "Backspace", "Ctrl Z"] : ["U"];
+  }
+
   #key(event) {
     if (event.defaultPrevented || event.isComposing || document.querySelector("dialog[open]")) return;
     const inBox = event.target.matches?.("input, textarea");
-    if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z" && !event.shiftKey) {
+    const history = historyKey(event);
+    if (history) {
       if (inBox && event.target.value) return;
       event.preventDefault();
-      this.#back();
+      this.#step(history, event.repeat);
       return;
     }
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const handled = inBox ? this.#boxKey(event) : this.#singleKey(event);
     if (handled) event.preventDefault();
+  }
+
+  /** Back and forth on the image; with one step an image, to the image before. */
+  #step(history, repeat) {
+    const onImage = this.#work?.phase === "task" && this.#answers[history]();
+    if (!onImage && history === "undo" && !repeat && this.#goesBackBy().length > 1) this.#back();
   }
 
   #boxKey(event) {
@@ -334,6 +371,7 @@ class LoupeLabeling extends HTMLElement {
   }
 
   #singleKey(event) {
+    if (this.#work?.phase === "task" && this.#stage.ready && this.#answers.handleKey(event)) return true;
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
     if (!event.repeat && (key === "u" || key === "Backspace")) {
       this.#back();
@@ -361,8 +399,16 @@ class LoupeLabeling extends HTMLElement {
       commands[key]();
       return true;
     }
-    return this.#classify.handleKey(event);
+    return false;
   }
+}
+
+/** @returns {"undo" | "redo" | null} what a key press asks for */
+function historyKey(event) {
+  if (!(event.ctrlKey || event.metaKey) || event.altKey) return null;
+  const key = event.key.toLowerCase();
+  if (key === "z") return event.shiftKey ? "redo" : "undo";
+  return key === "y" && !event.shiftKey ? "redo" : null;
 }
 
 function actionButton(iconName, text, key, act) {
