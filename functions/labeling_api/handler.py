@@ -1,49 +1,16 @@
 """/portal/api/...: signed-in workers lease tasks and answer them."""
 
-from typing import Annotated, Any
+from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from labeling_api.requests import AnnotationRequest, LeaseRequest
 from loupe import bootstrap, http
-from loupe.domain.annotation import MAX_PARTS, MAX_TASKS, LeasedTask, OpenProject, Work, Worker
-from loupe.domain.label_values import LabelValue, read_any
+from loupe.domain.annotation import LeasedTask, OpenProject, Work, Worker
 from loupe.ports import LabelingJob
 
 api = http.RestApi("labeling_api")
-
-
-class LeaseRequest(BaseModel):
-    """How many tasks a worker wants to have."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    count: int = Field(ge=1, le=MAX_TASKS)
-
-
-class AnnotationRequest(BaseModel):
-    """A label, several labels or boxes, as the job's task asks, or the reason for which there is none; and
-    how many further tasks are wanted."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    label: str | None = None
-    labels: list[str] | None = Field(default=None, max_length=MAX_PARTS)
-    boxes: list[dict[str, Any]] | None = Field(default=None, max_length=MAX_PARTS)
-    skip: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)] | None = None
-    lease: int = Field(default=0, ge=0, le=MAX_TASKS)
-
-    @model_validator(mode="after")
-    def _one_answer(self) -> "AnnotationRequest":
-        given = [said for said in (self.label, self.labels, self.boxes, self.skip) if said is not None]
-        if len(given) != 1:
-            raise ValueError("give one of label, labels, boxes and skip")
-        return self
-
-    def value(self) -> LabelValue | None:
-        """Raises `InvalidLabel`."""
-        return read_any(self.model_dump(include={"label", "labels", "boxes"}, exclude_none=True))
 
 
 @api.get("/portal/api/projects")
@@ -68,7 +35,14 @@ def give_back(project: str) -> Response[str]:
 def annotate(project: str, job: str, task: str) -> Response[str]:
     said = http.parse_body(api.current_event, AnnotationRequest)
     work = bootstrap.labeling_portal().annotate(
-        project, job, task, _worker(), value=said.value(), skip=said.skip, lease=said.lease
+        project,
+        job,
+        task,
+        _worker(),
+        value=said.value(),
+        skip=said.skip,
+        suggestion=said.suggested(),
+        lease=said.lease,
     )
     return http.reply(_work(work))
 
@@ -90,6 +64,7 @@ def _project(project: OpenProject) -> dict[str, Any]:
         "labels": project.labels,
         "instructions": project.instructions,
         "job": _job(project.job),
+        "suggest": project.suggest,
     }
 
 

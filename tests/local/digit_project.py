@@ -75,14 +75,18 @@ class DigitProject:
     # Steps ------------------------------------------------------------------------------------------
 
     def configure(
-        self, hyperparameters: Mapping[str, str] | None = None, promotion: Mapping[str, float] | None = None
+        self,
+        hyperparameters: Mapping[str, str] | None = None,
+        promotion: Mapping[str, float] | None = None,
+        *,
+        suggest: bool = False,
     ) -> None:
         """Write project.yaml, and return when the stack has read it. By default any candidate is promoted:
         what these trainings learn differs by chance."""
         self.deployment.configure(
             self.name,
             list(LABELS),
-            labeling={"batch_size": self.batch_size},
+            labeling={"batch_size": self.batch_size, "suggest": suggest},
             training={
                 **self.training,
                 "hyperparameters": {**self.training["hyperparameters"], **(hyperparameters or {})},

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from unittest.mock import ANY
 
+import httpx
 import pytest
 
 from loupe.domain.datasets import latest_card
@@ -56,6 +57,28 @@ def test_the_endpoint_answers_an_image_however_it_is_sent(in_service: DigitProje
         assert confidences == sorted(confidences, reverse=True)
         assert sum(confidences) == pytest.approx(1, abs=1e-3)
     assert answers[0].json()["predictions"] == answers[1].json()["predictions"]
+
+
+def test_workers_see_small_images_and_what_the_model_suggests(in_service: DigitProject) -> None:
+    portal, base = in_service.deployment.portal_request, f"/projects/{in_service.name}"
+    in_service.configure(suggest=True)
+    listed = {project["project"]: project for project in portal("GET", "/projects").json()["projects"]}
+    assert listed[in_service.name]["suggest"]
+    [job] = in_service.status["jobs"][-1:]
+    told = portal("GET", f"{base}/jobs/{job['job']}/tasks/000000/suggestion").json()
+    champion = in_service.status["champion"]
+    assert champion is not None
+    assert told == {"model_version": champion["version"], "label": ANY, "confidences": [ANY]}
+    assert told["label"] in LABELS
+
+    images = sorted(in_service.split(in_service.dataset_versions()[-1], "train"))[:2]
+    wanted = {"size": "thumbnail", "images": [*images, "0" * 64]}
+    made = portal("POST", f"{base}/previews", json=wanted).json()
+    assert [preview["sha256"] for preview in made["previews"]] == images
+    assert [none["reason"] for none in made["missing"]] == ["unknown-image"]
+    shown = httpx.get(made["previews"][0]["url"])
+    assert (shown.headers["content-type"], shown.content[8:12]) == ("image/webp", b"WEBP")
+    in_service.configure()
 
 
 @dataclass

@@ -43,7 +43,7 @@ from loupe.domain.import_labels import ImportLabels
 from loupe.domain.labeling import StartLabeling
 from loupe.domain.model_views import ShowModels
 from loupe.domain.notifications import NotifyPeople
-from loupe.domain.prediction import Predict
+from loupe.domain.prediction import AskChampion, Predict
 from loupe.domain.previews import MakePreviews
 from loupe.domain.promotion import EvaluateCandidate, MeasuredByTrainer, MeasuredByTransform
 from loupe.domain.provided_labels import ConcludeLabelingJob
@@ -54,6 +54,7 @@ from loupe.domain.restoration import RestoreJob
 from loupe.domain.review import StartReview
 from loupe.domain.script_training import ScriptTraining
 from loupe.domain.status import DescribeProject
+from loupe.domain.suggestion import SuggestLabels
 from loupe.domain.training import PlanTraining, TrainingSetup
 from loupe.domain.transforms import PlanTransforms, TransformAnswers
 from loupe.domain.turns import BuildDataset, ConcludeTraining, RestoreLoop
@@ -83,6 +84,7 @@ from loupe.settings import (
     StartLabelingSettings,
     StartReviewSettings,
     StopIdleModelsSettings,
+    SuggestLabelsSettings,
 )
 
 if TYPE_CHECKING:
@@ -317,6 +319,22 @@ def make_previews() -> MakePreviews:
         raw_data=_objects(settings.raw_data_bucket),
         workspace=_objects(settings.workspace_bucket),
         clock=utc_now,
+    )
+
+
+@cache
+def suggest_labels() -> SuggestLabels:
+    """For suggest_labels."""
+    settings = SuggestLabelsSettings.from_environment()
+    table = _table(settings.index_table)
+    loops = LoopIndex(table)
+    return SuggestLabels(
+        projects=IndexedProjects(table),
+        jobs=LabelingJobIndex(table),
+        tasks=TaskIndex(table),
+        loops=loops,
+        raw_data=_objects(settings.raw_data_bucket),
+        ask=AskChampion(loops, _models(_FOR_APPS), utc_now),
     )
 
 

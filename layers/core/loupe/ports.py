@@ -501,15 +501,24 @@ class KeepsLabelingJobs(Protocol):
 
 
 @dataclass(frozen=True)
+class Suggested:
+    """What a worker did with a model's suggestion: took it as it was, or answered something else."""
+
+    model_version: str
+    accepted: bool
+
+
+@dataclass(frozen=True)
 class Answer:
     """A worker's answer to a task: one of `value` and `skip` (the reason) is given. `worker` is the user
-    pool's id."""
+    pool's id; `suggestion` tells of what a model suggested, if the worker saw it."""
 
     worker: str
     worker_name: str
     answered_at: datetime
     value: LabelValue | None = None
     skip: str | None = None
+    suggestion: Suggested | None = None
 
     def says_the_same(self, other: "Answer") -> bool:
         """Whether the same worker said the same, whenever."""

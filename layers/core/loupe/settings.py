@@ -103,6 +103,10 @@ class MakePreviewsSettings(IndexSettings):
     workspace_bucket: Name
 
 
+class SuggestLabelsSettings(IndexSettings):
+    raw_data_bucket: Name
+
+
 class BuildDatasetSettings(IndexSettings):
     raw_data_bucket: Name
     workspace_bucket: Name

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from loupe.domain.annotation import JobFinished, LeaseLost, Worker
+from loupe.domain.annotation import JobFinished, LeaseLost, Worker, read_annotation
 from loupe.domain.errors import NotFound, ProjectNotFound
 from loupe.domain.events import AnnotationsCompleted
 from loupe.domain.label_values import OneLabel, UnknownLabel
 from loupe.domain.workspace import Workspace
-from loupe.ports import Answer, Task
+from loupe.ports import Answer, Suggested, Task
 from tests.fakes.labeling import FakeTasks
 from tests.unit.labeling.conftest import ADA, BEN, PROJECT, Loop
 
@@ -299,3 +299,25 @@ def test_two_answers_of_one_worker_at_once_end_as_one(open_loop: Loop) -> None:
     assert task is not None
     assert task.answer is not None
     assert task.answer.value == OneLabel("ok")
+
+
+# Suggestions ----------------------------------------------------------------------------------------
+
+
+def test_what_came_of_a_suggestion_is_kept_with_the_answer(open_loop: Loop) -> None:
+    portal, job = open_loop.portal, open_loop.open_job().job
+    told = Suggested("0003", accepted=True)
+    portal.annotate(PROJECT, job, "000000", ADA, value=OneLabel("ok"), suggestion=told)
+    portal.annotate(PROJECT, job, "000001", ADA, value=OneLabel("ok"))
+    said = annotation(open_loop, "000000", ADA)
+    assert said["suggestion"] == {"model_version": "0003", "accepted": True}
+    answer = read_annotation(json.dumps(said).encode())
+    assert answer is not None
+    assert (answer.suggestion, answer.value) == (told, OneLabel("ok"))
+    assert "suggestion" not in annotation(open_loop, "000001", ADA)
+
+
+def test_projects_say_whether_the_page_shall_ask_the_model(open_loop: Loop) -> None:
+    assert [project.suggest for project in open_loop.portal.projects()] == [False]
+    open_loop.configure(suggest=True)
+    assert [project.suggest for project in open_loop.portal.projects()] == [True]

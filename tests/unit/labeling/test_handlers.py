@@ -121,6 +121,7 @@ def test_a_job_from_first_lease_to_output_manifest(job: str) -> None:
             "labels": ["0", "ü"],
             "instructions": "",
             "job": {"job": job, "tasks": 2, "answered": 0, "skipped": 0},
+            "suggest": False,
         }
     ]
 
@@ -133,9 +134,12 @@ def test_a_job_from_first_lease_to_output_manifest(job: str) -> None:
     assert "/digits/a%20b%2B0.png?" in task["image"]["url"]
     assert task["lease_expires_at"].endswith("Z")
 
-    path = f"{BASE}/{PROJECT}/jobs/{job}/tasks"
-    status, content = call("PUT", f"{path}/000000/annotation", {"label": "ü", "lease": 2})
+    path, told = f"{BASE}/{PROJECT}/jobs/{job}/tasks", {"model_version": "0003", "accepted": True}
+    status, content = call("PUT", f"{path}/000000/annotation", {"label": "ü", "suggestion": told, "lease": 2})
     assert status == 200
+    key = f"projects/{PROJECT}/labeling-jobs/{job}/annotations/{0:064x}/id-ada.json"
+    kept = json.load(boto3.client("s3").get_object(Bucket="workspace", Key=key)["Body"])
+    assert kept["suggestion"] == told
     assert content["job"] == {"job": job, "tasks": 2, "answered": 1, "skipped": 0}
     assert [task["task"] for task in content["tasks"]] == ["000001"]
     status, content = call("PUT", f"{path}/000001/annotation", {"skip": " blurred "})
@@ -207,6 +211,7 @@ def test_answers_of_other_tasks_get_into_the_manifest(
         ("jobs/{job}/tasks/000000/annotation", {"skip": "x" * 501}, 400, "bad-request"),
         ("jobs/{job}/tasks/000000/annotation", {"label": "0", "lease": 21}, 400, "bad-request"),
         ("jobs/{job}/tasks/000000/annotation", {"label": 0}, 400, "bad-request"),
+        ("jobs/{job}/tasks/000000/annotation", {"label": "0", "suggestion": {}}, 400, "bad-request"),
         ("jobs/{job}/tasks/000000/annotation", {"labels": ["0"]}, 422, "invalid-label"),
         ("jobs/{job}/tasks/000000/annotation", {"labels": ["0", "0"]}, 422, "invalid-label"),
         ("jobs/{job}/tasks/000000/annotation", {"label": "0", "labels": ["0"]}, 400, "bad-request"),

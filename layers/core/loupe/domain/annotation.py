@@ -7,7 +7,7 @@ both, and what the index alone forgot can be read from S3. docs/decisions/leases
 import json
 import logging
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from zlib import crc32
@@ -29,6 +29,7 @@ from loupe.ports import (
     LabelingJob,
     PublishesEvents,
     StoresObjects,
+    Suggested,
     Task,
 )
 
@@ -80,13 +81,14 @@ class Worker:
 @dataclass(frozen=True)
 class OpenProject:
     """A project as a worker sees it. `job` is None while there is nothing to label; the labels and
-    instructions are the job's, where there is one."""
+    instructions are the job's, where there is one. `suggest` says whether the page shall ask the model."""
 
     project: str
     task: TaskType
     labels: tuple[str, ...]
     instructions: str
     job: LabelingJob | None
+    suggest: bool = False
 
 
 @dataclass(frozen=True)
@@ -137,12 +139,15 @@ class LabelingPortal:
         found = []
         for project, record in sorted(records.items()):
             job = jobs.get(project)
+            config = record.config
+            suggest = config is not None and config.labeling.suggest
             card = self._card(project, job.job) if job is not None and job.state == "open" else None
             if card is not None and self._is_here(card):
-                found.append(OpenProject(project, card.task, card.labels, card.instructions, job))
-            elif record.config is not None:
-                config = record.config
-                found.append(OpenProject(project, config.task, config.labels, config.instructions, None))
+                found.append(OpenProject(project, card.task, card.labels, card.instructions, job, suggest))
+            elif config is not None:
+                found.append(
+                    OpenProject(project, config.task, config.labels, config.instructions, None, suggest)
+                )
         return found
 
     def lease(self, project: str, worker: Worker, count: int) -> Work:
@@ -168,16 +173,18 @@ class LabelingPortal:
         *,
         value: LabelValue | None = None,
         skip: str | None = None,
+        suggestion: Suggested | None = None,
         lease: int = 0,
     ) -> Work:
         """Take a worker's answer (`value`, or `skip` with a reason) and lease up to `lease` further tasks.
+        `suggestion` is what came of a model's, and is kept with the answer.
 
         Repeating it changes nothing; another answer by the same worker replaces the earlier one. An answer
         that comes after the lease ran out counts if nobody else has the task by then.
 
         Raises `JobNotFound`, `InvalidLabel`, `UnknownLabel`, `LeaseLost`, `JobFinished`.
         """
-        answer = Answer(worker.id, worker.name, self._clock(), value, skip)
+        answer = Answer(worker.id, worker.name, self._clock(), value, skip, suggestion)
         progress = self._record(project, job, task, answer)
         if progress.state == "open" and progress.all_answered:
             self._tell_completed(project, job)
@@ -334,6 +341,7 @@ _REFUSED = b'{"refused": true}'
 def annotation_content(project: str, raw_data_bucket: str, task: Task, answer: Answer) -> bytes:
     """The annotation object of an answer; the same answer always gives the same bytes."""
     said = answer.value.to_json() if answer.value is not None else {"skip": answer.skip}
+    suggested = {"suggestion": asdict(answer.suggestion)} if answer.suggestion is not None else {}
     content = {
         "project": project,
         "job": task.job,
@@ -343,6 +351,7 @@ def annotation_content(project: str, raw_data_bucket: str, task: Task, answer: A
         "worker": answer.worker,
         "worker_name": answer.worker_name,
         **said,
+        **suggested,
         "answered_at": answer.answered_at.isoformat(timespec="microseconds"),
     }
     return json.dumps(content, ensure_ascii=False, indent=1).encode()
@@ -359,4 +368,5 @@ def read_annotation(content: bytes) -> Answer | None:
         answered_at=datetime.fromisoformat(said["answered_at"]),
         value=read_any(said),
         skip=said.get("skip"),
+        suggestion=Suggested(**said["suggestion"]) if "suggestion" in said else None,
     )

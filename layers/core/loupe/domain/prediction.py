@@ -120,6 +120,45 @@ def _checked_size(image: bytes) -> bytes:
     return image
 
 
+class AskChampion:
+    """Asks a project's champion about an image, and says in the user's words why it does not answer."""
+
+    def __init__(self, loops: KeepsLoops, endpoints: InvokesEndpoints, clock: Clock) -> None:
+        self._loops = loops
+        self._endpoints = endpoints
+        self._clock = clock
+        self._noted: dict[str, datetime] = {}
+
+    def __call__(self, project: str, champion: Champion, image: bytes) -> list[dict[str, Any]]:
+        """Raises `NotAnImage`, `ModelNotRunning`, `ModelError`."""
+        try:
+            predictions = ask(self._endpoints, champion.model, image)
+        except ImageRejected as rejection:
+            raise NotAnImage(rejection.detail) from rejection
+        except ModelNotRunning as error:
+            raise ModelNotRunning(
+                f"the model of project {project!r} does not run: `loupe model start {project}` starts it, "
+                "which takes some minutes"
+            ) from error
+        except ModelError as error:
+            # Looked into only now, so that the answers to good images wait for nothing.
+            try:
+                inspect(image)
+            except ImageRejected as rejection:
+                raise NotAnImage(rejection.detail) from error
+            raise
+        self._note_call(project, champion)
+        return predictions
+
+    def _note_call(self, project: str, champion: Champion) -> None:
+        """A model that costs by the hour is stopped when nobody calls it: once a minute is enough to know."""
+        now = self._clock()
+        noted = self._noted.get(project)
+        if champion.model.hosting == "rekognition" and (noted is None or now - noted >= _NOTE_CALLS_EACH):
+            self._loops.save_call(project, now)
+            self._noted[project] = now
+
+
 @dataclass(frozen=True)
 class _Known:
     """What the index said of a project, and until when that may be used."""
@@ -144,13 +183,12 @@ class Predict:
     ) -> None:
         self._projects = projects
         self._loops = loops
-        self._endpoints = endpoints
+        self._ask = AskChampion(loops, endpoints, clock)
         self._raw_data = raw_data
         self._bucket = raw_data_bucket
         self._clock = clock
         self._cache_time = timedelta(seconds=cache_seconds)
         self._cache: dict[str, _Known] = {}
-        self._noted: dict[str, datetime] = {}
 
     def __call__(self, project: str, content_type: str, body: bytes) -> Prediction:
         """Raises `ProjectNotFound`, `NoModelYet`, `ModelNotRunning`, `NotAnImage`, `ModelError` and the
@@ -171,7 +209,14 @@ class Predict:
             )
         if isinstance(image, S3Uri):
             image = self._read(image)
-        return self._ask(project, champion, image)
+        predictions = self._ask(project, champion, image)
+        return Prediction(
+            prediction_id=f"{self._clock():%Y%m%dt%H%M%S}-{uuid.uuid4().hex[:16]}",
+            project=project,
+            model_version=champion.version,
+            task=champion.model.task,
+            predictions=predictions,
+        )
 
     def _look_up(self, project: str) -> _Known:
         now = self._clock()
@@ -194,40 +239,6 @@ class Predict:
                 return found.read()
         except (ObjectMissing, ImageRejected) as error:
             raise NotAnImage(f"s3_uri: {error}") from error
-
-    def _ask(self, project: str, champion: Champion, image: bytes) -> Prediction:
-        try:
-            predictions = ask(self._endpoints, champion.model, image)
-        except ImageRejected as rejection:
-            raise NotAnImage(rejection.detail) from rejection
-        except ModelNotRunning as error:
-            raise ModelNotRunning(
-                f"the model of project {project!r} does not run: `loupe model start {project}` starts it, "
-                "which takes some minutes"
-            ) from error
-        except ModelError as error:
-            # Looked into only now, so that the answers to good images wait for nothing.
-            try:
-                inspect(image)
-            except ImageRejected as rejection:
-                raise NotAnImage(rejection.detail) from error
-            raise
-        self._note_call(project, champion)
-        return Prediction(
-            prediction_id=f"{self._clock():%Y%m%dt%H%M%S}-{uuid.uuid4().hex[:16]}",
-            project=project,
-            model_version=champion.version,
-            task=champion.model.task,
-            predictions=predictions,
-        )
-
-    def _note_call(self, project: str, champion: Champion) -> None:
-        """A model that costs by the hour is stopped when nobody calls it: once a minute is enough to know."""
-        now = self._clock()
-        noted = self._noted.get(project)
-        if champion.model.hosting == "rekognition" and (noted is None or now - noted >= _NOTE_CALLS_EACH):
-            self._loops.save_call(project, now)
-            self._noted[project] = now
 
 
 def _require_image(image: bytes) -> None:

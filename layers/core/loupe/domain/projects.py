@@ -91,12 +91,15 @@ class Labeling(_Section):
     batch_size: int = Field(default=100, ge=1, le=100_000)
     max_wait_minutes: float = Field(default=60, gt=0, le=60 * 24 * 30)
     workers_per_image: int = Field(default=1, ge=1, le=9)
+    suggest: bool = False
     ground_truth: GroundTruth = GroundTruth()
 
     @model_validator(mode="after")
     def _is_possible(self) -> "Labeling":
         if self.provider == "portal" and self.workers_per_image != 1:
             raise ValueError("workers_per_image: the portal asks one worker an image, ground-truth 1 to 9")
+        if self.suggest and self.provider != "portal":
+            raise ValueError("suggest: only the portal's page shows what the model suggests")
         automated = self.provider == "ground-truth" and self.ground_truth.automated_labeling
         if automated and self.batch_size < MIN_AUTOMATED_LABELING:
             raise ValueError(
