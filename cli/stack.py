@@ -38,8 +38,14 @@ class JobStatus(TypedDict):
 
 
 class Champion(TypedDict):
+    """`interval` is that of the score, 95 %, as far as it is known; `says_little` if the test set is too
+    small for the score to mean much."""
+
     version: str
     score: float
+    test_images: int | None
+    interval: tuple[float, float] | None
+    says_little: bool
     trainer: str
     hosting: str
     endpoint: str

@@ -77,6 +77,11 @@ def describe_champion(status: ProjectStatus) -> str:
         "macro F1" if champion["trainer"] == "rekognition" else MEASURES.get(status["task"] or "", "score")
     )
     score = f"{champion['score']:.1%} on the test set ({measure})"
+    if champion["interval"]:
+        low, high = champion["interval"]
+        score += f", {low:.1%} to {high:.1%} on other such sets"
+    if champion["says_little"]:
+        score += f"; {champion['test_images'] or 'its'} test images are too few for it to say much"
     trainer = "" if champion["trainer"] == "script" else f", trained by {champion['trainer']}"
     return f"version {champion['version']}, {score}{trainer}, since {_when(champion['promoted_at'])}"
 

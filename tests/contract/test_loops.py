@@ -1,5 +1,6 @@
 """What every keeper of loops does: the fake and the index alike."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -37,6 +38,9 @@ def test_what_was_saved_comes_back_and_the_rest_stays(loops: KeepsLoops) -> None
     champion = Champion("0001", 1.0, MODEL, "loupe-digits-0001", "arn:aws:sagemaker:...", NOW)
     running = LastTraining("0002", "running", "a model is being trained", NOW, None, FIRST)
     loops.save_dataset_version("digits", "0002")
+    measured = replace(champion, test_images=120, interval=(0.875, 1.0))
+    loops.save_champion("digits", measured)
+    assert loops.loop("digits").champion == measured
     loops.save_champion("digits", champion)
     loops.save_last_training("digits", running)
     loops.save_waiting_for("digits", "3 of 10 new labels")

@@ -663,7 +663,8 @@ class ServedModel:
 
 @dataclass(frozen=True)
 class Champion:
-    """The model in service. `score` is between 0 and 1, on the test set of its own dataset version.
+    """The model in service. `score` is between 0 and 1, on the test set of its own dataset version, which had
+    `test_images`; 95 % of such test sets would give a score in `interval`.
 
     A model that Rekognition hosts has neither an endpoint configuration nor a model package.
     """
@@ -674,6 +675,8 @@ class Champion:
     endpoint_config: str | None
     model_package_arn: str | None
     promoted_at: datetime
+    test_images: int | None = None
+    interval: tuple[float, float] | None = None
 
 
 TrainingStatus = Literal["running", "promoted", "rejected", "failed"]

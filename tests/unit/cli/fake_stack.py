@@ -194,6 +194,9 @@ class FakeStack:
             "champion": {
                 "version": version,
                 "score": 0.975,
+                "test_images": 400,
+                "interval": (0.96, 0.99),
+                "says_little": False,
                 "trainer": "script",
                 "hosting": "serverless",
                 "endpoint": "loupe-digits",

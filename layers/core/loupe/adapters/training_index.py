@@ -76,6 +76,8 @@ class LoopIndex:
             "endpoint_config": champion.endpoint_config,
             "model_package_arn": champion.model_package_arn,
             "promoted_at": champion.promoted_at.isoformat(),
+            "test_images": champion.test_images,
+            "interval": list(champion.interval) if champion.interval else None,
         }
         self._save(project, "champion", fields)
 
@@ -112,6 +114,7 @@ def _lock(item: dict[str, Any]) -> TrainingLock:
 
 
 def _champion(item: dict[str, Any]) -> Champion:
+    images, interval = item.get("test_images"), item.get("interval")
     return Champion(
         version=item["version"],
         score=float(item["score"]),
@@ -119,6 +122,8 @@ def _champion(item: dict[str, Any]) -> Champion:
         endpoint_config=item["endpoint_config"],
         model_package_arn=item["model_package_arn"],
         promoted_at=datetime.fromisoformat(item["promoted_at"]),
+        test_images=None if images is None else int(images),
+        interval=(float(interval[0]), float(interval[1])) if interval else None,
     )
 
 

@@ -23,6 +23,13 @@ SCORES: dict[TaskType, str] = {
 }
 """What `score` is, in words."""
 
+OF_A_LABEL: dict[TaskType, str] = {
+    "image-classification": "f1",
+    "multi-label-classification": "f1",
+    "bounding-box": "ap_50",
+}
+"""By what one label is compared: a member of `per_label`."""
+
 OVERLAPS = tuple((50 + 5 * step) / 100 for step in range(10))
 """From which overlap on a box counts as found: 0.5, 0.55, ... 0.95."""
 
@@ -122,6 +129,16 @@ class _Detection:
 
 
 @dataclass(frozen=True, slots=True)
+class Sighting:
+    """A detection as it counts: whether it found a box that no better one found. `image` is its position
+    among the answers."""
+
+    image: int
+    confidence: float
+    is_hit: bool
+
+
+@dataclass(frozen=True, slots=True)
 class _Image:
     """What there is of one label in one image: how many boxes, and the detections, best first."""
 
@@ -175,20 +192,41 @@ def _of_label(label: str, answer: Answered) -> _Image:
 
 
 def _average_precision(images: Sequence[_Image], least: float) -> float:
-    support = sum(image.boxes for image in images)
+    sightings = _ranked(images, least)
+    return average_precision([(1, each.is_hit) for each in sightings], sum(image.boxes for image in images))
+
+
+def sightings_of(label: str, answers: Sequence[Answered], least: float) -> tuple[list[int], list[Sighting]]:
+    """How many boxes of the label each image has, and all detections of it, best first."""
+    images = [_of_label(label, answer) for answer in answers]
+    return [image.boxes for image in images], _ranked(images, least)
+
+
+def average_precision(sightings: Iterable[tuple[int, bool]], support: int) -> float:
+    """Of detections, best first: how often each counts, and whether it hits one of `support` boxes."""
     if not support:
         return 0.0
-    judged = [pair for image in images for pair in _judge(image, least)]
-    judged.sort(key=lambda pair: pair[0], reverse=True)
-    recalls, precisions, hits = [], [], 0
-    for number, (_, is_hit) in enumerate(judged, start=1):
-        hits += is_hit
+    recalls, precisions, hits, number = [], [], 0, 0
+    for weight, is_hit in sightings:
+        if not weight:
+            continue
+        number += weight
+        hits += weight * is_hit
         recalls.append(hits / support)
         precisions.append(hits / number)
     for at in range(len(precisions) - 1, 0, -1):  # what a lower confidence makes better counts for it, too
         precisions[at - 1] = max(precisions[at - 1], precisions[at])
     levels = (bisect_left(recalls, level) for level in _RECALL_LEVELS)
     return sum(precisions[at] for at in levels if at < len(precisions)) / len(_RECALL_LEVELS)
+
+
+def _ranked(images: Sequence[_Image], least: float) -> list[Sighting]:
+    found = [
+        Sighting(at, confidence, is_hit)
+        for at, image in enumerate(images)
+        for confidence, is_hit in _judge(image, least)
+    ]
+    return sorted(found, key=lambda each: each.confidence, reverse=True)
 
 
 def _judge(image: _Image, least: float) -> list[tuple[float, bool]]:

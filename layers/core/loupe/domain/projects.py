@@ -149,6 +149,8 @@ class Promotion(_Section):
 
     min_score: float = Field(default=0.0, ge=0, le=1)
     min_gain: float = Field(default=0.0, ge=-1, le=1)
+    max_label_drop: float | None = Field(default=None, ge=0, le=1)
+    min_test_images: int = Field(default=0, ge=0)
 
 
 class Hosting(_Section):

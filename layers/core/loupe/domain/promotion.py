@@ -2,14 +2,16 @@
 
 import json
 import tarfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from typing import Any, BinaryIO, Protocol
 
 from loupe.domain.configuration import valid_config
-from loupe.domain.errors import DomainError
+from loupe.domain.errors import DomainError, ObjectMissing
 from loupe.domain.failures import explain
-from loupe.domain.metrics import SCORES
+from loupe.domain.intervals import Interval, says_little, score_interval
+from loupe.domain.metrics import OF_A_LABEL, SCORES
 from loupe.domain.projects import Promotion, Trainer
 from loupe.domain.training import TrainingPlan
 from loupe.domain.transforms import CANDIDATE, CHAMPION, TransformAnswers
@@ -31,39 +33,107 @@ class InvalidEvaluation(DomainError):
 
 
 @dataclass(frozen=True)
+class LabelChange:
+    """One label's F1, or average precision of boxes, of the candidate and of the champion."""
+
+    label: str
+    candidate: float
+    champion: float
+
+
+@dataclass(frozen=True)
 class Decision:
-    """`reason` says it in words. Scores are between 0 and 1; `champion_score` is None without a champion."""
+    """`reason` says it in words. Scores are between 0 and 1; `champion_score` is None without a champion, and
+    so is `champion`, its version. `interval` is the candidate's score's, where its answers are known; labels
+    are compared where the champion was measured on the same images."""
 
     promote: bool
     reason: str
     score: float
     champion_score: float | None
+    champion: str | None = None
+    test_images: int | None = None
+    interval: Interval | None = None
+    labels: tuple[LabelChange, ...] = ()
 
 
-def decide(evaluation: Mapping[str, Any], champion: Champion | None, rule: Promotion) -> Decision:
+def decide(
+    evaluation: Mapping[str, Any],
+    champion: Champion | None,
+    rule: Promotion,
+    interval: Interval | None = None,
+) -> Decision:
     """Compare candidate and champion.
 
-    Without a champion, `min_score` decides. A champion that could not be loaded for the comparison keeps the
-    score of its own promotion. With `min_gain` 0 an equal candidate is promoted: it learned from more labels.
-    Raises `InvalidEvaluation`.
+    The test set must have `min_test_images`. Without a champion, `min_score` decides. A champion that could
+    not be loaded for the comparison keeps the score of its own promotion, and then no labels are compared.
+    With `min_gain` 0 an equal candidate is promoted: it learned from more labels. Raises `InvalidEvaluation`.
     """
     score = _score(evaluation.get("candidate"), "candidate")
     images = evaluation.get("test_images")
-    measure = evaluation.get("measure") or SCORES.get(evaluation.get("task", "image-classification"), "score")
-    told = f"{measure} {score:.4f} on {images or 'its own'} test images"
+    told = _told(evaluation, score, interval)
+    decision = Decision(False, told, score, None, champion.version if champion else None, images, interval)
+    if rule.min_test_images and (images is None or images < rule.min_test_images):
+        known = "how many test images there were is not known" if images is None else told
+        return replace(decision, reason=f"{known}, and promotion waits for {rule.min_test_images} of them")
     if score < rule.min_score:
-        return Decision(False, f"{told}, below min_score {rule.min_score:.4f}", score, None)
+        return replace(decision, reason=f"{told}, below min_score {rule.min_score:.4f}")
     if champion is None:
-        return Decision(True, f"{told}; it is the first model", score, None)
+        return replace(decision, promote=True, reason=f"{told}; it is the first model")
     measured = evaluation.get("champion")
     if isinstance(measured, Mapping) and "error" not in measured:
         bar, where = _score(measured, "champion"), "on the same images"
+        labels = _label_changes(evaluation)
     else:
-        bar, where = champion.score, "at its promotion (it could not be evaluated again)"
-    promote = score - bar >= rule.min_gain - _TOLERANCE
+        bar, where, labels = champion.score, "at its promotion (it could not be evaluated again)", ()
     told = f"{told}; the champion {champion.version} has {bar:.4f} {where}"
-    gain = f", and min_gain is {rule.min_gain:.4f}" if rule.min_gain and not promote else ""
-    return Decision(promote, told + gain, score, bar)
+    decision = replace(decision, reason=told, champion_score=bar, labels=labels)
+    if score - bar < rule.min_gain - _TOLERANCE:
+        gain = f", and min_gain is {rule.min_gain:.4f}" if rule.min_gain else ""
+        return replace(decision, reason=told + gain)
+    dropped = _dropped(labels, rule.max_label_drop)
+    if dropped:
+        return replace(decision, reason=f"{told}; but {dropped}, and max_label_drop is {rule.max_label_drop}")
+    return replace(decision, promote=True)
+
+
+def _told(evaluation: Mapping[str, Any], score: float, interval: Interval | None) -> str:
+    """The candidate's score in words, with what it is worth."""
+    images = evaluation.get("test_images")
+    measure = evaluation.get("measure") or SCORES.get(evaluation.get("task", "image-classification"), "score")
+    told = f"{measure} {score:.4f} on {images or 'its own'} test images"
+    notes = [f"95 % interval {interval[0]:.4f} to {interval[1]:.4f}"] if interval else []
+    if says_little(images, interval):
+        notes.append("too few images for it to say much")
+    return f"{told} ({', '.join(notes)})" if notes else told
+
+
+def _label_changes(evaluation: Mapping[str, Any]) -> tuple[LabelChange, ...]:
+    """Of labels that test images have, where both models were measured; none if labels were not."""
+    member = OF_A_LABEL[evaluation.get("task", "image-classification")]
+    of_candidate, of_champion = (
+        {
+            label: metrics.get(member, metrics.get("f1"))  # Rekognition has F1 of boxes, too
+            for label, metrics in (evaluation[whose].get("per_label") or {}).items()
+            if metrics.get("support") != 0
+        }
+        for whose in (CANDIDATE, CHAMPION)
+    )
+    return tuple(
+        LabelChange(label, of_candidate[label], of_champion[label])
+        for label in of_candidate
+        if None not in (of_candidate[label], of_champion.get(label))
+    )
+
+
+def _dropped(labels: Sequence[LabelChange], most: float | None) -> str | None:
+    """In words, the label that fell furthest, if that is further than it may."""
+    if most is None or not labels:
+        return None
+    worst = max(labels, key=lambda each: each.champion - each.candidate)
+    if worst.champion - worst.candidate <= most + _TOLERANCE:
+        return None
+    return f"the label {worst.label!r} fell from {worst.champion:.4f} to {worst.candidate:.4f}"
 
 
 class MeasuresCandidate(Protocol):
@@ -80,7 +150,7 @@ class MeasuresCandidate(Protocol):
 
 @dataclass(frozen=True)
 class EvaluateCandidate:
-    """Measures a candidate, keeps the figures beside the model, and decides."""
+    """Measures a candidate, decides, and keeps figures and decision beside the model."""
 
     projects: KeepsProjects
     loops: KeepsLoops
@@ -99,7 +169,24 @@ class EvaluateCandidate:
         champion = self.loops.loop(project).champion
         if champion and champion.model.task != plan.task:
             champion = None  # it answers another question
-        return decide(evaluation, champion, rule)
+        decision = decide(evaluation, champion, rule, self._interval(plan, evaluation))
+        self._keep(plan, decision, rule)
+        return decision
+
+    def _interval(self, plan: TrainingPlan, evaluation: Mapping[str, Any]) -> Interval | None:
+        """None where a model's answers are not kept: Rekognition tells only how good they were."""
+        score = _score(evaluation.get("candidate"), "candidate")
+        with suppress(ObjectMissing):
+            lines = self.workspace.lines(Workspace(plan.project).predictions(plan.version))
+            return score_interval(plan.task, plan.labels, lines, score)
+        return None
+
+    def _keep(self, plan: TrainingPlan, decision: Decision, rule: Promotion) -> None:
+        content = {**asdict(decision), "rule": rule.model_dump()}
+        key = Workspace(plan.project).decision(plan.version)
+        self.workspace.write(
+            key, json.dumps(content, ensure_ascii=False, indent=1).encode(), "application/json"
+        )
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from typing import Any
 
 from loupe.domain.errors import ProjectNotFound
 from loupe.domain.hosting import described
+from loupe.domain.intervals import says_little
 from loupe.domain.projects import Hosting, check_project_name
 from loupe.ports import Champion, Clock, KeepsImages, KeepsLabelingJobs, KeepsLoops, KeepsProjects
 
@@ -79,6 +80,9 @@ def _champion(champion: Champion | None) -> dict[str, Any] | None:
     return {
         "version": champion.version,
         "score": champion.score,
+        "test_images": champion.test_images,
+        "interval": list(champion.interval) if champion.interval else None,
+        "says_little": says_little(champion.test_images, champion.interval),
         "trainer": champion.model.trainer,
         "hosting": champion.model.hosting,
         "endpoint": champion.model.endpoint,

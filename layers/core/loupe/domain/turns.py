@@ -317,6 +317,7 @@ def _record(store: StoresObjects, plan: TrainingPlan, result: Result, now: datet
         "model_package_arn": result.model_package_arn,
         "model_data_url": plan.release.model_data_url if plan.release else None,
         "failure": result.failure,
+        "decision": _decision(store, plan),
     }
     try:
         content = json.dumps(outcome, ensure_ascii=False, indent=1).encode()
@@ -326,7 +327,18 @@ def _record(store: StoresObjects, plan: TrainingPlan, result: Result, now: datet
     return outcome
 
 
+def _decision(store: StoresObjects, plan: TrainingPlan) -> dict[str, Any] | None:
+    """What was decided of the candidate, if it came that far."""
+    try:
+        decision: dict[str, Any] = json.loads(store.read(Workspace(plan.project).decision(plan.version)))
+    except ObjectMissing:
+        return None
+    return decision
+
+
 def _champion(outcome: dict[str, Any]) -> Champion:
+    decision = outcome.get("decision") or {}
+    interval = decision.get("interval")
     return Champion(
         version=outcome["version"],
         score=outcome["score"],
@@ -334,6 +346,8 @@ def _champion(outcome: dict[str, Any]) -> Champion:
         endpoint_config=outcome["endpoint_config"],
         model_package_arn=outcome["model_package_arn"],
         promoted_at=datetime.fromisoformat(outcome["ended_at"]),
+        test_images=decision.get("test_images"),
+        interval=(interval[0], interval[1]) if interval else None,
     )
 
 

@@ -143,6 +143,10 @@ class Workspace:
         """The candidate's answers to the test images."""
         return f"{self.model(version)}predictions.jsonl"
 
+    def decision(self, version: str) -> str:
+        """Whether the candidate is better, with the numbers and the rule that it was decided by."""
+        return f"{self.model(version)}decision.json"
+
     def checkpoints(self, version: str) -> str:
         """Where a training goes on from after an interruption."""
         return f"{self.model(version)}checkpoints"
