@@ -117,8 +117,11 @@ def test_a_first_candidate_is_measured_by_its_answers(world: World) -> None:
     plan = world.plan(world.build().version or "")
     answer(world, plan, "candidate", right)
     images = len(world.rows("0001", "test"))
-    told = f"accuracy 1.0000 on {images} test images; it is the first model"
-    assert world.evaluate("0001") == Decision(True, told, 1.0, None)
+    told = (
+        f"accuracy 1.0000 on {images} test images (95 % interval 1.0000 to 1.0000, too few images for it to "
+        "say much); it is the first model"
+    )
+    assert world.evaluate("0001") == Decision(True, told, 1.0, None, test_images=images, interval=(1.0, 1.0))
     kept = evaluation(world, "0001")
     assert (kept["task"], kept["test_images"], kept["left_out"]) == ("image-classification", images, {})
     assert kept["champion"] is None
