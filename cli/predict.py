@@ -1,11 +1,13 @@
 """`loupe predict`: asks a project's champion about images."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 from rich.table import Table
 
+from cli import drawing
 from cli.console import json_option, out, print_json
 from cli.errors import ApiProblem, CommandFault
 from cli.session import PROJECT, Session, pass_session
@@ -37,12 +39,39 @@ def ask(session: Session, name: str, image: str) -> Json:
     return session.stack.predict(name, body, content_type)
 
 
+class Drawings:
+    """Where the answers of a call are drawn into their images: a file, or a folder of files."""
+
+    def __init__(self, out: Path, images: Sequence[str]) -> None:
+        """Raises CommandFault."""
+        uris = [image for image in images if image.startswith("s3://")]
+        if uris:
+            raise CommandFault(f"--draw takes files, and {uris[0]} is none; download it first.")
+        self.out = out
+        self.targets: set[Path] = set()
+        self._count = len(images)
+        drawing.target_of(images[0], out, self._count, self.targets)
+
+    def add(self, image: str, answer: Json) -> Path:
+        """The file that it was drawn to. Raises CommandFault."""
+        target = drawing.target_of(image, self.out, self._count, self.targets)
+        drawing.save(drawing.draw(Path(image).read_bytes(), answer, in_words(answer)), target)
+        self.targets.add(target)
+        return target
+
+
 @click.command()
 @click.argument("name", type=PROJECT)
 @click.argument("images", metavar="IMAGE...", nargs=-1, required=True)
+@click.option(
+    "--draw",
+    metavar="OUT",
+    type=click.Path(path_type=Path),
+    help="Draw each answer into its image: a .png or .jpg file for one image, a folder for several.",
+)
 @json_option
 @pass_session
-def predict(session: Session, name: str, images: tuple[str, ...], as_json: bool) -> None:
+def predict(session: Session, name: str, images: tuple[str, ...], draw: Path | None, as_json: bool) -> None:
     """Ask the project NAME's model about each IMAGE: a file, or an s3://bucket/key of the project.
 
     With --json, prints an object a line: {"file": ..., and the API's answer}, or {"file": ..., "error": ...}.
@@ -52,12 +81,16 @@ def predict(session: Session, name: str, images: tuple[str, ...], as_json: bool)
     Examples:
       loupe predict parts photo.jpg
       loupe predict parts *.png --json
+      loupe predict bolts *.jpg --draw answers/
     """
+    drawings = Drawings(draw, images) if draw is not None else None
     rows: list[tuple[str, str]] = []
     failed = 0
     for image in images:
         try:
             answer = ask(session, name, image)
+            if drawings is not None:
+                answer["drawn"] = str(drawings.add(image, answer))
         except CommandFault as fault:
             if isinstance(fault, ApiProblem) and fault.slug == "project-not-found":
                 raise session.unknown_project(name) from fault
@@ -72,6 +105,8 @@ def predict(session: Session, name: str, images: tuple[str, ...], as_json: bool)
         for row in rows:
             table.add_row(*row)
         out().print(table)
+    if drawings is not None and drawings.targets and not as_json:
+        out().print(f"Drawn into {drawings.out}", markup=False)
     if failed:
         raise CommandFault(f"{failed} of {len(images)} images have no answer.")
 
