@@ -1,6 +1,6 @@
 """Labeling jobs and tasks in memory."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -142,13 +142,16 @@ class FakeLabelingJobs:
             )
             self._release(*key)
 
-    def count(self, project: str, job: str, answered: int, skipped: int, at: datetime) -> bool:
-        """Not part of the port: what storing answers does to the job."""
+    def count(self, project: str, job: str, answered: int, skipped: int, at: datetime | None) -> bool:
+        """Not part of the port: what storing answers, at that time, does to the job."""
         known = self.job(project, job)
         if known is None or known.state != "open":
             return False
         self.records[project, job] = replace(
-            known, answered=known.answered + answered, skipped=known.skipped + skipped, changed_at=at
+            known,
+            answered=known.answered + answered,
+            skipped=known.skipped + skipped,
+            changed_at=at or known.changed_at,
         )
         return True
 
@@ -185,61 +188,66 @@ class FakeTasks:
         known = self.by_job.get(job, {})
         return (known[task] for task in sorted(known))
 
-    def free(self, job: str, now: datetime, limit: int) -> list[str]:
+    def free(self, job: str, worker: str, now: datetime, limit: int) -> list[Task]:
         free = [
-            (task.lease_until.isoformat() if task.lease_until else "", task.task)
+            (task.free_from.isoformat() if task.free_from else "", task.task, task)
             for task in self.by_job.get(job, {}).values()
-            if task.answer is None and (task.lease_until is None or task.lease_until <= now)
+            if not (task.leases or task.answers) or task.is_free_for(worker, now)
         ]
-        return [task for _, task in sorted(free)[:limit]]
+        return [task for *_, task in sorted(free, key=lambda each: each[:2])[:limit]]
 
-    def held(self, job: str, worker: str) -> list[str]:
-        return [task.task for task in self.tasks(job) if task.holder == worker]
+    def held(self, job: str, worker: str) -> list[Task]:
+        return [task for task in self.tasks(job) if task.lease_of(worker) is not None]
 
-    def lease(self, job: str, task: str, worker: str, now: datetime, until: datetime) -> Task | None:
-        known = self._unanswered(job, task)
-        if known is None or (known.lease_until is not None and known.lease_until > now):
-            return None
-        return self._set(replace(known, holder=worker, lease_until=until))
+    def lease(self, task: Task, worker: str, now: datetime, until: datetime) -> Task | None:
+        return self._change(task, lambda known: known.leased(worker, now, until))
 
-    def renew(self, job: str, task: str, worker: str, until: datetime) -> Task | None:
-        known = self._unanswered(job, task)
-        if known is None or known.holder != worker:
-            return None
-        return self._set(replace(known, lease_until=until))
+    def renew(self, task: Task, worker: str, until: datetime) -> Task | None:
+        return self._change(task, lambda known: known.renewed(worker, until))
 
-    def give_back(self, job: str, task: str, worker: str) -> None:
-        known = self._unanswered(job, task)
-        if known is not None and known.holder == worker:
-            self._set(replace(known, holder=None, lease_until=None))
+    def give_back(self, task: Task, worker: str) -> None:
+        self._change(task, lambda known: known.given_back(worker))
 
     def answer(self, project: str, job: str, task: Task, answer: Answer) -> bool:
         known = self.by_job.get(job, {}).get(task.task)
-        before = task.answer
-        if known is None or known.answer != before:
+        if known is None or known.version != task.version:
             return False
-        if before is None and known.held_by_another(answer.worker, answer.answered_at):
-            return False
-        skipped = (answer.skip is not None) - (before is not None and before.skip is not None)
-        if not self.jobs.count(project, job, int(before is None), skipped, answer.answered_at):
-            return False
-        self._set(replace(known, answer=answer, holder=None, lease_until=None))
-        return True
+        return self._count(project, known, known.answered(answer), answer.answered_at)
 
-    def answer_many(self, project: str, job: str, answers: Iterable[tuple[str, Answer]]) -> int:
+    def answer_many(self, project: str, job: str, answers: Iterable[tuple[str, Sequence[Answer]]]) -> int:
         answered = 0
-        for task, answer in answers:
-            known = self._unanswered(job, task)
-            skipped = int(answer.skip is not None)
-            if known and self.jobs.count(project, job, 1, skipped, answer.answered_at):
-                self._set(replace(known, answer=answer, holder=None, lease_until=None))
-                answered += 1
+        for task, given in answers:
+            known = self.by_job.get(job, {}).get(task)
+            new = [each for each in given if known is not None and known.answer_by(each.worker) is None]
+            if known and new and self._count(project, known, known.with_answers(new), new[-1].answered_at):
+                answered += len(new)
         return answered
 
-    def _unanswered(self, job: str, task: str) -> Task | None:
-        known = self.by_job.get(job, {}).get(task)
-        return known if known is not None and known.answer is None else None
+    def ask_more(self, project: str, job: str, wanted: Iterable[tuple[str, int]]) -> int:
+        reopened = 0
+        for task, workers in wanted:
+            known = self.by_job.get(job, {}).get(task)
+            asking = known and known.asking(workers)
+            if known and asking and self._count(project, known, asking, None):
+                reopened += known.is_done and not asking.is_done
+        return reopened
+
+    def _change(self, task: Task, change: Callable[[Task], Task | None]) -> Task | None:
+        known = self.by_job.get(task.job, {}).get(task.task)
+        changed = known and change(known)
+        return self._set(changed) if changed else None
+
+    def _count(self, project: str, before: Task, after: Task | None, at: datetime | None) -> bool:
+        """Set the task, and count it with its job, if the job is open."""
+        if after is None:
+            return False
+        done, skipped = after.is_done - before.is_done, after.is_skipped - before.is_skipped
+        if not self.jobs.count(project, before.job, done, skipped, at):
+            return False
+        self._set(after)
+        return True
 
     def _set(self, task: Task) -> Task:
-        self.by_job[task.job][task.task] = task
-        return task
+        changed = replace(task, version=task.version + 1)
+        self.by_job[task.job][task.task] = changed
+        return changed

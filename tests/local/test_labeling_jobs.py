@@ -208,7 +208,7 @@ class LabelingStack:
         answers = [
             (
                 f"{number:06d}",
-                Answer("w1", "ann", datetime.now(UTC), value=value, skip=None if value else "too dark"),
+                [Answer("w1", "ann", datetime.now(UTC), value=value, skip=None if value else "too dark")],
             )
             for number, value in enumerate(values, start=first)
         ]

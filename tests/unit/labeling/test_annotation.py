@@ -111,11 +111,11 @@ class Racing(FakeTasks):
 
     raced = False
 
-    def free(self, job: str, now: datetime, limit: int) -> list[str]:
-        found = super().free(job, now, limit)
+    def free(self, job: str, worker: str, now: datetime, limit: int) -> list[Task]:
+        found = super().free(job, worker, now, limit)
         if not self.raced:
             self.raced = True
-            self.lease(job, found[0], "another", now, now + timedelta(minutes=10))
+            self.lease(found[0], "another", now, now + timedelta(minutes=10))
         return found
 
 

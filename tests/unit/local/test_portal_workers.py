@@ -49,7 +49,7 @@ class Portal:
 
     def answer(self, number: int, value: LabelValue | None) -> None:
         answer = Answer("w1", "ann", NOW, value=value, skip=None if value else "too dark")
-        assert self.tasks.answer_many("parts", "parts-1", [(f"{number:06d}", answer)]) == 1
+        assert self.tasks.answer_many("parts", "parts-1", [(f"{number:06d}", [answer])]) == 1
 
     def label(self, given: Batch, *rows: dict[str, Any], failure: str | None = None) -> list[dict[str, Any]]:
         return list(self.workers.label(given, iter(rows), failure=failure))

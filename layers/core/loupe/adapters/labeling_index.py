@@ -4,17 +4,22 @@
     PROJECT#<project>   LOOP         open_job: the job that is not finished; other attributes are training's
     PROJECT#<project>   JOB#<job>    state and progress: small, since each answer changes it
     PROJECT#<project>   CARD#<job>   what the job was cut with: written once
-    TASKS#<job>         <task>       image, lease and answer of a task
+    TASKS#<job>         <task>       image, leases and answers of a task
 
 An open task is in gsi1 under `<job>#open`, sorted by the moment from which it is free: one query finds what
 was never leased and what ran out, however many tasks there are. A leased one is in gsi2 under
-`<job>#<worker>`. Both are a little behind, so that every change is conditional on the task itself.
+`<job>#<worker>`, or under `<job>#several` while several workers hold it. Both are a little behind, so that
+every change is conditional on the version of the task itself.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from itertools import chain, islice
+from typing import TypeVar
 
 from loupe.adapters.table import (
     MAX_TRANSACTION,
@@ -27,9 +32,12 @@ from loupe.adapters.table import (
     Update,
 )
 from loupe.domain.batches import batches, in_parallel
+from loupe.domain.errors import StoreUnavailable
 from loupe.domain.label_values import Boxes, LabelValue, OneLabel, SeveralLabels, read_any
 from loupe.domain.labeling import JobNotFound
-from loupe.ports import Answer, JobCard, LabelingJob, NewTask, Task
+from loupe.ports import Answer, JobCard, LabelingJob, Lease, NewTask, Task
+
+T = TypeVar("T")
 
 _MAX_TRANSACTION_BYTES = 3_000_000
 """DynamoDB takes 4 MB; besides what was said there is little in an answer."""
@@ -40,11 +48,11 @@ _NEVER_LEASED = "0000"
 """Sorts before every moment."""
 _AFTER_ALL = "~"
 """Sorts after every task of the same moment."""
-_LEASE = (
-    "SET #holder = :worker, #lease_until = :until, #gsi1sk = :free_from, #gsi2pk = :hands, #gsi2sk = :task"
-)
-_NO_LEASE = "#holder, #lease_until, #gsi2pk, #gsi2sk"
-_UNANSWERED = "attribute_exists(#pk) AND attribute_not_exists(#answered_at)"
+_SEVERAL = "several"
+"""In place of the worker in gsi2, where several hold a task. No worker's id is like that."""
+_LONG_BOXES = 1_000
+"""Boxes whose JSON has more characters are compressed: DynamoDB takes 400 KB for a task with all answers."""
+_CHANGE_ATTEMPTS = 10
 _RELEASE = "REMOVE #open_job"
 _IS_OPEN_JOB = "#open_job = :job"
 
@@ -245,122 +253,152 @@ class TaskIndex:
     def tasks(self, job: str) -> Iterator[Task]:
         return map(_read_task, self._table.query(f"TASKS#{job}"))
 
-    def free(self, job: str, now: datetime, limit: int) -> list[str]:
+    def free(self, job: str, worker: str, now: datetime, limit: int) -> list[Task]:
         until_now = f"{_text(now)}#{_AFTER_ALL}"
-        found = self._table.query(f"{job}#open", index="gsi1", at_most=until_now, limit=limit)
-        return [item["sk"] for item in found]
+        found = self._table.query(f"{job}#open", index="gsi1", at_most=until_now, page_size=limit)
+        tasks = (_read_task(item) for item in found)
+        return list(islice((task for task in tasks if task.is_free_for(worker, now)), limit))
 
-    def held(self, job: str, worker: str) -> list[str]:
-        return [item["sk"] for item in self._table.query(f"{job}#{worker}", index="gsi2")]
+    def held(self, job: str, worker: str) -> list[Task]:
+        found = (self._table.query(f"{job}#{hands}", index="gsi2") for hands in (worker, _SEVERAL))
+        tasks = [_read_task(item) for item in chain(*found)]
+        return sorted((each for each in tasks if each.lease_of(worker)), key=lambda each: each.task)
 
-    def lease(self, job: str, task: str, worker: str, now: datetime, until: datetime) -> Task | None:
-        is_free = "(attribute_not_exists(#lease_until) OR #lease_until <= :now)"
-        return self._lease(job, task, worker, until, {"now": _text(now)}, f"{_UNANSWERED} AND {is_free}")
+    def lease(self, task: Task, worker: str, now: datetime, until: datetime) -> Task | None:
+        return self._change(task, lambda known: known.leased(worker, now, until))
 
-    def renew(self, job: str, task: str, worker: str, until: datetime) -> Task | None:
-        return self._lease(job, task, worker, until, {}, f"{_UNANSWERED} AND #holder = :worker")
+    def renew(self, task: Task, worker: str, until: datetime) -> Task | None:
+        return self._change(task, lambda known: known.renewed(worker, until))
 
-    def _lease(
-        self, job: str, task: str, worker: str, until: datetime, values: dict[str, str], condition: str
-    ) -> Task | None:
-        values = values | {
-            "worker": worker,
-            "until": _text(until),
-            "free_from": f"{_text(until)}#{task}",
-            "hands": f"{job}#{worker}",
-            "task": task,
-        }
-        try:
-            return _read_task(self._table.update(f"TASKS#{job}", task, _LEASE, values, condition))
-        except ConditionFailed:
-            return None
+    def give_back(self, task: Task, worker: str) -> None:
+        self._change(task, lambda known: known.given_back(worker))
 
-    def give_back(self, job: str, task: str, worker: str) -> None:
-        try:
-            self._table.update(
-                f"TASKS#{job}",
-                task,
-                f"SET #gsi1sk = :free_from REMOVE {_NO_LEASE}",
-                {"free_from": f"{_NEVER_LEASED}#{task}", "worker": worker},
-                f"{_UNANSWERED} AND #holder = :worker",
-            )
-        except ConditionFailed:
-            return
+    def _change(self, known: Task, change: Callable[[Task], Task | None]) -> Task | None:
+        """Change a task that is as it is known, most often; else as it is found to be."""
+        for attempt in range(_CHANGE_ATTEMPTS):
+            changed = change(known)
+            if changed is not None:
+                try:
+                    update = _update(known, changed)
+                    self._table.update(update.pk, update.sk, update.change, update.values, update.condition)
+                except ConditionFailed:
+                    pass
+                else:
+                    return replace(changed, version=known.version + 1)
+            elif attempt:
+                return None
+            item = self._table.get(f"TASKS#{known.job}", known.task)
+            if item is None:
+                return None
+            known = _read_task(item)
+        raise StoreUnavailable(f"task {known.task} is changed by many at once; try again")
 
     def answer(self, project: str, job: str, task: Task, answer: Answer) -> bool:
-        before = task.answer
-        if before is None:
-            own_or_free = (
-                "(attribute_not_exists(#lease_until) OR #lease_until <= :answered_at OR #holder = :worker)"
-            )
-            update = _answer(job, task.task, answer, f"{_UNANSWERED} AND {own_or_free}")
-        else:
-            seen = {"before": before.worker, "seen": _text(before.answered_at)}
-            update = _answer(job, task.task, answer, "#worker = :before AND #answered_at = :seen", seen)
-        skipped = (answer.skip is not None) - (before is not None and before.skip is not None)
-        counted = _count(project, job, int(before is None), skipped, answer.answered_at)
-        return not self._table.transact([update, counted])
+        changed = task.answered(answer)
+        if changed is None:
+            return False
+        counted = _count(project, job, [(task, changed)], answer.answered_at)
+        return not self._table.transact([_update(task, changed), counted])
 
-    def answer_many(self, project: str, job: str, answers: Iterable[tuple[str, Answer]]) -> int:
+    def answer_many(self, project: str, job: str, answers: Iterable[tuple[str, Sequence[Answer]]]) -> int:
         set_answers = 0
-        for batch in _transactions(answers):
-            left = batch
-            while left:
-                updates = [_answer(job, task, answer, _UNANSWERED) for task, answer in left]
-                skipped = sum(answer.skip is not None for _, answer in left)
-                at = max(answer.answered_at for _, answer in left)
-                failed = self._table.transact([*updates, _count(project, job, len(left), skipped, at)])
-                if len(left) in failed:
-                    return set_answers
-                if not failed:
-                    set_answers += len(left)
-                    break
-                left = [each for place, each in enumerate(left) if place not in failed]
+        for batch in batches(answers, MAX_TRANSACTION - 1):
+            for before, after in self._change_many(project, job, dict(batch), _with_missing):
+                set_answers += len(after.answers) - len(before.answers)
         return set_answers
 
+    def ask_more(self, project: str, job: str, wanted: Iterable[tuple[str, int]]) -> int:
+        reopened = 0
+        for batch in batches(wanted, MAX_TRANSACTION - 1):
+            for before, after in self._change_many(project, job, dict(batch), Task.asking):
+                reopened += before.is_done and not after.is_done
+        return reopened
 
-def _transactions(answers: Iterable[tuple[str, Answer]]) -> Iterator[list[tuple[str, Answer]]]:
-    """The answers, as many at a time as go into a transaction beside their count."""
-    batch: list[tuple[str, Answer]] = []
+    def _change_many(
+        self, project: str, job: str, given: Mapping[str, T], change: Callable[[Task, T], Task | None]
+    ) -> Iterator[tuple[Task, Task]]:
+        """Change each task by what is given for it and count it with the job; a task that changed meanwhile
+        is read and changed again. Nothing comes any more once the job is not open."""
+        left = list(given)
+        for _ in range(_CHANGE_ATTEMPTS):
+            items = self._table.batch_get((f"TASKS#{job}", task) for task in left)
+            known = sorted((_read_task(item) for item in items), key=lambda task: task.task)
+            changed = ((task, change(task, given[task.task])) for task in known)
+            left = []
+            for some in _transactions((before, after) for before, after in changed if after is not None):
+                counted = _count(project, job, some, _last_answered(some))
+                failed = self._table.transact([*(_update(*each) for each in some), counted])
+                if len(some) in failed:
+                    return
+                if failed:
+                    left += [before.task for before, _ in some]
+                else:
+                    yield from some
+            if not left:
+                return
+        raise StoreUnavailable(f"tasks of {job} are changed by many at once; try again")
+
+
+_Change = tuple[Task, Task]
+"""A task before and after."""
+
+
+def _with_missing(task: Task, given: Iterable[Answer]) -> Task | None:
+    missing = [answer for answer in given if task.answer_by(answer.worker) is None]
+    return task.with_answers(missing) if missing else None
+
+
+def _last_answered(changes: Iterable[_Change]) -> datetime | None:
+    """When the last of the answers came that these changes bring."""
+    brought = (answer for before, after in changes for answer in after.answers[len(before.answers) :])
+    return max((answer.answered_at for answer in brought), default=None)
+
+
+def _transactions(changes: Iterable[_Change]) -> Iterator[list[_Change]]:
+    """The changes, as many at a time as go into a transaction beside their count."""
+    some: list[_Change] = []
     size = 0
-    for task, answer in answers:
-        added = len(str(_said(answer)).encode())
-        if batch and (len(batch) == MAX_TRANSACTION - 1 or size + added > _MAX_TRANSACTION_BYTES):
-            yield batch
-            batch, size = [], 0
-        batch.append((task, answer))
+    for change in changes:
+        added = sum(len(str(_answer_item(answer)).encode()) for answer in change[1].answers)
+        if some and (len(some) == MAX_TRANSACTION - 1 or size + added > _MAX_TRANSACTION_BYTES):
+            yield some
+            some, size = [], 0
+        some.append(change)
         size += added
-    if batch:
-        yield batch
+    if some:
+        yield some
 
 
-def _answer(
-    job: str, task: str, answer: Answer, condition: str, values: dict[str, str] | None = None
-) -> Update:
-    given, said = _said(answer)
-    others = ", ".join(f"#{name}" for name in _SAID if name != given)
+def _update(before: Task, after: Task) -> Update:
+    """The change of a task, on the condition that it is as it was."""
+    attributes = _state(after) | {"version": before.version + 1}
+    if before.version and after.answers == before.answers:
+        del attributes["answers"]
+    kept = [name for name, value in attributes.items() if value is not None]
+    gone = [name for name, value in attributes.items() if value is None]
+    if not before.version:
+        gone += _FORMER
     return Update(
-        f"TASKS#{job}",
-        task,
-        "SET #worker = :worker, #worker_name = :worker_name, #answered_at = :answered_at, "
-        f"#{given} = :said REMOVE {others}, #gsi1pk, #gsi1sk, {_NO_LEASE}",
-        {
-            "worker": answer.worker,
-            "worker_name": answer.worker_name,
-            "answered_at": _text(answer.answered_at),
-            "said": said,
-            **(values or {}),
-        },
-        condition,
+        f"TASKS#{before.job}",
+        before.task,
+        f"SET {', '.join(f'#{name} = :{name}' for name in kept)}"
+        + (f" REMOVE {', '.join(f'#{name}' for name in gone)}" if gone else ""),
+        {**attributes, "seen": before.version},
+        "#version = :seen" if before.version else "attribute_exists(#pk) AND attribute_not_exists(#version)",
     )
 
 
-def _count(project: str, job: str, answered: int, skipped: int, at: datetime) -> Update:
+def _count(project: str, job: str, changes: Iterable[_Change], at: datetime | None) -> Update:
+    """Count tasks with their job, as of the last answer."""
+    done = skipped = 0
+    for before, after in changes:
+        done += after.is_done - before.is_done
+        skipped += after.is_skipped - before.is_skipped
     return Update(
         _project(project),
         f"JOB#{job}",
-        "SET #changed_at = :at ADD #answered :answered, #skipped :skipped",
-        {"answered": answered, "skipped": skipped, "at": _text(at), "open": "open"},
+        ("SET #changed_at = :at " if at else "") + "ADD #answered :answered, #skipped :skipped",
+        {"answered": done, "skipped": skipped, "at": _text(at) if at else None, "open": "open"},
         "#state = :open",
     )
 
@@ -429,6 +467,10 @@ def _card_item(card: JobCard) -> Item:
         "review_of": card.review_of,
         "review": card.review,
         "config_etag": card.config_etag,
+        "workers": card.workers,
+        "max_workers": card.max_workers,
+        "check_every": card.check_every,
+        "min_accuracy": card.min_accuracy,
     }
 
 
@@ -446,10 +488,15 @@ def _read_card(item: Item) -> JobCard:
         review_of=item.get("review_of"),
         review=item.get("review"),
         config_etag=item.get("config_etag"),
+        workers=item.get("workers", 1),
+        max_workers=item.get("max_workers", 1),
+        check_every=item.get("check_every", 0),
+        min_accuracy=float(item.get("min_accuracy", 0)),
     )
 
 
-def _task_item(job: str, task: NewTask) -> Item:
+def _task_item(job: str, new: NewTask) -> Item:
+    task = Task(**vars(new), job=job)
     item: Item = {
         "pk": f"TASKS#{job}",
         "sk": task.task,
@@ -457,16 +504,32 @@ def _task_item(job: str, task: NewTask) -> Item:
         "key": task.key,
         "width": task.width,
         "height": task.height,
-        "gsi1pk": f"{job}#open",
-        "gsi1sk": f"{_NEVER_LEASED}#{task.task}",
+        "version_id": task.version_id,
+        "check": True if task.check else None,
+        **_state(task),
     }
-    if task.version_id is not None:
-        item["version_id"] = task.version_id
-    return item
+    return {name: value for name, value in item.items() if value is not None}
+
+
+def _state(task: Task) -> Item:
+    """What changes of a task; None where the item has no such attribute."""
+    holders = [lease.worker for lease in task.leases]
+    free_from = _text(task.free_from) if task.free_from else _NEVER_LEASED
+    return {
+        "workers": task.workers if task.workers != 1 else None,
+        "leases": {lease.worker: _text(lease.until) for lease in task.leases} or None,
+        "answers": [_answer_item(answer) for answer in task.answers] or None,
+        "gsi1pk": None if task.is_done else f"{task.job}#open",
+        "gsi1sk": None if task.is_done else f"{free_from}#{task.task}",
+        "gsi2pk": f"{task.job}#{holders[0] if len(holders) == 1 else _SEVERAL}" if holders else None,
+        "gsi2sk": task.task if holders else None,
+    }
 
 
 def _read_task(item: Item) -> Task:
-    lease_until = item.get("lease_until")
+    leases = item.get("leases", {})
+    if "holder" in item:
+        leases = {item["holder"]: item["lease_until"]}
     return Task(
         task=item["sk"],
         sha256=item["sha256"],
@@ -474,11 +537,37 @@ def _read_task(item: Item) -> Task:
         version_id=item.get("version_id"),
         width=item["width"],
         height=item["height"],
+        workers=item.get("workers", 1),
+        check=item.get("check", False),
         job=item["pk"].removeprefix("TASKS#"),
-        holder=item.get("holder"),
-        lease_until=datetime.fromisoformat(lease_until) if lease_until else None,
-        answer=_read_answer(item) if "answered_at" in item else None,
+        leases=tuple(Lease(worker, datetime.fromisoformat(until)) for worker, until in leases.items()),
+        answers=tuple(map(_read_answer, [item] if "answered_at" in item else item.get("answers", []))),
+        version=item.get("version", 0),
     )
+
+
+_FORMER = (
+    "holder",
+    "lease_until",
+    "worker",
+    "worker_name",
+    "answered_at",
+    "label",
+    "labels",
+    "boxes",
+    "skip",
+)
+"""Attributes of the one lease and the one answer that tasks had before there could be several. They are read
+where they are, and go with the next change."""
+
+
+def _answer_item(answer: Answer) -> Item:
+    return {
+        "worker": answer.worker,
+        "worker_name": answer.worker_name,
+        "answered_at": _text(answer.answered_at),
+        **_said(answer),
+    }
 
 
 def _read_answer(item: Item) -> Answer:
@@ -491,24 +580,25 @@ def _read_answer(item: Item) -> Answer:
     )
 
 
-_SAID = ("label", "labels", "boxes", "skip")
-"""Attributes of a task, one of which says what the answer was."""
-
-
-def _said(answer: Answer) -> tuple[str, object]:
-    """The attribute and its content. Boxes are JSON: as a mapping each, they would be thrice as large."""
+def _said(answer: Answer) -> Item:
+    """What the answer was. Boxes are JSON: as a mapping each, they would be thrice as large."""
     match answer.value:
         case None:
-            return "skip", answer.skip
+            return {"skip": answer.skip}
         case OneLabel(label):
-            return "label", label
+            return {"label": label}
         case SeveralLabels(labels):
-            return "labels", list(labels)
+            return {"labels": list(labels)}
         case Boxes():
-            return "boxes", json.dumps(answer.value.to_json()["boxes"], ensure_ascii=False)
+            text = json.dumps(answer.value.to_json()["boxes"], ensure_ascii=False)
+            return {"boxes": text if len(text) <= _LONG_BOXES else zlib.compress(text.encode())}
 
 
 def _read_value(item: Item) -> LabelValue | None:
-    if "boxes" in item:
-        return read_any({"boxes": json.loads(item["boxes"])})
-    return read_any(item)
+    match item.get("boxes"):
+        case None:
+            return read_any(item)
+        case bytes(compressed):
+            return read_any({"boxes": json.loads(zlib.decompress(compressed))})
+        case text:
+            return read_any({"boxes": json.loads(text)})

@@ -16,4 +16,4 @@ class PortalProvider:
     def start(self, card: JobCard) -> int:
         manifest = Workspace(card.project).input_manifest(card.job)
         rows = read_rows(self._workspace.lines(manifest))
-        return self._tasks.add(card.job, tasks_of_manifest(rows))
+        return self._tasks.add(card.job, tasks_of_manifest(rows, card.workers))

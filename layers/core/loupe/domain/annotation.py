@@ -47,6 +47,8 @@ _ATTEMPTS = 5
 _FREE_AT_ONCE = 200
 """Free tasks are looked up so many at a time and tried one by one. An old list does no harm: whether a task
 is still free is for the task itself to say."""
+_LISTS = 200
+"""Most lists of free tasks in memory."""
 _LOOK_UPS = 3
 """How often they are looked up for one request; more than once only when others were faster."""
 _EXACT_BELOW = 100
@@ -55,7 +57,7 @@ before that, what was read just before it plus one is near enough."""
 
 
 class LeaseLost(Conflict):
-    """Another worker holds the task, or has answered it."""
+    """Others hold the task, or have answered it, and it needs nobody else."""
 
     slug, title = "lease-lost", "Somebody else has that task now"
 
@@ -130,7 +132,7 @@ class LabelingPortal:
         self._events = events
         self._clock = clock
         self._cards: dict[str, JobCard] = {}
-        self._free: dict[str, deque[str]] = {}
+        self._free: dict[str, deque[Task]] = {}
 
     def projects(self) -> list[OpenProject]:
         """Projects that have a usable project.yaml or an open job with tasks here, by name."""
@@ -160,9 +162,9 @@ class LabelingPortal:
             if job is None and self._projects.project(project) is None:
                 raise ProjectNotFound(f"there is no project {project!r}")
             return Work(None, [])
-        held = (self._renew(job.job, task, worker) for task in self._tasks.held(job.job, worker.id)[:count])
+        held = (self._renew(task, worker) for task in self._tasks.held(job.job, worker.id)[:count])
         leased = [task for task in held if task is not None]
-        return Work(job, [*leased, *self._lease_new(job.job, worker, count - len(leased))])
+        return Work(job, [*leased, *self._lease_new(project, job.job, worker, count - len(leased))])
 
     def annotate(
         self,
@@ -189,14 +191,15 @@ class LabelingPortal:
         if progress.state == "open" and progress.all_answered:
             self._tell_completed(project, job)
             return Work(progress, [])
-        return Work(progress, self._lease_new(job, worker, lease) if progress.state == "open" else [])
+        further = self._lease_new(project, job, worker, lease) if progress.state == "open" else []
+        return Work(progress, further)
 
     def give_back(self, project: str, worker: Worker) -> None:
         """End the worker's leases, so that others get the tasks at once."""
         job = self._jobs.open_job(project)
         if job is not None:
             for task in self._tasks.held(job.job, worker.id):
-                self._tasks.give_back(job.job, task, worker.id)
+                self._tasks.give_back(task, worker.id)
 
     def _is_here(self, card: JobCard) -> bool:
         """Whether the job's tasks are here, and not at its provider's own page."""
@@ -213,35 +216,44 @@ class LabelingPortal:
 
     # Leases -----------------------------------------------------------------------------------------
 
-    def _lease_new(self, job: str, worker: Worker, count: int) -> list[LeasedTask]:
+    def _lease_new(self, project: str, job: str, worker: Worker, count: int) -> list[LeasedTask]:
         leased: list[LeasedTask] = []
         look_ups = 0
         while len(leased) < count:
-            if not self._free.get(job):
+            free = self._free.get(self._list_of(project, job, worker))
+            if not free:
                 if look_ups == _LOOK_UPS:
                     break
                 look_ups += 1
-                self._free[job] = self._look_up(job, worker, look_ups)
-                if not self._free[job]:
+                free = self._look_up(project, job, worker, look_ups)
+                if not free:
                     break
             now = self._clock()
-            task = self._tasks.lease(job, self._free[job].popleft(), worker.id, now, now + LEASE)
+            task = self._tasks.lease(free.popleft(), worker.id, now, now + LEASE)
             if task is None:
-                del self._free[job]  # others are at work on the same list
+                free.clear()  # others are at work on the same list
             else:
                 leased.append(self._shown(task, now + LEASE))
         return leased
 
-    def _look_up(self, job: str, worker: Worker, look_up: int) -> deque[str]:
-        """Free tasks in the job's order; where others were faster, each worker begins somewhere else."""
-        free = deque(self._tasks.free(job, self._clock(), _FREE_AT_ONCE))
-        if look_up > 1 and free:
+    def _look_up(self, project: str, job: str, worker: Worker, look_up: int) -> deque[Task]:
+        """Free tasks in the job's order. Each worker begins somewhere else where others were faster, and
+        where several answer the same tasks: who changes a task at the same time has to try again."""
+        free = deque(self._tasks.free(job, worker.id, self._clock(), _FREE_AT_ONCE))
+        if free and (look_up > 1 or not self._card(project, job).takes_one_answer):
             free.rotate(-(crc32(worker.id.encode()) % len(free)))
+        if len(self._free) >= _LISTS:
+            self._free.clear()
+        self._free[self._list_of(project, job, worker)] = free
         return free
 
-    def _renew(self, job: str, task: str, worker: Worker) -> LeasedTask | None:
+    def _list_of(self, project: str, job: str, worker: Worker) -> str:
+        """What is free for one worker is free for all, unless several answer the same tasks."""
+        return job if self._card(project, job).takes_one_answer else f"{job}#{worker.id}"
+
+    def _renew(self, task: Task, worker: Worker) -> LeasedTask | None:
         until = self._clock() + LEASE
-        renewed = self._tasks.renew(job, task, worker.id, until)
+        renewed = self._tasks.renew(task, worker.id, until)
         return None if renewed is None else self._shown(renewed, until)
 
     def _shown(self, task: Task, until: datetime) -> LeasedTask:
@@ -261,7 +273,7 @@ class LabelingPortal:
                 if written and known is not None:
                     self._withdraw(project, known, answer)
                 raise
-            if known.answer is not None and known.answer.says_the_same(answer):
+            if _is_repeated(known, answer):
                 return progress
             self._write(project, known, answer)
             written = True
@@ -284,13 +296,14 @@ class LabelingPortal:
             raise TaskNotFound(f"job {job} has no task {task!r}")
         if answer.value is not None:
             _check(answer.value, self._card(project, job), known)
-        if known.answer is not None and known.answer.says_the_same(answer):
+        if _is_repeated(known, answer):
             return progress, known
         if progress.state != "open":
             raise JobFinished(f"job {job} is finished; its labels stand")
-        if known.answer is not None and known.answer.worker != answer.worker:
-            raise LeaseLost(f"{known.answer.worker_name} has answered task {task}")
-        if known.answer is None and known.held_by_another(answer.worker, answer.answered_at):
+        if known.answered(answer) is None:
+            if known.is_done:
+                names = ", ".join(each.worker_name for each in known.answers)
+                raise LeaseLost(f"task {task} is answered already, by {names}")
             raise LeaseLost(f"the lease on task {task} ran out, and somebody else has it now")
         return progress, known
 
@@ -298,9 +311,11 @@ class LabelingPortal:
         """The job's progress as of an answer that was stored after `before` was read."""
         if before.tasks - before.answered <= _EXACT_BELOW:
             return self._jobs.job(before.project, before.job) or before
-        skipped = (answer.skip is not None) - (task.answer is not None and task.answer.skip is not None)
+        after = task.with_answers([answer])
         return replace(
-            before, answered=before.answered + (task.answer is None), skipped=before.skipped + skipped
+            before,
+            answered=before.answered + after.is_done - task.is_done,
+            skipped=before.skipped + after.is_skipped - task.is_skipped,
         )
 
     def _write(self, project: str, task: Task, answer: Answer) -> None:
@@ -310,8 +325,9 @@ class LabelingPortal:
 
     def _withdraw(self, project: str, task: Task, answer: Answer) -> None:
         """An answer was written, and the index refused it: nobody may take it for an answer later."""
-        if task.answer is not None and task.answer.worker == answer.worker:
-            self._write(project, task, task.answer)
+        before = task.answer_by(answer.worker)
+        if before is not None:
+            self._write(project, task, before)
             return
         key = Workspace(project).annotation(task.job, task.sha256, answer.worker)
         self._workspace.write(key, _REFUSED, "application/json")
@@ -321,6 +337,11 @@ class LabelingPortal:
         if job not in self._cards:
             self._cards[job] = self._jobs.card(project, job)
         return self._cards[job]
+
+
+def _is_repeated(task: Task, answer: Answer) -> bool:
+    before = task.answer_by(answer.worker)
+    return before is not None and before.says_the_same(answer)
 
 
 def _check(value: LabelValue, card: JobCard, task: Task) -> None:

@@ -147,6 +147,7 @@ class StartLabeling:
             batch_size=config.labeling.batch_size,
             created_at=now,
             config_etag=record.config_etag,
+            **_agreement(config.labeling),
         )
         if self._jobs.claim(card):
             self._prepare(card, resumed=False)
@@ -297,6 +298,18 @@ class StartLabeling:
         return self._clock() - since >= STALLED
 
 
+def _agreement(labeling: Labeling) -> dict[str, Any]:
+    """Who answers the tasks of a job at the portal; another provider sees to that itself."""
+    if labeling.provider != "portal":
+        return {}
+    return {
+        "workers": labeling.workers_per_image,
+        "max_workers": labeling.most_workers,
+        "check_every": labeling.check_every or 0,
+        "min_accuracy": labeling.min_accuracy,
+    }
+
+
 def is_abandoned_import(workspace: StoresObjects, project: str, job: str, now: datetime) -> bool:
     """Whether the job is an import that is not whole, and that nobody has worked on for so long that its
     images are free again. The command that works on it writes its input manifest anew from time to time."""
@@ -337,8 +350,8 @@ def _task_number(place: int) -> str:
 FIRST_TASK = _task_number(0)
 
 
-def tasks_of_manifest(rows: Iterator[Row]) -> Iterator[NewTask]:
-    """The portal's tasks: one a row, numbered in the manifest's order."""
+def tasks_of_manifest(rows: Iterator[Row], workers: int = 1) -> Iterator[NewTask]:
+    """The portal's tasks: one a row, numbered in the manifest's order, for so many workers each."""
     for number, row in enumerate(rows):
         yield NewTask(
             task=_task_number(number),
@@ -347,6 +360,7 @@ def tasks_of_manifest(rows: Iterator[Row]) -> Iterator[NewTask]:
             version_id=row.get(VERSION_ID),
             width=row[WIDTH],
             height=row[HEIGHT],
+            workers=workers,
         )
 
 

@@ -92,14 +92,28 @@ class Labeling(_Section):
     max_wait_minutes: float = Field(default=60, gt=0, le=60 * 24 * 30)
     workers_per_image: int = Field(default=1, ge=1, le=9)
     suggest: bool = False
+    max_workers_per_image: int | None = Field(default=None, ge=1, le=9)
+    check_every: int | None = Field(default=None, ge=2, le=1_000)
+    min_accuracy: float = Field(default=0.0, ge=0, le=1)
     ground_truth: GroundTruth = GroundTruth()
 
     @model_validator(mode="after")
     def _is_possible(self) -> "Labeling":
-        if self.provider == "portal" and self.workers_per_image != 1:
-            raise ValueError("workers_per_image: the portal asks one worker an image, ground-truth 1 to 9")
         if self.suggest and self.provider != "portal":
             raise ValueError("suggest: only the portal's page shows what the model suggests")
+        if self.provider == "ground-truth":
+            for name in ("max_workers_per_image", "check_every", "min_accuracy"):
+                if getattr(self, name):
+                    raise ValueError(f"{name}: only the portal has it, not ground-truth")
+        if self.most_workers < self.workers_per_image:
+            raise ValueError(
+                f"max_workers_per_image: must be at least workers_per_image, {self.workers_per_image}, "
+                f"not {self.max_workers_per_image}"
+            )
+        if self.min_accuracy and not self.check_every:
+            raise ValueError(
+                "min_accuracy: workers are measured by known answers alone, so it needs check_every"
+            )
         automated = self.provider == "ground-truth" and self.ground_truth.automated_labeling
         if automated and self.batch_size < MIN_AUTOMATED_LABELING:
             raise ValueError(
@@ -107,6 +121,11 @@ class Labeling(_Section):
                 f"not {self.batch_size:,}"
             )
         return self
+
+    @property
+    def most_workers(self) -> int:
+        """How many workers an image is shown to at most, because it stays in doubt."""
+        return self.max_workers_per_image or self.workers_per_image
 
     @property
     def waits_for_whole_batches(self) -> bool:

@@ -33,11 +33,11 @@ _READERS = 16
 
 @dataclass(frozen=True)
 class Known:
-    """What the index has of a task: its number, and the MD5 of the annotation object that its answer has
-    in S3; None without answer."""
+    """What the index has of a task: its number, and for each worker who answered it the MD5 of the annotation
+    object that the answer has in S3."""
 
     task: str
-    etag: str | None
+    etags: Mapping[str, str]
 
 
 class RestoreJob:
@@ -131,14 +131,19 @@ class RestoreJob:
     def _restore_answers(self, card: JobCard) -> int:
         known = {task.sha256: self._known(card, task) for task in self._tasks.tasks(card.job)}
         unknown = self._unknown_annotations(card, known)
-        said = in_parallel(partial(self._newest, card), unknown, _READERS)
+        said = in_parallel(partial(self._usable, card), unknown, _READERS)
         return sum(self._put_back(card, some) for some in batches(said, _AT_ONCE))
 
     def _known(self, card: JobCard, task: Task) -> Known:
-        if task.answer is None:
-            return Known(task.task, None)
-        content = annotation_content(card.project, self._raw_data_bucket, task, task.answer)
-        return Known(task.task, hashlib.md5(content, usedforsecurity=False).hexdigest())
+        contents = {
+            answer.worker: annotation_content(card.project, self._raw_data_bucket, task, answer)
+            for answer in task.answers
+        }
+        etags = {
+            worker: hashlib.md5(content, usedforsecurity=False).hexdigest()
+            for worker, content in contents.items()
+        }
+        return Known(task.task, etags)
 
     def _unknown_annotations(
         self, card: JobCard, known: Mapping[str, Known]
@@ -148,28 +153,36 @@ class RestoreJob:
         stored = self._workspace.list(Workspace(card.project).annotations(card.job))
         for sha256, objects in groupby(stored, lambda each: each.key.split("/")[-2]):
             task = known.get(sha256)
-            keys = [each.key for each in objects if task is not None and each.etag != task.etag]
+            keys = [each.key for each in objects if task and each.etag not in task.etags.values()]
             if task is not None and keys:
                 yield task, keys
 
-    def _newest(self, card: JobCard, found: tuple[Known, list[str]]) -> tuple[Known, Answer | None]:
+    def _usable(self, card: JobCard, found: tuple[Known, list[str]]) -> tuple[Known, list[Answer]]:
+        """The answers in these objects, in the order in which they were given. Of a task that takes one
+        answer the newest counts: an older one of somebody else was refused when it came."""
         task, keys = found
         read = (read_annotation(self._workspace.read(key)) for key in keys)
-        usable = [each for each in read if each and _is_of(card, each)]
-        return task, max(usable, key=lambda each: each.answered_at, default=None)
+        usable = sorted(
+            (each for each in read if each and _is_of(card, each)), key=lambda each: each.answered_at
+        )
+        return task, usable[-1:] if card.takes_one_answer else usable
 
-    def _put_back(self, card: JobCard, said: list[tuple[Known, Answer | None]]) -> int:
-        first = [(known.task, answer) for known, answer in said if answer and known.etag is None]
-        later = [(known.task, answer) for known, answer in said if answer and known.etag is not None]
+    def _put_back(self, card: JobCard, said: list[tuple[Known, list[Answer]]]) -> int:
+        first, later = [], []
+        for known, answers in said:
+            later += [(known.task, each) for each in answers if each.worker in known.etags]
+            if not (card.takes_one_answer and known.etags):
+                first.append((known.task, [each for each in answers if each.worker not in known.etags]))
         corrected = sum(self._correct(card, task, answer) for task, answer in later)
         return corrected + self._tasks.answer_many(card.project, card.job, first)
 
     def _correct(self, card: JobCard, task: str, answer: Answer) -> bool:
-        """Put back a correction. Somebody else's older answer is none: it was refused when it came."""
+        """Put back a correction."""
         _, known = self._tasks.task(card.project, card.job, task)
-        if known is None or known.answer is None or known.answer.worker != answer.worker:
+        before = known.answer_by(answer.worker) if known is not None else None
+        if known is None or before is None:
             return False
-        is_newer = answer.answered_at > known.answer.answered_at
+        is_newer = answer.answered_at > before.answered_at
         return is_newer and self._tasks.answer(card.project, card.job, known, answer)
 
 
