@@ -6,7 +6,8 @@
      "job", "label" | "labels" | "boxes", "confidences", "labeled_at", "human"}
 
 with one confidence for each part of the label. `split` is "test" where the job's images are meant for the
-test set, and `origin` is where an imported label comes from. An image that got no label and waits for none
+test set, and `origin` is where an imported label comes from. `workers` are the names of those who answered at
+the portal, and `agreement`, between 0 and 1, says how far several of them said what was concluded. An image that got no label and waits for none
 has `failure_reason` instead of the last four; one whose label a review found wrong has `withdrawn` and
 `labeled_at`. Of several lines of an image the newest counts, by `labeled_at`.
 
@@ -42,6 +43,8 @@ MAX_JOBS_WITHOUT_LABEL = 3
 """So many Ground Truth jobs may leave an image unlabeled; then it is refused."""
 ORIGIN = "loupe-origin"
 """Key of a manifest's row that tells where an imported label comes from."""
+WORKERS, AGREEMENT = "loupe-workers", "loupe-agreement"
+"""Keys of a manifest's row with the names of those who labeled the image, and how far they agree."""
 
 _BATCH = 1000
 _SUFFIX = ".jsonl"
@@ -143,6 +146,9 @@ def _misfit(row: Row, attribute: str) -> str | None:
     return None
 
 
+_PASSED_ON = {"origin": ORIGIN, "workers": WORKERS, "agreement": AGREEMENT}
+
+
 def _labeled(label: Label, labeled_at: datetime, row: Row, card: JobCard) -> Line:
     return {
         **label.value.to_json(),
@@ -150,7 +156,7 @@ def _labeled(label: Label, labeled_at: datetime, row: Row, card: JobCard) -> Lin
         "labeled_at": labeled_at.isoformat(),
         "human": label.is_human,
         **({"split": card.split} if card.split else {}),
-        **({"origin": row[ORIGIN]} if ORIGIN in row else {}),
+        **{name: row[key] for name, key in _PASSED_ON.items() if key in row},
     }
 
 

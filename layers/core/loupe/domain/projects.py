@@ -110,6 +110,11 @@ class Labeling(_Section):
                 f"max_workers_per_image: must be at least workers_per_image, {self.workers_per_image}, "
                 f"not {self.max_workers_per_image}"
             )
+        if self.workers_per_image == 1 < self.most_workers:
+            raise ValueError(
+                "max_workers_per_image: doubt shows where two workers disagree, so it needs workers_per_image "
+                "of at least 2"
+            )
         if self.min_accuracy and not self.check_every:
             raise ValueError(
                 "min_accuracy: workers are measured by known answers alone, so it needs check_every"
