@@ -31,10 +31,20 @@ def test_the_output_manifest_is_ground_truths(answered: Loop) -> None:
         "creation-date": "2026-11-21T10:15:00.000000",
     }
     assert answered.output_rows(job) == [
-        inputs[0] | {"label": 2, "label-metadata": {"class-name": "dent", "confidence": 0.0, **provenance}},
-        inputs[1] | {"label-metadata": {"failure-reason": "skipped by ben: blurred", **provenance}},
+        inputs[0]
+        | {
+            "loupe-workers": ["ada"],
+            "label": 2,
+            "label-metadata": {"class-name": "dent", "confidence": 0.0, **provenance},
+        },
+        inputs[1]
+        | {
+            "loupe-workers": ["ben"],
+            "label-metadata": {"failure-reason": "skipped by ben: blurred", **provenance},
+        },
         inputs[2]
         | {
+            "loupe-workers": ["ada"],
             "label": 0,
             "label-metadata": {
                 "class-name": "ok",

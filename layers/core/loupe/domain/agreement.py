@@ -24,8 +24,9 @@ from loupe.domain.votes import Consensus, Question, Votes, votes
 from loupe.ports import Answer
 
 SURE_FROM = 0.9
-"""An image is in doubt where workers disagree on something, and what is concluded is less likely than
-that."""
+"""An image is in doubt where workers disagree on something, and what is concluded is less likely than that.
+Where it has no more than half of the votes it is no surer than their share: that one label is rare would else
+decide one against one."""
 SAME_FROM = 0.8
 """From this likeness on, an answer counts as the known one."""
 
@@ -290,4 +291,7 @@ def _found(consensus: Consensus, question: int, said: Votes) -> _Found:
     classes = {voted for _, voted in said}
     best = max(classes if len(classes) == 1 else range(len(probabilities)), key=probabilities.__getitem__)
     confidence = round(probabilities[best], 4)
-    return _Found(best, confidence, 1.0 if len(classes) == 1 else confidence)
+    if len(classes) == 1:
+        return _Found(best, confidence, 1.0)
+    share = sum(voted == best for _, voted in said) / len(said)
+    return _Found(best, confidence, confidence if share > 0.5 else min(confidence, share))

@@ -305,8 +305,6 @@ def _agreement(labeling: Labeling) -> dict[str, Any]:
     return {
         "workers": labeling.workers_per_image,
         "max_workers": labeling.most_workers,
-        "check_every": labeling.check_every or 0,
-        "min_accuracy": labeling.min_accuracy,
     }
 
 

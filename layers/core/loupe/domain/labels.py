@@ -6,10 +6,11 @@
      "job", "label" | "labels" | "boxes", "confidences", "labeled_at", "human"}
 
 with one confidence for each part of the label. `split` is "test" where the job's images are meant for the
-test set, and `origin` is where an imported label comes from. `workers` are the names of those who answered at
-the portal, and `agreement`, between 0 and 1, says how far several of them said what was concluded. An image that got no label and waits for none
-has `failure_reason` instead of the last four; one whose label a review found wrong has `withdrawn` and
-`labeled_at`. Of several lines of an image the newest counts, by `labeled_at`.
+test set, and `origin` is where an imported label comes from. `workers` are the names of those who answered
+at the portal, and `agreement`, between 0 and 1, says how far several of them said what was concluded. An
+image that got no label and waits for none has `failure_reason` instead of the last four; one whose label a
+review found wrong has `withdrawn` and `labeled_at`. Of several lines of an image the newest counts, by
+`labeled_at`.
 
 What the index knew of the image stands beside its label, so that a dataset needs no index, and a lost index
 can be restored from here.
