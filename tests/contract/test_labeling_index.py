@@ -11,7 +11,17 @@ from loupe.adapters.table import IndexTable
 from loupe.domain.annotation import MAX_PARTS
 from loupe.domain.label_values import Box, Boxes, LabelValue, OneLabel, SeveralLabels
 from loupe.domain.labeling import JobNotFound
-from loupe.ports import Answer, JobCard, KeepsLabelingJobs, KeepsTasks, LabelingJob, Lease, NewTask, Task
+from loupe.ports import (
+    Answer,
+    JobCard,
+    KeepsLabelingJobs,
+    KeepsTasks,
+    LabelingJob,
+    Lease,
+    NewTask,
+    Suggested,
+    Task,
+)
 from tests.fakes.labeling import FakeLabelingJobs, FakeTasks
 
 NOW = datetime(2026, 11, 21, 10, 15, tzinfo=UTC)
@@ -340,6 +350,13 @@ def test_an_answer_of_any_task_comes_back_as_it_was_given(open_index: Index, val
         assert found == given
         assert repr(found) == repr(given)
     assert (job(open_index).answered, job(open_index).skipped) == (2, 0)
+
+
+def test_what_came_of_a_suggestion_is_kept_with_the_answer(open_index: Index) -> None:
+    given = answer(value=OneLabel("7"), suggestion=Suggested("0003", accepted=False))
+    assert open_index.tasks.answer(*HERE, task(open_index, "000000"), given)
+    assert open_index.tasks.answer_many(*HERE, [("000001", [given])]) == 1
+    assert task(open_index, "000000").answers == task(open_index, "000001").answers == (given,)
 
 
 def test_many_large_answers_fit_into_transactions(index: Index) -> None:

@@ -15,7 +15,7 @@ every change is conditional on the version of the task itself.
 import json
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import partial
 from itertools import chain, islice
@@ -35,7 +35,7 @@ from loupe.domain.batches import batches, in_parallel
 from loupe.domain.errors import StoreUnavailable
 from loupe.domain.label_values import Boxes, LabelValue, OneLabel, SeveralLabels, read_any
 from loupe.domain.labeling import JobNotFound
-from loupe.ports import Answer, JobCard, LabelingJob, Lease, NewTask, Task
+from loupe.ports import Answer, JobCard, LabelingJob, Lease, NewTask, Suggested, Task
 
 T = TypeVar("T")
 
@@ -567,6 +567,7 @@ def _answer_item(answer: Answer) -> Item:
         "worker_name": answer.worker_name,
         "answered_at": _text(answer.answered_at),
         **_said(answer),
+        **({"suggestion": asdict(answer.suggestion)} if answer.suggestion is not None else {}),
     }
 
 
@@ -577,6 +578,7 @@ def _read_answer(item: Item) -> Answer:
         answered_at=datetime.fromisoformat(item["answered_at"]),
         value=_read_value(item),
         skip=item.get("skip"),
+        suggestion=Suggested(**item["suggestion"]) if "suggestion" in item else None,
     )
 
 
