@@ -49,6 +49,8 @@ def test_what_is_not_there_is_missing(bucket: Bucket) -> None:
     with pytest.raises(ObjectMissing, match="raw-data/a"):
         bucket.read("a")
     with pytest.raises(ObjectMissing):
+        bucket.read_range("a", 0, 1)
+    with pytest.raises(ObjectMissing):
         bucket.open("a")
     with pytest.raises(ObjectMissing):
         list(bucket.lines("a"))
@@ -133,3 +135,10 @@ def test_a_presigned_url_names_the_version(bucket: Bucket) -> None:
     assert "a%20b.png" in url
     assert "versionId=v7" in url
     assert "versionId" not in bucket.presigned_url("digits/a b.png", None, 60)
+
+
+def test_a_range_of_an_object_is_read(bucket: Bucket) -> None:
+    bucket.write("a", b"0123456789")
+    assert bucket.read_range("a", 0, 3) == b"012"
+    assert bucket.read_range("a", 7, 1) == b"7"
+    assert bucket.read_range("a", 8, 50) == b"89"

@@ -47,6 +47,9 @@ class FakeObjects:
             raise ObjectMissing(f"s3://{self.bucket}/{key} is not there")
         return self.content[key]
 
+    def read_range(self, key: str, start: int, size: int) -> bytes:
+        return self.read(key)[start : start + size]
+
     @contextmanager
     def opened(self, key: str) -> Iterator[OpenedObject]:
         """Part of `loupe.ports.OpensObjects`."""

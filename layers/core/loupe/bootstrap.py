@@ -33,8 +33,11 @@ from loupe.adapters.workforce import CognitoWorkerGroups, SageMakerWorkforce
 from loupe.domain.annotation import LabelingPortal
 from loupe.domain.builtin import BuiltinTraining
 from loupe.domain.consolidation import ConsolidateAnnotations
+from loupe.domain.correcting import Correct
 from loupe.domain.custom_labels import CustomLabelsTraining
 from loupe.domain.custom_labels_evaluation import MeasureCustomLabels, MeasuredByRekognition
+from loupe.domain.dataset_console import DatasetConsole
+from loupe.domain.galleries import Galleries
 from loupe.domain.ground_truth import PROVIDER as GROUND_TRUTH
 from loupe.domain.ground_truth import GroundTruthSetup, RequestLabelingJob
 from loupe.domain.hosting import ControlModel, StopIdleModels
@@ -66,6 +69,7 @@ from loupe.settings import (
     ConcludeTrainingSettings,
     ConsolidateAnnotationsSettings,
     ControlModelSettings,
+    DatasetApiSettings,
     DescribeProjectSettings,
     EvaluateCandidateSettings,
     GroundTruthSettings,
@@ -284,6 +288,40 @@ def labeling_portal() -> LabelingPortal:
         raw_data=_objects(settings.raw_data_bucket),
         workspace=_objects(settings.workspace_bucket),
         events=_events(settings.event_bus_name),
+        clock=utc_now,
+    )
+
+
+@cache
+def _galleries(bucket: str) -> Galleries:
+    return Galleries(_objects(bucket))
+
+
+@cache
+def dataset_console() -> DatasetConsole:
+    """For dataset_api."""
+    settings = DatasetApiSettings.from_environment()
+    table = _table(settings.index_table)
+    return DatasetConsole(
+        projects=IndexedProjects(table),
+        loops=LoopIndex(table),
+        galleries=_galleries(settings.workspace_bucket),
+        raw_data=_objects(settings.raw_data_bucket),
+        workspace=_objects(settings.workspace_bucket),
+        events=_events(settings.event_bus_name),
+    )
+
+
+@cache
+def correct() -> Correct:
+    """For dataset_api."""
+    settings = DatasetApiSettings.from_environment()
+    table = _table(settings.index_table)
+    return Correct(
+        projects=IndexedProjects(table),
+        images=IndexedImages(table),
+        galleries=_galleries(settings.workspace_bucket),
+        workspace=_objects(settings.workspace_bucket),
         clock=utc_now,
     )
 

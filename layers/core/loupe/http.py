@@ -147,6 +147,14 @@ def parse_body(request: APIGatewayProxyEvent, model: type[Model]) -> Model:
         raise BadRequest("; ".join(_explain(fault) for fault in error.errors())) from error
 
 
+def parse_query(request: APIGatewayProxyEvent, model: type[Model]) -> Model:
+    """The query's parameters as a `model`. Raises `BadRequest`, whose detail names each one at fault."""
+    try:
+        return model.model_validate(request.query_string_parameters)
+    except ValidationError as error:
+        raise BadRequest("; ".join(_explain(fault) for fault in error.errors())) from error
+
+
 def _explain(fault: Mapping[str, Any]) -> str:
     where = ".".join(map(str, fault["loc"]))
     if fault["type"] == "extra_forbidden":

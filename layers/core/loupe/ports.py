@@ -40,6 +40,11 @@ class StoresObjects(Protocol):
         """Raises `ObjectMissing`."""
         ...
 
+    def read_range(self, key: str, start: int, size: int) -> bytes:
+        """`size` bytes from byte `start` on, fewer where the object ends; `size` is above 0. Raises
+        `ObjectMissing`."""
+        ...
+
     def open(self, key: str) -> BinaryIO:
         """A stream over an object that may be larger than memory. Raises `ObjectMissing`."""
         ...

@@ -57,6 +57,10 @@ class LabelingApiSettings(IndexSettings):
     event_bus_name: Name
 
 
+class DatasetApiSettings(LabelingApiSettings):
+    pass
+
+
 class ConsolidateAnnotationsSettings(LabelingApiSettings):
     pass
 

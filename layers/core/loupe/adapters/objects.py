@@ -47,6 +47,11 @@ class S3Objects:
                 return self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
             return self._client.get_object(Bucket=self._bucket, Key=key, VersionId=version_id)["Body"].read()
 
+    def read_range(self, key: str, start: int, size: int) -> bytes:
+        wanted = f"bytes={start}-{start + size - 1}"
+        with self._errors(key):
+            return self._client.get_object(Bucket=self._bucket, Key=key, Range=wanted)["Body"].read()
+
     @contextmanager
     def opened(self, key: str) -> Iterator[OpenedObject]:
         """Behind `loupe.ports.OpensObjects`; what was not read when the context ends is not transferred."""

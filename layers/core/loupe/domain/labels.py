@@ -12,6 +12,8 @@ image that got no label and waits for none has `failure_reason` instead of the l
 review found wrong has `withdrawn` and `labeled_at`. Of several lines of an image the newest counts, by
 `labeled_at`.
 
+A file whose job ends in `-corrections` has what people corrected in the console (`loupe.domain.corrections`).
+
 What the index knew of the image stands beside its label, so that a dataset needs no index, and a lost index
 can be restored from here.
 """
@@ -131,7 +133,8 @@ class AcceptLabels:
                     return
                 concluded.refused.append((sha256, refusal))
                 told = {"failure_reason": refusal}
-        concluded.lines.append({"sha256": sha256, **_image(record, row), "job": card.job, **told})
+        image = image_fields(record) if record else _image(row)
+        concluded.lines.append({"sha256": sha256, **image, "job": card.job, **told})
 
 
 def _misfit(row: Row, attribute: str) -> str | None:
@@ -191,18 +194,21 @@ _IMAGE_FIELDS = (
 )
 
 
-def _image(record: ImageRecord | None, row: Row) -> Line:
-    """What is known of the image; a label counts even if the index has lost its image."""
-    if record is None:
-        return dict.fromkeys(_IMAGE_FIELDS) | {
-            "key": S3Uri.parse(row["source-ref"]).key,
-            "version_id": row.get(VERSION_ID),
-            "width": row.get(WIDTH),
-            "height": row.get(HEIGHT),
-        }
+def image_fields(record: ImageRecord) -> Line:
+    """What a line has of its image."""
     fields = asdict(record)
     return {name: fields[name] for name in _IMAGE_FIELDS} | {
         "registered_at": record.registered_at.isoformat()
+    }
+
+
+def _image(row: Row) -> Line:
+    """What is known of an image that the index has lost: its label counts even so."""
+    return dict.fromkeys(_IMAGE_FIELDS) | {
+        "key": S3Uri.parse(row["source-ref"]).key,
+        "version_id": row.get(VERSION_ID),
+        "width": row.get(WIDTH),
+        "height": row.get(HEIGHT),
     }
 
 

@@ -8,10 +8,12 @@ from datetime import datetime
 from typing import Any, Literal
 
 from loupe.domain.configuration import valid_config
+from loupe.domain.corrections import AcceptCorrections
 from loupe.domain.datasets import DatasetDraft, NotEnoughLabels, latest_card, next_version
 from loupe.domain.errors import AlreadyWritten, ObjectMissing
 from loupe.domain.events import ModelPromoted, ModelRejected, TrainingFailed, TrainingRequested
 from loupe.domain.failures import explain
+from loupe.domain.gallery_index import write_gallery
 from loupe.domain.labels import AcceptLabels, accepted_jobs
 from loupe.domain.projects import ProjectConfig
 from loupe.domain.training import TrainingPlan, model_versions
@@ -104,6 +106,7 @@ class BuildDataset:
         for job in sorted(finished.difference(accepted_jobs(project, self.workspace))):
             with suppress(AlreadyWritten):
                 accept(self.jobs.card(project, job))
+        AcceptCorrections(self.images, self.workspace, self.clock)(project)
 
     def _build(self, project: str, config: ProjectConfig) -> TurnBegun:
         previous = latest_card(project, self.workspace)
@@ -120,6 +123,7 @@ class BuildDataset:
         except NotEnoughLabels as error:
             return TurnBegun("nothing_new", reason=error.detail)
         card = draft.write(next_version(project, self.workspace), self.raw_data.bucket, self.clock())
+        write_gallery(project, card, self.workspace)
         return TurnBegun("built", card.version)
 
     def _is_concluded(self, project: str, dataset_version: str) -> bool:

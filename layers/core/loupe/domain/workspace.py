@@ -69,6 +69,20 @@ class Workspace:
     def labels(self, job: str) -> str:
         return f"{self.all_labels}{job}.jsonl"
 
+    # Corrections: of each image's label, by the dataset version that was the latest then
+    @property
+    def all_corrections(self) -> str:
+        return f"{self.root}/corrections/"
+
+    def corrections(self, version: str) -> str:
+        return f"{self.all_corrections}{version}/"
+
+    def corrections_of(self, version: str, sha256: str) -> str:
+        return f"{self.corrections(version)}{sha256}/"
+
+    def correction(self, version: str, sha256: str, correction: str) -> str:
+        return f"{self.corrections_of(version, sha256)}{correction}.json"
+
     # Dataset versions
     @property
     def datasets(self) -> str:
@@ -110,6 +124,15 @@ class Workspace:
     def custom_labels_validation(self, version: str) -> str:
         """What would be wrong with those in Rekognition's eyes."""
         return f"{self.dataset(version)}rekognition/validation.json"
+
+    # What the console shows of a dataset version; beside its folder, which trainings copy as a whole
+    def gallery_rows(self, version: str) -> str:
+        """Each of its images with its label and all earlier ones."""
+        return f"{self.root}/galleries/{version}/rows.jsonl"
+
+    def gallery_index(self, version: str) -> str:
+        """What its images are found and counted by."""
+        return f"{self.root}/galleries/{version}/index"
 
     # Copies of images: of those whose key can't be a file path in a training job, and of test images for
     # batch transforms

@@ -1,0 +1,34 @@
+"""The console over a project in memory."""
+
+from loupe.domain.correcting import Correct
+from loupe.domain.dataset_console import DatasetConsole
+from loupe.domain.galleries import Galleries
+from tests.unit.training.world import World
+
+
+def console(world: World) -> DatasetConsole:
+    return DatasetConsole(
+        projects=world.projects,
+        loops=world.loops,
+        galleries=Galleries(world.workspace),
+        raw_data=world.raw,
+        workspace=world.workspace,
+        events=world.events,
+    )
+
+
+def two_labels(world: World) -> tuple[list[str], list[str]]:
+    """Images of both labels, six each."""
+    a = world.label("digits-20260101t000000-aaaa", "a", [f"a{number}.png" for number in range(6)])
+    b = world.label("digits-20260102t000000-bbbb", "b", [f"b{number}.png" for number in range(6)])
+    return a, b
+
+
+def correct(world: World) -> Correct:
+    return Correct(
+        projects=world.projects,
+        images=world.images,
+        galleries=Galleries(world.workspace),
+        workspace=world.workspace,
+        clock=world.clock,
+    )
