@@ -8,6 +8,7 @@ import { Session, Unreachable } from "./core/session.js";
 import { refusalText } from "./core/work.js";
 import "./elements/loupe-boxes.js";
 import "./elements/loupe-classify.js";
+import "./elements/loupe-dataset.js";
 import "./elements/loupe-dialogs.js";
 import "./elements/loupe-judged-images.js";
 import "./elements/loupe-labeling.js";

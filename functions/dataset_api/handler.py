@@ -8,7 +8,6 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from dataset_api.requests import CorrectionsRequest, ImagesRequest
 from loupe import bootstrap, http
 from loupe.domain.annotation import Worker
-from loupe.domain.correcting import Corrected
 from loupe.domain.errors import BadRequest
 
 api = http.RestApi("dataset_api")
@@ -54,7 +53,7 @@ def correct(project: str, version: str) -> Response[str]:
     asked = http.parse_body(api.current_event, CorrectionsRequest)
     wishes = [each.wish() for each in asked.corrections]
     corrected = bootstrap.correct()(project, version, _worker(), wishes)
-    return http.reply({"corrections": [_corrected(each) for each in corrected]})
+    return http.reply({"corrections": [each.to_json() for each in corrected]})
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
@@ -65,13 +64,3 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 def _worker() -> Worker:
     user = http.signed_in_user(api.current_event)
     return Worker(user.id, user.name)
-
-
-def _corrected(corrected: Corrected) -> dict[str, Any]:
-    mine, other = corrected.correction, corrected.other
-    return {
-        "sha256": corrected.sha256,
-        "corrected": mine.to_json() if mine else None,
-        "other": other.to_json() if other else None,
-        "counts": "other" if mine and other and other.id > mine.id else "yours",
-    }

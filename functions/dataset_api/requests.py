@@ -25,6 +25,7 @@ class ImagesRequest(BaseModel):
     worker: str | None = None
     confidence_from: float | None = Field(default=None, ge=0, le=1)
     confidence_to: float | None = Field(default=None, ge=0, le=1)
+    says: str | None = None
     by: Literal["human", "model"] | None = None
     disagreement: bool = False
     mistakes: bool = False
@@ -43,6 +44,7 @@ class ImagesRequest(BaseModel):
             if ends == (None, None)
             else (ends[0] or 0.0, 1.0 if ends[1] is None else ends[1]),
             human=None if self.by is None else self.by == "human",
+            says=self.says,
             disagreement=self.disagreement,
             mistakes=self.mistakes,
             since=self.since,

@@ -104,6 +104,41 @@ export class PortalApi {
     return this.#call("POST", `api/projects/${encodeURIComponent(project)}/previews`, { size, images });
   }
 
+  // Dataset versions ------------------------------------------------------------------------------
+
+  /** All dataset versions, newest first, and what is corrected since. */
+  datasets(project) {
+    return this.#call("GET", datasetPath(project));
+  }
+
+  /** One version's counts; `version` may be "latest". */
+  dataset(project, version) {
+    return this.#call("GET", datasetPath(project, version));
+  }
+
+  /** @returns {Promise<{version: string, total: number, offset: number, images: object[]}>} */
+  datasetImages(project, version, wanted) {
+    return this.#call("GET", `${datasetPath(project, version, "images")}?${new URLSearchParams(wanted)}`);
+  }
+
+  datasetImage(project, version, sha256) {
+    return this.#call("GET", datasetPath(project, version, "images", sha256));
+  }
+
+  datasetChanges(project, version, since) {
+    return this.#call("GET", `${datasetPath(project, version, "changes")}?${new URLSearchParams({ since })}`);
+  }
+
+  /** Corrects labels: {sha256, label | labels | boxes | withdrawn, seen} each. */
+  async correct(project, version, corrections) {
+    return (await this.#call("POST", datasetPath(project, version, "corrections"), { corrections })).corrections;
+  }
+
+  /** Has a version built of what is corrected. */
+  requestVersion(project) {
+    return this.#call("POST", datasetPath(project));
+  }
+
   async #call(method, path, body) {
     let response = await this.#send(method, path, body);
     if (response.status === 401) {
@@ -139,6 +174,10 @@ export class PortalApi {
       throw new Unreachable("The server cannot be reached.", { cause: error });
     }
   }
+}
+
+function datasetPath(project, ...parts) {
+  return ["api/projects", encodeURIComponent(project), "datasets", ...parts.map(encodeURIComponent)].join("/");
 }
 
 /** A body that is not JSON (a proxy's error page, a cut connection) reads as no document. */

@@ -3,6 +3,7 @@
 /** @type {{name: string, element: string, title: string}[]} the first one is the project's own address */
 export const SECTIONS = [
   { name: "", element: "loupe-labeling", title: "Label" },
+  { name: "dataset", element: "loupe-dataset", title: "Dataset" },
   { name: "models", element: "loupe-models", title: "Models" },
 ];
 

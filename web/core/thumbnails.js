@@ -9,6 +9,8 @@ export class Thumbnails {
   #api;
   #project;
   #wanted = new Map();
+  /** Where thumbnails lie that were made for this page. */
+  #addresses = new Map();
   #timer = 0;
 
   constructor(api, project) {
@@ -24,7 +26,8 @@ export class Thumbnails {
   element({ sha256, thumbnail }, alt) {
     const element = Object.assign(document.createElement("img"), { alt, loading: "lazy", decoding: "async" });
     element.addEventListener("error", () => this.#want(sha256, element), { once: true });
-    if (thumbnail) element.src = thumbnail;
+    const address = this.#addresses.get(sha256) ?? thumbnail;
+    if (address) element.src = address;
     else this.#want(sha256, element);
     return element;
   }
@@ -40,22 +43,21 @@ export class Thumbnails {
   async #ask() {
     const wanted = this.#wanted;
     this.#wanted = new Map();
-    const made = await this.#made([...wanted.keys()]);
+    await this.#make([...wanted.keys()]);
     for (const [sha256, elements] of wanted) {
       for (const element of elements) {
-        if (made.has(sha256)) element.src = made.get(sha256);
+        if (this.#addresses.has(sha256)) element.src = this.#addresses.get(sha256);
         else element.classList.add("missing");
       }
     }
   }
 
-  async #made(images) {
+  async #make(images) {
     try {
       const { previews } = await this.#api.previews(this.#project, "thumbnail", images);
-      return new Map(previews.map(({ sha256, url }) => [sha256, url]));
+      for (const { sha256, url } of previews) this.#addresses.set(sha256, url);
     } catch (error) {
       if (!isExpected(error)) throw error;
-      return new Map();
     }
   }
 }

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from loupe.domain.annotation import Worker
 from loupe.domain.batches import in_parallel
@@ -46,6 +47,16 @@ class Corrected:
     sha256: str
     correction: Correction | None
     other: Correction | None
+
+    def to_json(self) -> dict[str, Any]:
+        """As the API tells it; `counts` says whose correction is the newer one."""
+        mine, other = self.correction, self.other
+        return {
+            "sha256": self.sha256,
+            "corrected": mine.to_json() if mine else None,
+            "other": other.to_json() if other else None,
+            "counts": "other" if mine and other and other.id > mine.id else "yours",
+        }
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,8 @@ _READERS = 8
 
 Change = Literal["added", "removed", "relabeled", "moved"]
 Order = Literal["dataset", "newest", "confidence"]
+LATEST = "latest"
+"""In place of a version: the newest one."""
 NO_LABELS = ""
 """In place of a label: images that have none of them."""
 
@@ -42,8 +44,9 @@ class Wanted:
     """Which images: all that are as each given field says.
 
     `confidence` is the range, both ends included, that the lowest confidence of an image's parts is in.
-    `disagreement` wants images whose workers did not all say the same; `mistakes` those whose label the
-    champion firmly contradicts, firmest first; `change` what happened to them since the version `since`.
+    `says` is a label that the champion answered, of those images that it was tested with; `mistakes` wants
+    those whose label it firmly contradicts, firmest first; `disagreement` those whose workers did not all say the
+    same; `change` what happened to them since the version `since`.
     """
 
     label: str | None = None
@@ -52,6 +55,7 @@ class Wanted:
     worker: str | None = None
     confidence: tuple[float, float] | None = None
     human: bool | None = None
+    says: str | None = None
     disagreement: bool = False
     mistakes: bool = False
     since: str | None = None
@@ -117,7 +121,7 @@ class Gallery:
     def _select(self, wanted: Wanted, verdicts: Verdicts, other: "Gallery | None") -> Sequence[int]:
         index = self.index
         found: Sequence[int] = range(len(index))
-        for holds in self._conditions(wanted):
+        for holds in self._conditions(wanted, verdicts):
             found = [position for position in found if holds(position)]
         if other is not None and wanted.change == "removed":
             found = [position for position in found if other.place_of(index.digest(position)) is None]
@@ -132,7 +136,7 @@ class Gallery:
             found = sorted(found, key=lambda position: _unknown_last(index.confidence[position]))
         return found
 
-    def _conditions(self, wanted: Wanted) -> Iterator[Callable[[int], bool]]:
+    def _conditions(self, wanted: Wanted, verdicts: Verdicts) -> Iterator[Callable[[int], bool]]:
         index = self.index
         if wanted.split is not None:
             split, splits = SPLITS.index(wanted.split), index.split
@@ -153,6 +157,9 @@ class Gallery:
             least, most = wanted.confidence
             # To single precision, as the column has it; NaN is in no range.
             yield lambda position: least - 1e-6 <= index.confidence[position] <= most + 1e-6
+        if wanted.says is not None:
+            saying = {digest for digest, verdict in verdicts.by_image.items() if verdict.says(wanted.says)}
+            yield lambda position: index.digest(position) in saying
         if wanted.disagreement:
             yield lambda position: index.agreement[position] < 1
 
@@ -244,6 +251,8 @@ class Galleries:
         """Raises `NotFound`. The first look at a version that was built before there were galleries makes
         its gallery, which takes some seconds for 100,000 images."""
         kept = self._open
+        if version == LATEST:
+            version = next((card.version for card in self.cards(project)), LATEST)
         if (project, version) not in kept:
             card = self._card(project, version)
             if card is None:

@@ -29,6 +29,14 @@ class Verdict:
     disagreement: float
     about: tuple[str, ...]
 
+    def says(self, label: str) -> bool:
+        """Whether the answer has that label; of the empty one, whether it has none."""
+        answer = self.answer
+        names = [answer["label"]] if "label" in answer else answer.get("labels")
+        if names is None:
+            names = [box["label"] for box in answer["boxes"]]
+        return label in names if label else not names
+
 
 @dataclass(frozen=True)
 class Verdicts:

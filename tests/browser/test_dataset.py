@@ -1,0 +1,242 @@
+"""The dataset page: gallery, filters, counts, comparison, and corrections."""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from loupe.domain.annotation import Worker
+from loupe.domain.correcting import Wish
+from loupe.domain.galleries import Wanted
+from loupe.domain.label_values import OneLabel
+from tests.browser.conftest import PHONE, OpenPage, wait_until
+from tests.browser.console_stub import ConsoleStub, ServedWorld, shapes
+from tests.browser.test_accessibility import Scheme, expect_accessible
+from tests.unit.training.world import NAMES, PROJECT
+
+SHOWN = (
+    "[...document.querySelectorAll('.tile-picture img')].filter((image) => image.naturalWidth).length >= 12"
+)
+PAGE = f"#/projects/{PROJECT}/dataset"
+Console = Callable[..., ConsoleStub]
+
+
+@pytest.fixture
+def console() -> Iterator[Console]:
+    """Serves a world with dataset versions; it ends with the test."""
+    with ExitStack() as servers:
+
+        def start(world: ServedWorld | None = None) -> ConsoleStub:
+            stub = ConsoleStub(world or shapes())
+            servers.enter_context(stub)
+            return stub
+
+        yield start
+
+
+def tiles(page: Page) -> list[str]:
+    return page.locator(".tile-label").all_inner_texts()
+
+
+def images(portal: ConsoleStub) -> list[dict[str, Any]]:
+    found = portal.console.images(PROJECT, "0001", Wanted(), 0, 60)["images"]
+    assert isinstance(found, list)
+    return found
+
+
+def expect_count(page: Page, text: str) -> None:
+    expect(page.locator(".image-count")).to_have_text(text)
+
+
+def open_first(page: Page) -> Locator:
+    """Opens the first image of the gallery."""
+    page.locator(".tile").first.click()
+    detail = page.get_by_role("dialog")
+    expect(detail.locator(".detail-value").first).to_be_visible()
+    return detail
+
+
+def test_the_gallery_shows_the_latest_version_with_thumbnails(console: Console, open_page: OpenPage) -> None:
+    portal = console()
+    page = open_page(portal, PAGE)
+    expect_count(page, "30 images")
+    expect(page.get_by_role("combobox", name="Dataset version")).to_have_value("0001")
+    expect(page.locator(".tile").first).to_have_accessible_name(re.compile(r"digits/.*png: (circle|square)"))
+    wait_until(page, lambda: bool(page.evaluate(SHOWN)))
+    assert sum(path.endswith("/previews") for _, path, _ in portal.requests) == 1
+
+
+def test_thumbnails_that_are_there_are_not_made_again(console: Console, open_page: OpenPage) -> None:
+    portal = console()
+    for digest in portal.world.split("0001"):
+        record = portal.world.images.image(PROJECT, digest)
+        assert record
+        portal.world.workspace.write(NAMES.preview("thumbnail", digest), portal.world.raw.read(record.key))
+    page = open_page(portal, PAGE)
+    wait_until(page, lambda: bool(page.evaluate(SHOWN)))
+    assert not any(path.endswith("/previews") for _, path, _ in portal.requests)
+
+
+def test_filters_are_the_servers_and_stay_in_the_address(console: Console, open_page: OpenPage) -> None:
+    portal = console()
+    page = open_page(portal, PAGE)
+    page.get_by_label("Label", exact=True).select_option("square")
+    expect_count(page, "10 images")
+    assert set(tiles(page)) == {"square"}
+    page.get_by_label("Split").select_option("test")
+    expect_count(page, "2 images")
+    page.reload()
+    expect_count(page, "2 images")
+    expect(page.get_by_label("Label", exact=True)).to_have_value("=square")
+    page.get_by_role("button", name="Clear all filters").click()
+    expect_count(page, "30 images")
+
+
+def test_what_no_image_is_like_says_so(console: Console, open_page: OpenPage) -> None:
+    page = open_page(console(), f"{PAGE}?label=square&by=model")
+    expect(page.get_by_role("heading", name="No image is like that")).to_be_visible()
+    page.get_by_role("main").get_by_role("button", name="Clear all filters").last.click()
+    expect_count(page, "30 images")
+
+
+def test_a_label_is_corrected_and_the_next_version_has_it(console: Console, open_page: OpenPage) -> None:
+    portal = console()
+    page = open_page(portal, f"{PAGE}?label=square")
+    expect_count(page, "10 images")
+    detail = open_first(page)
+    name = detail.get_by_role("heading", level=2).inner_text()
+    expect(detail.get_by_role("button", name="Correct", exact=True)).to_be_disabled()
+    detail.get_by_label("triangle").check()
+    detail.get_by_role("button", name="Correct", exact=True).click()
+    expect(detail.locator(".detail-value").first).to_have_text("triangle")
+    expect(detail.get_by_text("Corrected by maria")).to_have_count(2)
+    expect(page.get_by_text("1 image corrected since version 0001.")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator(".tile").first).to_be_focused()
+    expect(page.locator(".tile").first.get_by_text("corrected")).to_be_visible()
+    portal.world.clock.advance(minutes=5)
+    assert portal.world.build().version == "0002"
+    page.get_by_role("link", name="Label", exact=True).click()
+    page.get_by_role("link", name="Dataset").click()
+    page.get_by_role("button", name="Compare").click()
+    page.get_by_role("button", name="Show the images: Relabeled").click()
+    expect_count(page, "1 image")
+    tile = page.locator(".tile")
+    expect(tile).to_have_accessible_name(f"{name}: triangle was square")
+
+
+def test_the_second_of_two_people_is_told(console: Console, open_page: OpenPage) -> None:
+    portal = console()
+    page = open_page(portal, f"{PAGE}?label=square")
+    detail = open_first(page)
+    digest = page.url.rpartition("image=")[2]
+    portal.correct(PROJECT, "0001", Worker("id-of-ben", "ben"), [Wish(digest, OneLabel("circle"), None)])
+    detail.get_by_label("triangle").check()
+    detail.get_by_role("button", name="Correct", exact=True).click()
+    expect(
+        page.get_by_text("ben had corrected it to circle meanwhile. Both are kept; yours is newer")
+    ).to_be_visible()
+    expect(detail.get_by_text("Corrected by ben")).to_be_visible()
+
+
+def test_several_images_are_corrected_at_once(console: Console, open_page: OpenPage) -> None:
+    portal = console()
+    page = open_page(portal, f"{PAGE}?label=square")
+    expect_count(page, "10 images")
+    page.get_by_role("button", name="Choose several").click()
+    page.locator(".tile").nth(0).click()
+    page.locator(".tile").nth(1).click()
+    page.get_by_label("Label for the chosen images").select_option("circle")
+    page.get_by_role("button", name="Correct 2 images").click()
+    expect(page.locator(".tile-badge")).to_have_count(2)
+    assert tiles(page)[:3] == ["circle", "circle", "square"]
+    assert len(list(portal.world.workspace.list(NAMES.all_corrections))) == 2
+
+
+def test_a_person_has_a_version_built_of_the_corrections(console: Console, open_page: OpenPage) -> None:
+    portal = console()
+    page = open_page(portal, f"{PAGE}?label=square")
+    detail = open_first(page)
+    detail.get_by_role("button", name="Withdraw the label").click()
+    expect(detail.get_by_text("No label: asked again").first).to_be_visible()
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Build it now").click()
+    expect(page.get_by_text("A new version is being built")).to_be_visible()
+    assert [event.detail_type for event in portal.world.events.published][-1] == "TrainingRequested"
+
+
+def test_a_hundred_thousand_tiles_are_never_in_the_page(console: Console, open_page: OpenPage) -> None:
+    portal = console(shapes(400))
+    page = open_page(portal, PAGE)
+    expect_count(page, "400 images")
+    first = page.locator(".tile").first
+    first.focus()
+    page.keyboard.press("End")
+    focused = page.locator(".tile:focus")
+    expect(focused).to_have_attribute("data-index", "399")
+    expect(focused).to_have_accessible_name(re.compile("test$"))
+    assert page.locator(".tile").count() < 120
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator(".tile:focus")).to_have_attribute("data-index", "398")
+    page.keyboard.press("Home")
+    expect(page.locator(".tile:focus")).to_have_attribute("data-index", "0")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog")).to_be_visible()
+
+
+def test_names_and_labels_with_html_in_them_show_as_text(console: Console, open_page: OpenPage) -> None:
+    evil = "<img src=x onerror=alert(1)>"
+    world = shapes(12, labels=("circle", evil, "triangle"))
+    page = open_page(console(world), f"{PAGE}")
+    expect(page.locator(".tile-label").get_by_text(evil).first).to_be_visible()
+    page.get_by_label("Label", exact=True).select_option(f"={evil}")
+    expect_count(page, "4 images")
+    detail = open_first(page)
+    expect(detail.locator(".detail-value").first).to_have_text(evil)
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Counts").click()
+    expect(page.get_by_role("button", name=evil, exact=True)).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_part_of_the_page_passes_the_accessibility_rules(
+    console: Console, open_page: OpenPage, scheme: Scheme
+) -> None:
+    world = shapes()
+    row = world.rows("0001", "test")[0]
+    label = row["label-metadata"]["class-name"]
+    answer = {"label": label, "predicted": "triangle" if label == "circle" else "circle", "confidence": 0.9}
+    world.promote("0001", [{"source-ref": "s3://raw/x", "image-sha256": row["image-sha256"], **answer}])
+    portal = console(world)
+    other = next(each["sha256"] for each in images(portal) if each["label"] == "square")
+    portal.correct(PROJECT, "0001", Worker("b", "ben"), [Wish(other, OneLabel("circle"), None)])
+    page = open_page(portal, PAGE, color_scheme=scheme)
+    expect_count(page, "30 images")
+    expect(page.get_by_label("Likely mistakes")).to_be_enabled()
+    expect_accessible(page)
+    page.get_by_label("Likely mistakes").check()
+    expect_count(page, "1 image")
+    expect_accessible(page)
+    open_first(page)
+    expect_accessible(page)
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Choose several").click()
+    expect_accessible(page)
+    page.get_by_role("button", name="Counts").click()
+    expect(page.get_by_role("heading", name="Images by label and split")).to_be_visible()
+    expect_accessible(page)
+    page.get_by_role("button", name="Compare").click()
+    expect_accessible(page)
+
+
+def test_the_phone_passes_the_accessibility_rules(console: Console, open_page: OpenPage) -> None:
+    page = open_page(console(), PAGE, **PHONE)
+    expect_count(page, "30 images")
+    expect_accessible(page)
+    page.get_by_text("Filters", exact=True).click()
+    expect_accessible(page)
+    open_first(page)
+    expect_accessible(page)
