@@ -45,8 +45,8 @@ class Wanted:
 
     `confidence` is the range, both ends included, that the lowest confidence of an image's parts is in.
     `says` is a label that the champion answered, of those images that it was tested with; `mistakes` wants
-    those whose label it firmly contradicts, firmest first; `disagreement` those whose workers did not all say the
-    same; `change` what happened to them since the version `since`.
+    those whose label it firmly contradicts, firmest first; `disagreement` those whose workers did not all
+    say the same; `change` what happened to them since the version `since`.
     """
 
     label: str | None = None
