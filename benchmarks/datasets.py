@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from hashlib import sha256
 
+from loupe.domain.dataset_report import report
 from loupe.domain.datasets import DatasetCard, DatasetDraft, latest_card, next_version
 from loupe.domain.images import NEAR_DUPLICATE_DISTANCE
 from loupe.domain.label_values import Box, Boxes, LabelValue, OneLabel, SeveralLabels
@@ -111,7 +112,7 @@ def _build(task: TaskType, images: int) -> DatasetCard:
     draft = DatasetDraft(_PROJECT, config, latest_card(_PROJECT, workspace), jobs, workspace)
     draft.compare_with(GeneratedRawData(images), FakeImages(FakeProjects()))
     draft.split(NEAR_DUPLICATE_DISTANCE)
-    return draft.write(next_version(_PROJECT, workspace), "raw", _NOW)
+    return draft.write(next_version(_PROJECT, workspace), "raw", _NOW, report)
 
 
 def _measure(task: TaskType, images: int) -> None:

@@ -12,6 +12,7 @@ from cli.localcloud import local_cloud
 from cli.model import model
 from cli.predict import predict
 from cli.project import project
+from cli.report import report
 from cli.review import review
 from cli.session import Session
 from cli.status import status
@@ -88,6 +89,7 @@ for command in (
     predict,
     import_labels,
     export,
+    report,
     review,
     validate,
     model,

@@ -97,6 +97,7 @@ def model(found: Json, **fields: Any) -> Json:
             "training": training,
         },
         "answers": {"known": True, "reason": None},
+        "report_url": "https://workspace.invalid/report.html",
         **fields,
     }
 

@@ -87,7 +87,8 @@ class LoupeModel extends HTMLElement {
       ["Concluded", moment(model.ended_at)],
     ];
     const told = h("p", { class: "reason-text" }, model.reason || "No reason was given.");
-    return panel("What became of it", told, factList(facts));
+    const report = h("a", { href: model.report_url, target: "_blank", rel: "noopener" }, `Report of dataset ${model.dataset_version}`);
+    return panel("What became of it", told, factList(facts), model.report_url ? h("p", {}, report) : null);
   }
 
   #answers(model) {

@@ -94,6 +94,14 @@ def test_a_model_has_its_figures_beside_the_champions(world: World, show: ShowMo
     assert told["requested"] == {"instance_type": "ml.g5.xlarge", "hyperparameters": {}}
 
 
+def test_the_report_of_its_dataset_is_linked_to_where_there_is_one(
+    world: World, show: ShowModels, version: str
+) -> None:
+    assert "datasets/0001/report.html" in show.model(PROJECT, version)["report_url"]
+    world.workspace.delete(NAMES.dataset_report("0001"))
+    assert show.model(PROJECT, version)["report_url"] is None
+
+
 def test_judgements_are_of_all_answers(world: World, show: ShowModels, version: str) -> None:
     keep_answers(world, version, [("a", "a", 0.9), ("a", "b", 0.6)])
     told = show.judgements(PROJECT, version)

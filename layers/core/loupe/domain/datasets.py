@@ -3,11 +3,12 @@
 import json
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from loupe.domain.dataset_measures import Measures
 from loupe.domain.errors import Conflict
 from loupe.domain.json_lines import read_line
 from loupe.domain.label_attributes import Label, write_label
@@ -36,6 +37,8 @@ NOT_A_LABEL = "label is not in project.yaml any more"
 GONE = "object is gone or was replaced"
 NEAR_TEST = "near-duplicate of a test image"
 LEARNED = "meant for the test set, but an earlier version trained or validated on it"
+
+REPORT_TYPE = "text/html; charset=utf-8"
 
 _WITHOUT = -1
 """Stratum of the images that have no label."""
@@ -224,15 +227,17 @@ class DatasetDraft:
             by_label.update(dict.fromkeys(labels, images[number]))
         return [min(labels, key=lambda each: (by_label[each], each), default=_WITHOUT) for labels in sets]
 
-    def write(self, version: str, raw_bucket: str, now: datetime) -> DatasetCard:
-        """Write the version; the card comes last and makes it complete. Raises `AlreadyWritten`."""
+    def write(self, version: str, raw_bucket: str, now: datetime, report: "MakesReport") -> DatasetCard:
+        """Write the version and its report; the card comes last and makes it complete. Raises
+        `AlreadyWritten`."""
         names, store = self._names, self._workspace
         split_of_line = array("b", [-1]) * self._merged.lines
         for slot, split in self._splits.items():
             if split is not None:
                 split_of_line[self._merged.line[slot]] = SPLITS.index(split)
+        measures = Measures()
         for number, split in enumerate(SPLITS):
-            rows = self._rows(split_of_line, number, raw_bucket)
+            rows = self._rows(split_of_line, number, raw_bucket, measures)
             store.write_lines_once(names.split(version, split), write_rows(rows))
         store.write_lines_once(names.split_history(version), write_rows(self._history()))
         card = DatasetCard(
@@ -249,6 +254,8 @@ class DatasetDraft:
             left_out=self._left_out(),
             split_rule=DESIGNATED_SPLIT_RULE if self._merged.test_is_designated else SPLIT_RULE,
         )
+        page = report(self._project, card, self._previous, measures)
+        store.write_once(names.dataset_report(version), page, REPORT_TYPE)
         store.write_once(names.dataset_card(version), card.to_json(), "application/json")
         return card
 
@@ -286,17 +293,22 @@ class DatasetDraft:
         found = {NOT_A_LABEL: foreign, GONE: gone, NEAR_TEST: len(out) - learned, LEARNED: learned}
         return {reason: images for reason, images in found.items() if images}
 
-    def _rows(self, split_of_line: "array[int]", number: int, raw_bucket: str) -> Iterator[Row]:
-        """Manifest rows of a split, in the order of their labels."""
+    def _rows(
+        self, split_of_line: "array[int]", number: int, raw_bucket: str, measures: Measures
+    ) -> Iterator[Row]:
+        """Manifest rows of a split, in the order of their labels; each is measured as it comes out."""
         lines = label_lines(self._project, self._jobs, self._workspace)
         for position, (split, line) in enumerate(zip(split_of_line, lines, strict=True)):
-            if split == number:
-                yield self._row(read_line(line), self._moved.get(position), raw_bucket)
+            if split != number:
+                continue
+            content, moved = read_line(line), self._moved.get(position)
+            lies = {name: getattr(moved, name) for name in _PLACE} if moved else content
+            label = _with_labels(label_of_line(content, self._config.task), self._labels)
+            measures.add(SPLITS[number], label, (lies["width"], lies["height"]))
+            yield self._row(content, lies, label, raw_bucket)
 
-    def _row(self, line: dict[str, Any], moved: ImageRecord | None, raw_bucket: str) -> Row:
-        lies = {name: getattr(moved, name) for name in _PLACE} if moved else line
+    def _row(self, line: dict[str, Any], lies: dict[str, Any], label: Label, raw_bucket: str) -> Row:
         attribute, size = self._config.label_attribute, (lies["width"], lies["height"])
-        label = _with_labels(label_of_line(line, self._config.task), self._labels)
         return {
             "source-ref": str(S3Uri(raw_bucket, lies["key"])),
             SHA256: line["sha256"],
@@ -321,6 +333,9 @@ class DatasetDraft:
                 "phash": None if phash is None else f"{phash:064x}",
             }
 
+
+MakesReport = Callable[[str, DatasetCard, DatasetCard | None, Measures], bytes]
+"""Makes a version's report of its project, its card, that of the version before, and what was measured."""
 
 _PLACE = ("key", "version_id", "width", "height")
 

@@ -81,6 +81,7 @@ class ShowModels:
             "requested": _requested(plan),
             "evaluation": self._json(names.evaluation(version)),
             "answers": self._answers_known(plan),
+            "report_url": self._url_if_there(names.dataset_report(plan.dataset_version)),
         }
 
     def judgements(self, project: str, version: str) -> Json:
@@ -163,6 +164,9 @@ class ShowModels:
     def _rows(self, plan: TrainingPlan, digests: set[str]) -> Mapping[str, Row]:
         """Rows of the test split about those images."""
         return {row[SHA256]: row for row in frozen_rows(self.workspace, plan) if row[SHA256] in digests}
+
+    def _url_if_there(self, key: str) -> str | None:
+        return self.workspace.presigned_url(key, None, URL_SECONDS) if self.workspace.exists(key) else None
 
     def _image(self, plan: TrainingPlan, line: Json, row: Row) -> Json:
         where = S3Uri.parse(line["source-ref"])

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from loupe.domain.configuration import valid_config
 from loupe.domain.corrections import AcceptCorrections
+from loupe.domain.dataset_report import report
 from loupe.domain.datasets import DatasetDraft, NotEnoughLabels, latest_card, next_version
 from loupe.domain.errors import AlreadyWritten, ObjectMissing
 from loupe.domain.events import ModelPromoted, ModelRejected, TrainingFailed, TrainingRequested
@@ -122,7 +123,8 @@ class BuildDataset:
             draft.split(self.near_duplicate_distance)
         except NotEnoughLabels as error:
             return TurnBegun("nothing_new", reason=error.detail)
-        card = draft.write(next_version(project, self.workspace), self.raw_data.bucket, self.clock())
+        version = next_version(project, self.workspace)
+        card = draft.write(version, self.raw_data.bucket, self.clock(), report)
         write_gallery(project, card, self.workspace)
         return TurnBegun("built", card.version)
 

@@ -97,6 +97,10 @@ class Workspace:
     def dataset_card(self, version: str) -> str:
         return f"{self.dataset(version)}dataset.json"
 
+    def dataset_report(self, version: str) -> str:
+        """What the version has, as a page for people."""
+        return f"{self.dataset(version)}report.html"
+
     def split_history(self, version: str) -> str:
         """The split of every image that this or an earlier version had."""
         return f"{self.dataset(version)}history.jsonl"
