@@ -25,8 +25,8 @@ $(STAMP): requirements.txt layers/core/requirements.txt trainer/requirements.txt
 up: setup  ## Run the local cloud until Ctrl-C; what is in it stays for the next time
 	@$(BIN)/loupe local up
 
-demo: setup  ## The whole loop on 800 real handwritten digits
-	@$(BIN)/loupe demo
+demo: setup  ## The whole loop on 800 real handwritten digits; TASK=bounding-box: on scenes of several
+	@$(BIN)/loupe demo $(if $(TASK),--task $(TASK))
 
 test: setup  ## All tests: unit, contract, infrastructure, local flow, browser
 	$(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist loadfile tests/unit tests/contract tests/infrastructure

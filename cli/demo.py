@@ -1,12 +1,12 @@
-"""`loupe demo`: the whole loop, twice, on real handwritten digits."""
+"""`loupe demo`: the whole loop on real handwritten digits."""
 
 import shutil
 import statistics
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import click
@@ -23,11 +23,13 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from cli import localcloud
+from cli import drawing, localcloud
 from cli.annotate import AnnotationReport, Annotator
 from cli.console import PROGRESS_PER_SECOND, err, json_option, out, print_json
-from cli.digits import LABELS, Digit, load_digits, write_out
+from cli.demo_pictures import MATERIALS, Material, Picture
+from cli.digits import Digit, load_digits
 from cli.errors import CommandFault, NotRegisteredYet
+from cli.predict import in_words
 from cli.project import store
 from cli.session import Session, WorkerCredentials, pass_session
 from cli.stack import PortalTask, ProjectStatus, Stack
@@ -35,36 +37,30 @@ from cli.status import describe_training
 from cli.upload import Uploader, UploadReport, find_images
 from cli.wait import REACHED, describe, wait_until
 from local import launcher
-from loupe.domain.label_values import LabelValue, OneLabel
+from loupe.domain.label_values import LabelValue
+from loupe.domain.metrics import SCORES, Answered, measure
+from loupe.domain.projects import TaskType
 
-FIRST_BATCH = 800
-SECOND_BATCH = 200
-TEST_DIGITS = 200
-STAGE_TIMEOUT = 600.0
 UPLOAD_THREADS = 8
 ANSWERS_AT_A_TIME = 4
 SECONDS_BETWEEN_PROBES = 0.25
 
 
-@dataclass(frozen=True)
-class Sizes:
-    """How many digits the demo labels at first, then, and asks the endpoint about."""
-
-    first: int = FIRST_BATCH
-    second: int = SECOND_BATCH
-    test: int = TEST_DIGITS
-
-
 @dataclass
 class Answers:
-    """What came of asking the endpoint: how many were right, and how long each took, in seconds."""
+    """What came of asking the endpoint: its answers beside what is right, and how long each took, in
+    seconds."""
 
-    right: int = 0
+    task: TaskType
+    labels: Sequence[str]
+    answered: list[Answered] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
 
     @property
-    def accuracy(self) -> float:
-        return self.right / len(self.seconds)
+    def score(self) -> float:
+        """Of the kind that `SCORES` names."""
+        score: float | None = measure(self.task, self.labels, self.answered)["score"]
+        return score or 0.0
 
     @property
     def median_ms(self) -> float:
@@ -73,6 +69,12 @@ class Answers:
     @property
     def p95_ms(self) -> float:
         return statistics.quantiles(self.seconds, n=20)[-1] * 1000
+
+    def in_words(self) -> str:
+        count = len(self.answered)
+        if self.task == "image-classification":
+            return f"{round(self.score * count)} of {count} right ({self.score:.1%})"
+        return f"{SCORES[self.task]} {self.score:.3f} on {count} others"
 
 
 class Stages:
@@ -168,51 +170,53 @@ class Probe:
 
 
 class Demo:
-    """The loop on one project of digits."""
+    """The loop on one project. `folder` is for files that are gone afterwards."""
 
-    def __init__(
-        self, session: Session, worker: WorkerCredentials, folder: Path, digits: Sequence[Digit], sizes: Sizes
-    ) -> None:
+    def __init__(self, session: Session, worker: WorkerCredentials, folder: Path, material: Material) -> None:
         self._session = session
         self._stack = session.stack
         self._worker = worker
         self._folder = folder
-        self._sizes = sizes
-        self._first = digits[: sizes.first]
-        self._second = digits[sizes.first : sizes.first + sizes.second]
-        self._test = digits[sizes.first + sizes.second : sizes.first + sizes.second + sizes.test]
-        self.project = free_project_name(self._stack)
+        self._material = material
+        self.project = free_project_name(self._stack, material.project)
 
     def run(self, stages: Stages) -> "DemoReport":
         """Raises CommandFault where a stage fails."""
-        self._configure(self._sizes.first)
-        self._upload(stages, f"Uploading {len(self._first)} digits", self._first)
-        self._label(stages, "Labeling them in the portal", self._first)
+        material = self._material
+        self._configure(len(material.first))
+        self._upload(stages, f"Uploading {len(material.first)} {material.noun}", material.first)
+        self._label(stages, "Labeling them in the portal", material.first)
         first = self._train(stages, "Training and deploying a model", None)
         answers = self._ask(stages)
+        report = DemoReport(self.project, first, answers, stages.seconds)
+        return self._turn_again(stages, report) if material.second else report
 
+    def _turn_again(self, stages: Stages, report: "DemoReport") -> "DemoReport":
+        second = self._material.second
         # The second batch is smaller: with batch_size at its size, its job opens at once too.
-        self._configure(self._sizes.second)
-        with Probe(self._stack, self.project, self._test[0].png()) as probe:
-            self._upload(stages, f"Dropping {len(self._second)} more", self._second)
-            self._label(stages, "Labeling those", self._second)
-            second = self._train(stages, "The loop turns by itself", first)
-        return DemoReport(self.project, first, second, answers, probe, stages.seconds)
+        self._configure(len(second))
+        with Probe(self._stack, self.project, self._material.test[0].png) as probe:
+            self._upload(stages, f"Dropping {len(second)} more", second)
+            self._label(stages, "Labeling those", second)
+            status = self._train(stages, "The loop turns by itself", report.first)
+        return replace(report, second=status, probe=probe)
 
     def _configure(self, batch_size: int) -> None:
         content = {
-            "task": "image-classification",
-            "labels": list(LABELS),
-            "instructions": "Which digit is this?",
+            "task": self._material.task,
+            "labels": list(self._material.labels),
+            "instructions": self._material.instructions,
             "labeling": {"batch_size": batch_size},
         }
         store(self._session, self.project, yaml.safe_dump(content, sort_keys=False), replace=True)
 
-    def _upload(self, stages: Stages, name: str, digits: Sequence[Digit]) -> None:
+    def _upload(self, stages: Stages, name: str, pictures: Sequence[Picture]) -> None:
         folder = self._folder / self.project
+        folder.mkdir(parents=True, exist_ok=True)
         before = self._registered()
-        with stages.stage(name, len(digits)) as stage:
-            write_out(digits, folder)
+        with stages.stage(name, len(pictures)) as stage:
+            for picture in pictures:
+                (folder / picture.name).write_bytes(picture.png)
             images, _ = find_images(folder, f"{self.project}/")
             uploader = Uploader(self._stack, self._stack.list_objects(f"{self.project}/"), UPLOAD_THREADS)
 
@@ -222,12 +226,12 @@ class Demo:
             report = uploader.run(images, show)
             if report.stopped:
                 raise KeyboardInterrupt
-            wanted = before + len(digits)
+            wanted = before + len(pictures)
             wait_until(
                 self._session,
                 self.project,
                 lambda found: sum_of_images(found) >= wanted and REACHED["labeling"](found),
-                STAGE_TIMEOUT,
+                self._material.patience,
                 lambda found: stage.say(f"{sum_of_images(found) - before} registered"),
             )
 
@@ -237,9 +241,9 @@ class Demo:
         except NotRegisteredYet:
             return 0
 
-    def _label(self, stages: Stages, name: str, digits: Sequence[Digit]) -> None:
-        labels = {f"{self.project}/{digit.name}": OneLabel(digit.label) for digit in digits}
-        with stages.stage(name, len(digits)) as stage:
+    def _label(self, stages: Stages, name: str, pictures: Sequence[Picture]) -> None:
+        values = {f"{self.project}/{picture.name}": picture.value for picture in pictures}
+        with stages.stage(name, len(pictures)) as stage:
             portal = self._stack.sign_in(self._worker.name, self._worker.password)
             started = time.monotonic()
 
@@ -248,12 +252,12 @@ class Demo:
                 stage.show(report.answered, f"{rate:.0f} answers/s, as {self._worker.name}")
 
             def answer_of(task: PortalTask) -> LabelValue | None:
-                return labels.get(task["image"]["name"])
+                return values.get(task["image"]["name"])
 
             annotator = Annotator(portal, self.project, answer_of, ANSWERS_AT_A_TIME, self._session.sleep)
             report = annotator.run(show)
-            if report.answered < len(digits):
-                raise CommandFault(f"Only {report.answered} of {len(digits)} tasks could be answered.")
+            if report.answered < len(pictures):
+                raise CommandFault(f"Only {report.answered} of {len(pictures)} tasks could be answered.")
 
     def _train(self, stages: Stages, name: str, before: ProjectStatus | None) -> ProjectStatus:
         old = before["last_training"]["version"] if before and before["last_training"] else None
@@ -264,19 +268,24 @@ class Demo:
 
         with stages.stage(name) as stage:
             return wait_until(
-                self._session, self.project, reached, STAGE_TIMEOUT, lambda found: stage.say(describe(found))
+                self._session,
+                self.project,
+                reached,
+                self._material.patience,
+                lambda found: stage.say(describe(found)),
             )
 
     def _ask(self, stages: Stages) -> Answers:
-        answers = Answers()
-        with stages.stage(f"Asking the endpoint about {len(self._test)} others", len(self._test)) as stage:
-            for digit in self._test:
-                image = digit.png()
+        asked = self._material.test
+        answers = Answers(self._material.task, self._material.labels)
+        with stages.stage(f"Asking the endpoint about {len(asked)} others", len(asked)) as stage:
+            for picture in asked:
                 started = time.perf_counter()
-                predictions = self._stack.predict(self.project, image, "image/png")["predictions"]
+                predictions = self._stack.predict(self.project, picture.png, "image/png")["predictions"]
                 answers.seconds.append(time.perf_counter() - started)
-                answers.right += bool(predictions) and predictions[0]["label"] == digit.label
-                stage.show(len(answers.seconds), f"{answers.accuracy:.1%} right")
+                answers.answered.append(Answered(picture.value, predictions))
+                stage.show(len(answers.seconds))
+            stage.say(answers.in_words())
         return answers
 
 
@@ -286,40 +295,45 @@ def sum_of_images(found: ProjectStatus) -> int:
     return images["pending"] + images["labeling"] + images["labeled"] + images["rejected"]
 
 
-def free_project_name(stack: Stack) -> str:
-    """`digits`, or the first of `digits-2`, `digits-3`, ... that is no project yet."""
+def free_project_name(stack: Stack, wanted: str) -> str:
+    """`digits`, say, or the first of `digits-2`, `digits-3`, ... that is no project yet."""
     taken = set(stack.projects())
-    if "digits" not in taken:
-        return "digits"
-    return next(name for number in range(2, len(taken) + 3) if (name := f"digits-{number}") not in taken)
+    if wanted not in taken:
+        return wanted
+    return next(name for number in range(2, len(taken) + 3) if (name := f"{wanted}-{number}") not in taken)
 
 
 @dataclass
 class DemoReport:
-    """What the demo found. `first` and `second` are the project's status after each turn of the loop."""
+    """What the demo found. `first` and `second` are the project's status after each turn of the loop; where
+    it turned once, `second` and `probe` are None."""
 
     project: str
     first: ProjectStatus
-    second: ProjectStatus
     answers: Answers
-    probe: Probe
     seconds: dict[str, float]
+    second: ProjectStatus | None = None
+    probe: Probe | None = None
 
     def as_json(self) -> dict[str, object]:
-        champion = self.first["champion"]
-        return {
+        champion, last = self.first["champion"], self.second or self.first
+        found = {
             "project": self.project,
-            "images": self.second["images"],
-            "dataset_version": self.second["dataset_version"],
+            "images": last["images"],
+            "dataset_version": last["dataset_version"],
             "score": champion["score"] if champion else None,
-            "accuracy": self.answers.accuracy,
+            "accuracy": self.answers.score,
             "answers": len(self.answers.seconds),
             "latency_ms": {"median": round(self.answers.median_ms, 1), "p95": round(self.answers.p95_ms, 1)},
-            "second_training": self.second["last_training"],
-            "calls_meanwhile": self.probe.calls,
-            "failures_meanwhile": self.probe.failures,
             "seconds": {name: round(value, 1) for name, value in self.seconds.items()},
         }
+        if self.answers.task != "image-classification":
+            found[SCORES[self.answers.task]] = found.pop("accuracy")
+        if self.second is not None and self.probe is not None:
+            found["second_training"] = self.second["last_training"]
+            found["calls_meanwhile"] = self.probe.calls
+            found["failures_meanwhile"] = self.probe.failures
+        return found
 
     def table(self) -> Table:
         table = Table(title=f"The loop on {self.project}", show_header=False, title_justify="left")
@@ -333,16 +347,18 @@ class DemoReport:
         if champion is not None:
             table.add_row("Test score", f"{champion['score']:.1%}")
             table.add_row("Endpoint", champion["endpoint"])
-        right = f"{self.answers.right} of {len(self.answers.seconds)} right ({self.answers.accuracy:.1%})"
-        table.add_row("REST answers", right)
+        table.add_row("REST answers", self.answers.in_words())
         table.add_row("Latency", f"median {self.answers.median_ms:.0f} ms, p95 {self.answers.p95_ms:.0f} ms")
-        table.add_section()
-        table.add_row(
-            "Second batch",
-            f"{self.second['images']['labeled']} labels, dataset {self.second['dataset_version']}",
-        )
-        table.add_row("", describe_training(self.second["last_training"]))
-        table.add_row("Endpoint meanwhile", f"{self.probe.calls} calls, {len(self.probe.failures)} failures")
+        if self.second is not None and self.probe is not None:
+            table.add_section()
+            table.add_row(
+                "Second batch",
+                f"{self.second['images']['labeled']} labels, dataset {self.second['dataset_version']}",
+            )
+            table.add_row("", describe_training(self.second["last_training"]))
+            table.add_row(
+                "Endpoint meanwhile", f"{self.probe.calls} calls, {len(self.probe.failures)} failures"
+            )
         table.add_section()
         for name, value in self.seconds.items():
             table.add_row(name, f"{value:.1f} s")
@@ -351,10 +367,17 @@ class DemoReport:
 
 
 @click.command()
+@click.option(
+    "--task",
+    type=click.Choice(list(MATERIALS)),
+    default="image-classification",
+    show_default=True,
+    help="What the model is to learn: the digit of an image, or boxes around several.",
+)
 @click.option("--keep", is_flag=True, help="Leave the local cloud running at the end.")
 @json_option
 @pass_session
-def demo(session: Session, keep: bool, as_json: bool) -> None:
+def demo(session: Session, task: TaskType, keep: bool, as_json: bool) -> None:
     """Run the whole loop in the local cloud, on real handwritten digits.
 
     Starts the local cloud, deploys the stack, uploads 800 digits, labels them through the portal as a
@@ -362,37 +385,56 @@ def demo(session: Session, keep: bool, as_json: bool) -> None:
     the loop turn once more, with the endpoint answering throughout. Takes a few minutes. What it made
     stays in LOUPE_HOME: `make up` shows it.
 
+    With --task bounding-box the loop turns once, on 300 scenes of several digits each; the endpoint finds
+    the digits in 60 scenes of others, and one answer is drawn into its image.
+
     \b
     Examples:
       loupe demo
       loupe demo --keep
+      loupe demo --task bounding-box
     """
     was_running = launcher.status(session.home).running
     try:
-        report = _run(session, keep)
+        report, drawn = _run(session, MATERIALS[task], keep)
     finally:
         if not keep and not was_running:
             with err().status("Stopping the local cloud"):
                 launcher.down(session.home)
     if as_json:
-        print_json(report.as_json())
+        print_json(report.as_json() | ({"drawn": str(drawn)} if drawn else {}))
     else:
         out().print(report.table())
+        if drawn:
+            out().print(f"One of the answers is drawn in {drawn}", markup=False, soft_wrap=True)
         _say_where_to_look(report.project, running=keep or was_running)
-    if report.probe.failures:
+    if report.probe is not None and report.probe.failures:
         raise CommandFault(f"The endpoint failed while the loop turned: {report.probe.failures[0]}")
 
 
-def _run(session: Session, detach: bool) -> DemoReport:
+def _run(
+    session: Session, material_of: Callable[[Sequence[Digit]], Material], detach: bool
+) -> tuple[DemoReport, Path | None]:
     with Stages(err()) as stages:
         with stages.stage("Starting the local cloud, deploying the stack"):
             cloud, connection = localcloud.start(session, detach)
         local = Session(lambda: connection, session.home, session.port, session.clock, session.sleep)
-        folder = cloud.home / "tmp-demo"
+        folder, material = cloud.home / "tmp-demo", material_of(load_digits())
         try:
-            return Demo(local, local.worker(None, None), folder, load_digits(), Sizes()).run(stages)
+            report = Demo(local, local.worker(None, None), folder, material).run(stages)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+    if material.task != "bounding-box":
+        return report, None
+    return report, draw_one(report, material, cloud.home / f"{report.project}.png")
+
+
+def draw_one(report: DemoReport, material: Material, target: Path) -> Path:
+    """The endpoint's first answer, drawn into its picture."""
+    picture, answered = material.test[0], report.answers.answered[0]
+    answer = {"task": material.task, "predictions": answered.predictions}
+    drawing.save(drawing.draw(picture.png, answer, in_words(answer)), target)
+    return target
 
 
 def _say_where_to_look(project: str, running: bool) -> None:

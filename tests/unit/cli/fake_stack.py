@@ -60,7 +60,7 @@ class Project:
 
 
 class FakeStack:
-    """`answers` are the labels that the model gives, by the bytes of an image."""
+    """`answers` are the labels that the model gives, or the boxes, by the bytes of an image."""
 
     portal_url = "http://loupe.test/portal/index.html"
     api_url = "http://loupe.test"
@@ -77,7 +77,7 @@ class FakeStack:
         self.training_since: str | None = None
         self.falls_back = False
         self.passwords: dict[str, str] = {WORKER.name: WORKER.password}
-        self.answers: dict[bytes, str] = {}
+        self.answers: dict[bytes, str | list[Json]] = {}
         self.puts: list[str] = []
         self.reconciled: list[str | None] = []
         self.encrypts_with_kms = False
@@ -226,13 +226,14 @@ class FakeStack:
         champion = self.status(project)["champion"]
         if champion is None:
             raise ApiProblem(409, "no-model", "There is no model yet: label images first.")
-        label = self.answers.get(body, "0")
+        said = self.answers.get(body, "0")
+        predictions = [{"label": said, "confidence": 0.9}] if isinstance(said, str) else said
         return {
             "prediction_id": "p1",
             "project": project,
             "model_version": champion["version"],
-            "task": "image-classification",
-            "predictions": [{"label": label, "confidence": 0.9}],
+            "task": self.task(project),
+            "predictions": predictions,
         }
 
     # Workers and upkeep
