@@ -1,12 +1,14 @@
 """Several labels an image: each on or off, or none of them."""
 
+from typing import Any
+
 from playwright.sync_api import expect
 
 from tests.browser.conftest import PHONE, OpenPage, Serve, expect_all_sent, expect_image
 from tests.browser.portal_stub import StubProject, plain_project
 
 
-def project(tasks: int = 4, **options: object) -> StubProject:
+def project(tasks: int = 4, **options: Any) -> StubProject:
     return plain_project(tasks=tasks, task="multi-label-classification", **options)
 
 

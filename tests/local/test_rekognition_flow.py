@@ -22,12 +22,16 @@ class RekognitionProject(DigitProject):
     """Digits that Rekognition learns and hosts."""
 
     def configure(
-        self, hyperparameters: Mapping[str, str] | None = None, promotion: Mapping[str, float] | None = None
+        self,
+        hyperparameters: Mapping[str, str] | None = None,
+        promotion: Mapping[str, float] | None = None,
+        *,
+        suggest: bool = False,
     ) -> None:
         self.deployment.configure(
             self.name,
             list(LABELS),
-            labeling={"batch_size": self.batch_size},
+            labeling={"batch_size": self.batch_size, "suggest": suggest},
             training={"trainer": "rekognition"},
             hosting={"kind": "rekognition", "stop_after_idle_minutes": 30},
             promotion=promotion or {"min_gain": -1},

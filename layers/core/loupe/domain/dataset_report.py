@@ -178,8 +178,8 @@ def _changes(card: DatasetCard, previous: DatasetCard | None) -> str:
     ]
     changed = [row for row in rows if any(change != "±0" for change in row[1])]
     told = [
-        f"<p>Label {kind}: {', '.join(escape(label) for label in found)}.</p>"
-        for kind, found in (
+        f"<p>Label {kind}: {', '.join(escape(label) for label in changes)}.</p>"
+        for kind, changes in (
             ("added", [label for label in card.labels if label not in previous.labels]),
             ("given up", [label for label in previous.labels if label not in card.labels]),
         )
