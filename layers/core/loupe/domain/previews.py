@@ -105,7 +105,7 @@ class MakePreviews:
         def make() -> bytes:
             # Asked here, as another image may have been decoded until now.
             self._check_time(until)
-            return _webp(content, *preview_dimensions(image.width, image.height, LONGEST_SIDES[size]))
+            return made_smaller(content, *preview_dimensions(image.width, image.height, LONGEST_SIDES[size]))
 
         try:
             self._check_time(until)
@@ -140,8 +140,8 @@ def preview_dimensions(width: int, height: int, longest: int) -> tuple[int, int]
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def _webp(image: bytes, width: int, height: int) -> bytes:
-    """JPEGs shrink while they are decoded, others pass by line by line."""
+def made_smaller(image: bytes, width: int, height: int) -> bytes:
+    """A WebP of these dimensions. JPEGs shrink while they are decoded, others pass by line by line."""
     # Profiles cost as much time as the rest, and few images have one that says more than sRGB.
     has_profile = pyvips.Image.new_from_buffer(image, "", access="sequential").get_typeof(_PROFILE) != 0
     options: dict[str, Any] = {"output_profile": "srgb"} if has_profile else {}
