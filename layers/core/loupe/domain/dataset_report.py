@@ -178,12 +178,12 @@ def _changes(card: DatasetCard, previous: DatasetCard | None) -> str:
     ]
     changed = [row for row in rows if any(change != "±0" for change in row[1])]
     told = [
-        f"<p>Label {kind}: {', '.join(escape(label) for label in changes)}.</p>"
-        for kind, changes in (
+        f"<p>Label {kind}: {', '.join(escape(label) for label in listed)}.</p>"
+        for kind, listed in (
             ("added", [label for label in card.labels if label not in previous.labels]),
             ("given up", [label for label in previous.labels if label not in card.labels]),
         )
-        if found
+        if listed
     ]
     body = "".join(
         _row(label, [f"<td>{escape(change)}</td>" for change in changes]) for label, changes in changed
