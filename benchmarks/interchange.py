@@ -36,6 +36,7 @@ from loupe.domain.splits import SPLITS
 from loupe.ports import ImageRecord, JobCard
 from tests.fakes.events import FakeEvents
 from tests.fakes.images import FakeImages
+from tests.fakes.ingest_queue import FakeIngestQueue
 from tests.fakes.labeling import FakeLabelingJobs
 from tests.fakes.objects import FakeObjects
 from tests.fakes.projects import FakeProjects
@@ -186,9 +187,10 @@ def _take_over(folder: Path) -> tuple[float, float]:
     )
     FakeObjects.write(workspace, *_card_of(job))
     begin = time.monotonic(), time.process_time()
-    finish = ImportLabels(images, FakeLabelingJobs(), workspace, FakeEvents(), lambda: _NOW).finish
+    queue, events = FakeIngestQueue(), FakeEvents()
+    finish = ImportLabels(images, FakeLabelingJobs(), workspace, queue, events, lambda: _NOW).finish
     assert finish(_PROJECT, job.job)["images"] == _IMAGES
-    AcceptLabels(images, workspace, lambda: _NOW)(job)
+    AcceptLabels(images, workspace, "raw", lambda: _NOW)(job)
     assert images.accepted == _IMAGES
     return begin
 

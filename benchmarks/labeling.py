@@ -112,7 +112,7 @@ def cut_job(number: int) -> dict[str, float]:
             jobs=jobs,
             workspace=workspace,
             raw_data_bucket="raw-data",
-            providers={"portal": PortalProvider(workspace, tasks)},
+            providers={"portal": PortalProvider(workspace, tasks, "raw-data")},
             events=FakeEvents(),
             clock=lambda: _NOW,
             suffix=lambda: "1a2b",

@@ -424,6 +424,24 @@ class AwsStack:
         asked = {"action": "known", "project": project, "keys": list(keys), "sha256s": list(sha256s)}
         return cast(KnownImages, self._invoke("ImportLabelsFunction", asked, "look images up"))
 
+    @property
+    def referred_buckets(self) -> frozenset[str]:
+        return frozenset(filter(None, self._outputs.get("BucketsReferredTo", "").split(",")))
+
+    @property
+    def region(self) -> str:
+        return str(self._s3.meta.region_name)
+
+    def region_of(self, bucket: str) -> str:
+        with _aws_errors_in_words(f"find out where {bucket} is"):
+            told = self._s3.get_bucket_location(Bucket=bucket).get("LocationConstraint")
+        # The oldest regions are told in S3's own way.
+        return {None: "us-east-1", "": "us-east-1", "EU": "eu-west-1"}.get(told, str(told))
+
+    def refer_to(self, project: str, uris: Sequence[str]) -> None:
+        asked = {"action": "refer", "project": project, "uris": list(uris)}
+        self._invoke("ImportLabelsFunction", asked, "refer to images")
+
     def finish_import(self, project: str, job: str) -> Json:
         asked = {"action": "finish", "project": project, "job": job}
         return self._invoke("ImportLabelsFunction", asked, "finish the import")

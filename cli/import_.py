@@ -21,6 +21,9 @@ from loupe.domain.interchange.manifest import read_categories
 @click.option(
     "--images", metavar="PLACE", help="Path or S3 URI of images that are not beside the label files."
 )
+@click.option(
+    "--refer", is_flag=True, help="Refer to images in other buckets where they are, and copy none of them."
+)
 @click.option("--prefix", default="", help="Folder within the project to put new images in.")
 @click.option(
     "--attribute", help="Label attribute of the manifest.  [default: the newest one that fits the task]"
@@ -52,6 +55,7 @@ def import_labels(
     place: str,
     format_name: str,
     images: str | None,
+    refer: bool,
     prefix: str,
     attribute: str | None,
     classes: str | None,
@@ -66,15 +70,16 @@ def import_labels(
     """Make labels that exist labels of the project NAME, without anybody labeling again.
 
     PATH_OR_S3_URI is a label file, or a folder of label files and images, on disk or in S3. Images that the
-    raw-data bucket does not have yet are stored in it. Without --yes nothing is changed. An import is whole
-    or not there: stop it whenever you like, and run the same command to go on. Running it twice changes
-    nothing.
+    raw-data bucket does not have yet are stored in it; with --refer, those in other buckets stay there.
+    Without --yes nothing is changed. An import is whole or not there: stop it whenever you like, and run the
+    same command to go on. Running it twice changes nothing.
 
     \b
     Examples:
       loupe import parts --format coco ./dataset
       loupe import parts --format manifest s3://acme-labels/defects/manifests/output/output.manifest --yes
       loupe import parts --format yolo ./held-out --as-test --yes
+      loupe import parts --format coco s3://acme-archive/2026/ --refer --yes
     """
     with domain_errors_as_faults():
         request = ImportRequest(
@@ -89,6 +94,7 @@ def import_labels(
             as_test=as_test,
             leave_out_empty=leave_out_empty,
             skip_invalid=skip_invalid,
+            refer=refer,
             parallel=parallel,
         )
         outcome = run_import(session, request, yes=yes)

@@ -3,7 +3,7 @@
 import hashlib
 import posixpath
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 
 from cli.console import err, progress_bar
@@ -15,10 +15,11 @@ from cli.upload import MAX_KEY_BYTES, Image, Uploader, UploadReport
 from loupe.domain.batches import batches, in_parallel
 from loupe.domain.errors import DomainError
 from loupe.domain.images import ImageRejected, check_size, dimensions
-from loupe.domain.import_labels import MAX_ASKED
+from loupe.domain.import_labels import MAX_ASKED, check_referred
 from loupe.domain.interchange.names import AmbiguousName, Names
 from loupe.domain.interchange.records import Findings, Labeled, Size, is_image
 from loupe.domain.manifests import S3Uri
+from loupe.domain.places import is_referred
 from loupe.domain.projects import project_of_key
 
 SECONDS_BETWEEN_LOOKS = 1.0
@@ -177,24 +178,31 @@ class ImageReader:
 
 @dataclass(frozen=True)
 class Transfers:
-    """Where each image lies or will lie, by SHA-256, and what has to be done for it."""
+    """Where each image lies or will lie, by SHA-256, and what has to be done for it. `referred` are the URIs
+    of those that stay in another bucket."""
 
     keys: dict[str, str]
-    uploads: list[Image]
-    copies: list[tuple[S3Uri, str]]
-    labeling: int
+    uploads: list[Image] = field(default_factory=list)
+    copies: list[tuple[S3Uri, str]] = field(default_factory=list)
+    referred: list[str] = field(default_factory=list)
+    labeling: int = 0
 
     @property
     def in_place(self) -> int:
-        return len(self.keys) - len(self.uploads) - len(self.copies)
+        return len(self.keys) - len(self.uploads) - len(self.copies) - len(self.referred)
 
 
 def plan_transfers(
-    images: Mapping[str, ImagePlace], bucket: Bucket, folders: Sequence[LabelFiles], prefix: str
+    images: Mapping[str, ImagePlace],
+    bucket: Bucket,
+    folders: Sequence[LabelFiles],
+    prefix: str,
+    *,
+    refer: bool,
 ) -> Transfers:
-    """What is registered stays where it is; the rest goes below `prefix`, under its path beside the label
-    files or its key. No object is overwritten: where another one has the key, the name gets the image's
-    SHA-256.
+    """What lies in the project's folder already stays where it is, and with `refer` so does what lies in
+    another bucket; the rest goes below `prefix`, under its path beside the label files or its key. No object
+    is overwritten: where another one has the key, the name gets the image's SHA-256.
     """
     registered: dict[str, str] = {}
     labeling = 0
@@ -203,13 +211,16 @@ def plan_transfers(
             if image["key"] in bucket.present:
                 registered[sha256] = image["key"]
             labeling += image["state"] == "labeling"
-    transfers = Transfers({}, [], [], labeling)
+    transfers = Transfers({}, labeling=labeling)
     taken = set(bucket.present)
     for sha256, place in images.items():
         if sha256 in registered:
             transfers.keys[sha256] = registered[sha256]
         elif isinstance(place, S3Uri) and place.bucket == bucket.name and place.key in bucket.present:
             transfers.keys[sha256] = place.key
+        elif refer and isinstance(place, S3Uri) and place.bucket != bucket.name:
+            transfers.keys[sha256] = str(place)
+            transfers.referred.append(str(place))
         else:
             key = _free_key(prefix + _path_of(place, bucket, folders), sha256, taken, prefix)
             taken.add(key)
@@ -220,11 +231,27 @@ def plan_transfers(
 
 def transfers_to(keys: Mapping[str, str], images: Mapping[str, ImagePlace], bucket: Bucket) -> Transfers:
     """What is left to do for an import that chose its keys before."""
-    transfers = Transfers(dict(keys), [], [], 0)
+    transfers = Transfers(dict(keys))
     for sha256, key in keys.items():
-        if images[sha256] != S3Uri(bucket.name, key) and key not in bucket.present:
+        if is_referred(key):
+            transfers.referred.append(key)
+        elif images[sha256] != S3Uri(bucket.name, key) and key not in bucket.present:
             _add_transfer(transfers, images[sha256], key)
     return transfers
+
+
+def check_buckets(stack: Stack, buckets: Iterable[str]) -> None:
+    """Raises `BadRequest` and CommandFault for buckets that the stack can't refer to."""
+    names = sorted(set(buckets))
+    check_referred(names, stack.referred_buckets)
+    for name in names:
+        region = stack.region_of(name)
+        if region != stack.region:
+            raise CommandFault(
+                f"{name} is in {region}, and the stack in {stack.region}: training and labeling read images "
+                "of their own region only.",
+                "Import without --refer, so that the images are copied.",
+            )
 
 
 def _add_transfer(transfers: Transfers, place: ImagePlace, key: str) -> None:
@@ -282,6 +309,13 @@ def transfer(
             renew()
 
 
+def refer(session: Session, bucket: Bucket, transfers: Transfers, renew: Callable[[], None]) -> None:
+    """Have images that stay in other buckets looked at; `await_registration` sees what comes of it."""
+    for uris in batches(transfers.referred, MAX_ASKED):
+        session.stack.refer_to(bucket.project, uris)
+        renew()
+
+
 def _copy(stack: Stack, bucket: Bucket, copied: tuple[S3Uri, str]) -> None:
     place, key = copied
     if key not in bucket.present:
@@ -328,6 +362,8 @@ def _settle(known: KnownImages, waiting: dict[str, str], settled: Registered) ->
             continue
         if "sha256" not in found:
             settled.rejected[key] = found.get("detail", found.get("reason", ""))
+        elif found["sha256"] != sha256 and is_referred(key):
+            continue  # it was replaced since it was registered, and is being looked at again
         elif found["sha256"] != sha256:
             raise CommandFault(
                 f"{key} holds another image than the one to import.",

@@ -23,6 +23,7 @@ def as_json(outcome: Outcome) -> dict[str, object]:
             "in_place": transfers.in_place,
             "to_upload": len(transfers.uploads),
             "to_copy": len(transfers.copies),
+            "to_refer_to": len(transfers.referred),
             "being_labeled": transfers.labeling,
             "without_label_in_folder": prepared.unlabeled_files,
         },
@@ -59,7 +60,8 @@ def _print_plan(request: ImportRequest, prepared: Import) -> None:
         )
         say(
             f"  {len(transfers.keys):,} to import: {transfers.in_place:,} lie in the raw-data bucket, "
-            f"{len(transfers.uploads):,} to upload, {len(transfers.copies):,} to copy"
+            f"{len(transfers.uploads):,} to upload, {len(transfers.copies):,} to copy, "
+            f"{len(transfers.referred):,} stay in other buckets"
         )
         if transfers.labeling:
             say(f"  {transfers.labeling:,} of them are being labeled by people now; the newer label counts")

@@ -15,8 +15,10 @@ from cli.import_images import (
     Registered,
     Transfers,
     await_registration,
+    check_buckets,
     match_images,
     plan_transfers,
+    refer,
     transfer,
     transfers_to,
 )
@@ -35,6 +37,7 @@ from loupe.domain.imports import (
 from loupe.domain.interchange import Format
 from loupe.domain.interchange.plan import Plan, current_labels, make_plan
 from loupe.domain.interchange.records import Findings, Labeled, Reading, Size
+from loupe.domain.manifests import S3Uri
 from loupe.domain.projects import ProjectConfig, parse_project_yaml
 from loupe.ports import JobCard
 
@@ -56,6 +59,7 @@ class ImportRequest:
     as_test: bool = False
     leave_out_empty: bool = False
     skip_invalid: bool = False
+    refer: bool = False
     parallel: int = 8
 
 
@@ -73,7 +77,7 @@ class Import:
     fingerprint: str
     job: JobCard | None = None
     is_done: bool = False
-    transfers: Transfers = field(default_factory=lambda: Transfers({}, [], [], 0))
+    transfers: Transfers = field(default_factory=lambda: Transfers({}))
     unlabeled_files: int = 0
 
     @property
@@ -100,6 +104,9 @@ def prepare(session: Session, request: ImportRequest) -> Import:
     reading = Reading(folders[0], config.task, findings, request.attribute, request.classes)
     labels = (each for each in request.format.read(reading) if _is_wanted(each, request, findings))
     matched = list(match_images(labels, ImageFinder(bucket, folders), findings))
+    if request.refer:
+        buckets = {place.bucket for _, place in matched if isinstance(place, S3Uri)}
+        check_buckets(stack, buckets - {bucket.name})
     facts = ImageReader(session, bucket, request.parallel).facts(
         list(dict.fromkeys(place for _, place in matched))
     )
@@ -165,13 +172,16 @@ def _find_earlier_run(session: Session, request: ImportRequest, prepared: Import
         return
     if job is not None and names.issubset(job.labels):
         prepared.job = job
-        keys = images_of_import(job, store)
+        keys = images_of_import(job, prepared.bucket.name, store)
         if keys:
             prepared.transfers = transfers_to(keys, prepared.places, prepared.bucket)
+            check_buckets(session.stack, (S3Uri.parse(uri).bucket for uri in prepared.transfers.referred))
             return
     prefix = f"{request.project}/{request.prefix}/" if request.prefix else f"{request.project}/"
     images = {sha256: prepared.places[sha256] for sha256 in plan.to_import}
-    prepared.transfers = plan_transfers(images, prepared.bucket, prepared.folders, prefix)
+    prepared.transfers = plan_transfers(
+        images, prepared.bucket, prepared.folders, prefix, refer=request.refer
+    )
 
 
 # Doing it -------------------------------------------------------------------------------------------
@@ -230,6 +240,7 @@ def carry_out(session: Session, request: ImportRequest, prepared: Import) -> Imp
     hold()
     renew = _each_so_often(session, hold)
     transfer(session, bucket, prepared.transfers, request.parallel, renew)
+    refer(session, bucket, prepared.transfers, renew)
     registered = await_registration(session, bucket, keys, renew)
     if registered.rejected and not (request.skip_invalid and registered.images):
         raise _rejection(registered)

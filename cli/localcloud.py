@@ -25,9 +25,14 @@ from local.launcher import LocalCloudError, LocalCloudStatus
 
 REPOSITORY = Path(__file__).parents[1]
 SOURCES = ("template.yaml", "samconfig.toml", "functions", "layers", "statemachine", "web", "trainer")
-PARAMETERS = ("IngestConcurrency=2", "CreateWorkforce=true", "SecondsToLetCallsEnd=5")
+PARAMETERS = (
+    "IngestConcurrency=2",
+    "CreateWorkforce=true",
+    "SecondsToLetCallsEnd=5",
+    "ReferredBuckets=archive,photos",
+)
 """Of the stack, for one machine: a few cores are soon busy, whoever signs in at the portal is the work team
-of Ground Truth jobs, and calls are few and short."""
+of Ground Truth jobs, calls are few and short, and there are two names for buckets to refer to."""
 DEPLOYED_FILE = "deployed.json"
 SEEDED_WORKER = "worker"
 LOG_LINES_SHOWN = 25

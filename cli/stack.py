@@ -267,5 +267,18 @@ class Stack(Protocol):
     def known_images(self, project: str, keys: Sequence[str], sha256s: Sequence[str]) -> KnownImages:
         """What is registered under those keys, and of those images; at most 1,000 together."""
 
+    @property
+    def referred_buckets(self) -> frozenset[str]:
+        """Buckets whose images projects may refer to where they are."""
+
+    @property
+    def region(self) -> str: ...
+
+    def region_of(self, bucket: str) -> str:
+        """The region that the bucket is in."""
+
+    def refer_to(self, project: str, uris: Sequence[str]) -> None:
+        """Have images of other buckets registered where they are; at most 1,000. Safe to repeat."""
+
     def finish_import(self, project: str, job: str) -> Json:
         """Have the stack take a whole import over: `{"job", "images"}`. Safe to repeat."""

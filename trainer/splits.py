@@ -4,9 +4,9 @@ import hashlib
 import json
 import os
 import statistics
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -47,21 +47,30 @@ class Row:
     target: Any
 
 
+def bucket_digest(bucket: str) -> str:
+    """What a channel's name tells of its bucket."""
+    return hashlib.sha256(bucket.encode()).hexdigest()[:16]
+
+
 @dataclass(frozen=True)
 class ImageFolders:
-    """Where a training's images lie: by key, or by SHA-256 where the key cannot be a file's path."""
+    """Where a training's images lie: by key, or by SHA-256 where the key cannot be a file's path. Buckets of
+    `referred`, by `bucket_digest`, have folders of their own; all others share `images`."""
 
-    images: Path
+    images: Path | None
     copies: Path | None
+    referred: Mapping[str, Path] = field(default_factory=dict)
 
     def find(self, row: Row) -> Path | None:
-        """The row's file, or None if it is in neither folder."""
-        key = row.source_ref.removeprefix("s3://").partition("/")[2]
-        # A key is not a path: "a/../b" and "/a" would lead elsewhere, and can't have been copied by key.
-        if not {"", ".", ".."} & set(key.split("/")) and _is_file(self.images / key):
-            return self.images / key
+        """The row's file, or None if it is in none of the folders."""
         if self.copies is not None and _is_file(self.copies / row.sha256):
             return self.copies / row.sha256
+        bucket, _, key = row.source_ref.removeprefix("s3://").partition("/")
+        folder = self.referred.get(bucket_digest(bucket), self.images) if self.referred else self.images
+        # A key is not a path: "a/../b" and "/a" would lead elsewhere, and can't have been copied by key.
+        is_path = not {"", ".", ".."} & set(key.split("/"))
+        if folder is not None and is_path and _is_file(folder / key):
+            return folder / key
         return None
 
 

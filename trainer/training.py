@@ -1,10 +1,10 @@
 """A training from end to end: reads a dataset version, fits a network, evaluates and writes it.
 
 What comes in: the folders that SageMaker names in the environment (SM_CHANNEL_DATASET, SM_CHANNEL_IMAGES,
-and where there are any SM_CHANNEL_COPIES, SM_CHANNEL_CHAMPION, SM_CHANNEL_BACKBONE) and hyperparameters on
-the command line. What goes out: the model in SM_MODEL_DIR; evaluation.json and predictions.jsonl in
-SM_OUTPUT_DATA_DIR; a line an epoch on standard output; and, when it fails, the reason in the file `failure`
-and exit status 1.
+and where there are any SM_CHANNEL_COPIES, SM_CHANNEL_REFERRED_<digest of the bucket> for images of other
+buckets, SM_CHANNEL_CHAMPION, SM_CHANNEL_BACKBONE) and hyperparameters on the command line. What goes out: the
+model in SM_MODEL_DIR; evaluation.json and predictions.jsonl in SM_OUTPUT_DATA_DIR; a line an epoch on
+standard output; and, when it fails, the reason in the file `failure` and exit status 1.
 """
 
 import json
@@ -47,6 +47,7 @@ from splits import (
 
 _FAILURE_CHARACTERS = 1024
 _STATISTICS_IMAGES = 256
+_REFERRED = "SM_CHANNEL_REFERRED_"
 
 
 @dataclass(frozen=True)
@@ -150,11 +151,19 @@ def read_folders(environment: Mapping[str, str]) -> Folders:
         value = environment.get(f"SM_CHANNEL_{channel}")
         return Path(value) if value else None
 
+    referred = {
+        name.removeprefix(_REFERRED).lower(): Path(value)
+        for name, value in environment.items()
+        if name.startswith(_REFERRED)
+    }
+    images = ImageFolders(optional("IMAGES"), optional("COPIES"), referred)
+    if images == ImageFolders(None, None):
+        needed("SM_CHANNEL_IMAGES")
     output = needed("SM_OUTPUT_DATA_DIR")
     output.mkdir(parents=True, exist_ok=True)
     return Folders(
         dataset=needed("SM_CHANNEL_DATASET"),
-        images=ImageFolders(needed("SM_CHANNEL_IMAGES"), optional("COPIES")),
+        images=images,
         champion=optional("CHAMPION"),
         backbone=optional("BACKBONE"),
         model=needed("SM_MODEL_DIR"),

@@ -1,5 +1,9 @@
-"""Objects of the raw-data bucket came, changed or went: EventBridge's S3 events, in batches through SQS."""
+"""Objects of the raw-data bucket came, changed or went: EventBridge's S3 events, in batches through SQS.
 
+Loupe's own messages about images of other buckets come the same way; they name the project, too.
+"""
+
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from aws_lambda_powertools import Logger
@@ -18,6 +22,7 @@ class _Object(BaseModel):
 
 class _Detail(BaseModel):
     object: _Object
+    project: str | None = None  # given where the key is the URI of an image in another bucket
 
 
 class ObjectEvent(BaseModel):
@@ -26,11 +31,22 @@ class ObjectEvent(BaseModel):
     detail: _Detail
 
 
+@dataclass
+class Parsed:
+    """A batch of messages: the keys to look at, each with the ids of its messages; by project those that are
+    URIs of images in other buckets; and the messages that name no key."""
+
+    messages: dict[str, list[str]] = field(default_factory=dict)
+    referred: dict[str, set[str]] = field(default_factory=dict)
+    unusable: list[UnusableRecord] = field(default_factory=list)
+
+
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Returns the messages that SQS shall deliver again."""
-    messages, unusable = parse(event["Records"])
-    outcome = bootstrap.register_images()(messages, unusable)
+    parsed = parse(event["Records"])
+    own = parsed.messages.keys() - set().union(*parsed.referred.values())
+    outcome = bootstrap.register_images()(sorted(own), parsed.unusable, parsed.referred)
     for key, error in outcome.failed.items():
         logger.error("not registered, will be tried again", key=key, reason=str(error), exc_info=error)
     logger.info(
@@ -41,24 +57,25 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         rejected=outcome.rejected,
         ignored=outcome.ignored,
         failed=len(outcome.failed),
-        unusable=[record.reason for record in unusable],
+        unusable=[record.reason for record in parsed.unusable],
     )
-    again = [message for key in outcome.failed for message in messages[key]]
+    again = [message for key in outcome.failed for message in parsed.messages[key]]
     return {"batchItemFailures": [{"itemIdentifier": message} for message in again]}
 
 
-def parse(records: list[dict[str, Any]]) -> tuple[dict[str, list[str]], list[UnusableRecord]]:
-    """The keys to look at, each with the ids of its messages; and the messages that name none."""
-    messages: dict[str, list[str]] = {}
-    unusable: list[UnusableRecord] = []
+def parse(records: list[dict[str, Any]]) -> Parsed:
+    """What to look at."""
+    parsed = Parsed()
     for record in records:
         try:
-            key = ObjectEvent.model_validate_json(record["body"]).detail.object.key
+            told = ObjectEvent.model_validate_json(record["body"]).detail
         except ValidationError as invalid:
-            unusable.append(UnusableRecord(record["body"], _explain(invalid)))
-        else:
-            messages.setdefault(key, []).append(record["messageId"])
-    return messages, unusable
+            parsed.unusable.append(UnusableRecord(record["body"], _explain(invalid)))
+            continue
+        parsed.messages.setdefault(told.object.key, []).append(record["messageId"])
+        if told.project is not None:
+            parsed.referred.setdefault(told.project, set()).add(told.object.key)
+    return parsed
 
 
 def _explain(error: ValidationError) -> str:

@@ -36,7 +36,9 @@ def serve_page() -> Response[str]:
     request = api.current_event
     page = find_page(request.path_parameters["page"])
     headers: dict[str, str | list[str]] = {
-        "Content-Security-Policy": content_security_policy(settings.image_origins, settings.cognito_endpoint),
+        "Content-Security-Policy": content_security_policy(
+            settings.image_origins, settings.cognito_endpoint, settings.referred_buckets
+        ),
         "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "no-referrer",
         "Cache-Control": "no-cache",

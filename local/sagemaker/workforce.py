@@ -54,7 +54,8 @@ class PortalWorkers:
 
     def hand_over(self, batch: Batch, rows: Iterator[Row]) -> None:
         try:
-            self._tasks.add(batch.job, tasks_of_manifest(self._checked(row) for row in rows))
+            checked = (self._checked(row) for row in rows)
+            self._tasks.add(batch.job, tasks_of_manifest(checked, self._raw_data_bucket))
         except StoreUnavailable as error:
             raise WorkersAwayError(str(error)) from error
 

@@ -15,6 +15,7 @@ from loupe.domain.label_values import Box, Boxes, LabelValue, SeveralLabels
 from splits import ImageFolders, load_split, read_card, read_manifest
 from tests.fakes.objects import FakeObjects
 from tests.unit.training.world import World
+from training import read_folders
 
 ODD = ["new\nline", "a//b", "../up", "./here", "é" * 128, "file", "file/below", "folder/"]
 ORDINARY = ["a b+%.png", "'quoted\".png", "🙂.png", "deep/er/still.png"]
@@ -49,7 +50,7 @@ def channels_of_a_job(world: World, answers: Mapping[str, str | LabelValue], fol
     """What a training job on these labels gets, below the folder."""
     world.finish("digits-1", answers)
     plan = world.plan(world.build().version or "")
-    storage = Storage({"raw": world.raw, "workspace": world.workspace})
+    storage = Storage({"raw": world.raw, "workspace": world.workspace, "archive": world.archive})
     assert plan.training_job
     for channel in plan.training_job["InputDataConfig"]:
         channels.fill(channel, folder / channel["ChannelName"], storage)
@@ -112,6 +113,35 @@ def test_the_trainer_finds_the_labels_of_images_that_have_any_number_of_them(
             assert row.source_ref.split("/")[4].replace("none", "") == labels
             found[labels] += 1
     assert found == {"": 8, "a": 8, "ba": 8}
+
+
+def test_the_trainer_tells_images_of_the_same_key_in_several_buckets_apart(tmp_path: Path) -> None:
+    """And finds those whose keys can't be paths, of whichever bucket."""
+    world = World()
+    world.configure(labels=("b", "a"))
+    names = [f"{label} {number}/{name}" for label in "ab" for number in range(2) for name in ORDINARY + ODD]
+    answers = {}
+    for at, name in enumerate(names):
+        answers[world.upload(name, content=png(at))] = name[0]
+        in_archive = world.upload(f"digits/{name}", content=png(128 + at), elsewhere=True)
+        answers[in_archive] = "b" if name[0] == "a" else "a"
+    job = channels_of_a_job(world, answers, tmp_path)
+    card = read_card(job / "dataset")
+    environment = {
+        f"SM_CHANNEL_{folder.name.upper()}": str(folder) for folder in job.iterdir() if folder.is_dir()
+    } | {"SM_MODEL_DIR": str(tmp_path), "SM_OUTPUT_DATA_DIR": str(tmp_path / "out")}
+    folders = read_folders(environment).images
+    found = 0
+    for name in ("train", "validation", "test"):
+        rows = read_manifest(job / "dataset" / f"{name}.manifest", card)
+        split = load_split(name, rows, folders, card, 32, in_memory=True)
+        assert not any(split.left_out.values())
+        for row in split.rows:
+            is_own = row.source_ref.startswith("s3://raw/")
+            letter = row.source_ref.split("/")[4][0]
+            assert card.labels[row.target] == (letter if is_own else "ab".replace(letter, ""))
+        found += len(split)
+    assert found == 96
 
 
 def test_the_trainers_source_comes_along(job: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Protocol
 import boto3
 import pytest
 
-from loupe.adapters.objects import PART_BYTES, S3Objects
+from loupe.adapters.objects import PART_BYTES, ImageObjects, S3Objects
 from loupe.domain.errors import AlreadyWritten, ObjectMissing
 from loupe.ports import OpensObjects, StoresObjects
 from tests.contract.conftest import REGION
@@ -34,6 +34,19 @@ def bucket(request: pytest.FixtureRequest) -> Bucket:
     client.create_bucket(Bucket="raw-data")
     client.put_bucket_versioning(Bucket="raw-data", VersioningConfiguration={"Status": "Enabled"})
     return S3Objects(client, "raw-data")
+
+
+@pytest.fixture(params=["fake", "moto"])
+def buckets(request: pytest.FixtureRequest) -> tuple[Bucket, Bucket]:
+    """The raw-data bucket, and another one that has versions of nothing."""
+    if request.param == "fake":
+        other = FakeObjects("archive")
+        return FakeObjects("raw-data", others={"archive": other}), other
+    request.getfixturevalue("aws")
+    client = boto3.client("s3", region_name=REGION)
+    for name in ("raw-data", "archive"):
+        client.create_bucket(Bucket=name)
+    return ImageObjects(client, "raw-data"), S3Objects(client, "archive")
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -142,3 +155,35 @@ def test_a_range_of_an_object_is_read(bucket: Bucket) -> None:
     assert bucket.read_range("a", 0, 3) == b"012"
     assert bucket.read_range("a", 7, 1) == b"7"
     assert bucket.read_range("a", 8, 50) == b"89"
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_images_of_other_buckets_are_read_by_their_uris(buckets: tuple[Bucket, Bucket], key: str) -> None:
+    raw_data, archive = buckets
+    archive.write(key, b"content")
+    uri = f"s3://archive/{key}"
+    assert raw_data.read(uri) == raw_data.open(uri).read() == b"content"
+    assert raw_data.exists(uri)
+    assert not raw_data.exists(key)
+    with raw_data.opened(uri) as opened:
+        assert (opened.head.key, opened.head.size) == (uri, 7)
+        assert opened.read() == b"content"
+    [listed] = raw_data.list("s3://archive/digits/")
+    [told] = archive.list("digits/")
+    assert (listed.key, listed.etag, listed.size) == (uri, told.etag, 7)
+    assert [stored.key for stored in raw_data.list("s3://archive/")] == [uri]
+    assert list(raw_data.list("digits/")) == []
+    assert "archive" in raw_data.presigned_url(uri, None, 60)
+
+
+def test_an_image_of_another_bucket_is_missing_if_it_or_its_bucket_is_gone(
+    buckets: tuple[Bucket, Bucket],
+) -> None:
+    raw_data, _ = buckets
+    for uri in ("s3://archive/a.png", "s3://nobodys-bucket/a.png"):
+        assert not raw_data.exists(uri)
+        assert list(raw_data.list(uri)) == []
+        with pytest.raises(ObjectMissing, match=uri):
+            raw_data.read(uri)
+        with pytest.raises(ObjectMissing), raw_data.opened(uri):
+            pass

@@ -8,6 +8,7 @@ import pytest
 
 from loupe import bootstrap
 from loupe.adapters.images_index import IndexedImages
+from loupe.adapters.ingest_queue import IngestQueue
 from loupe.adapters.projects_index import IndexedProjects
 from loupe.adapters.table import IndexTable
 from loupe.ports import ImageCounts
@@ -54,6 +55,37 @@ def test_one_bad_record_of_a_hundred_reaches_the_dead_letters_with_its_reason(
         QueueUrl=dead_letters, MessageAttributeNames=["reason"], MaxNumberOfMessages=10
     )["Messages"]
     assert "not an S3 event" in letter["MessageAttributes"]["reason"]["StringValue"]
+
+
+def test_images_of_other_buckets_are_registered_for_the_projects_that_refer_to_them(
+    dead_letters: str, index_table: IndexTable
+) -> None:
+    s3 = boto3.client("s3")
+    s3.create_bucket(Bucket="archive")
+    s3.put_object(Bucket="archive", Key="2026/a b.png", Body=png(16, 16, seed=1))
+    s3.put_object(Bucket="archive", Key="2026/b.png", Body=b"no image")
+    queue = boto3.client("sqs").create_queue(QueueName="ingest")["QueueUrl"]
+    ask = IngestQueue(boto3.client("sqs"), queue, "raw-data")
+    uris = [f"s3://archive/2026/{name}.png" for name in ("a b", "b", "gone")]
+    assert ask.request("digits", uris) == 3
+    assert ask.request("parts", uris[:1]) == 1
+    received = boto3.client("sqs").receive_message(QueueUrl=queue, MaxNumberOfMessages=10)["Messages"]
+    assert handler(batch(*(message["Body"] for message in received)), FakeLambdaContext()) == {
+        "batchItemFailures": []
+    }
+    images = IndexedImages(index_table)
+    for project in ("digits", "parts"):
+        [image] = images.pending(project, 10)
+        assert (image.key, image.width, image.format) == (uris[0], 16, "png")
+    [rejected] = images.rejected("digits", 10).rejected
+    assert (rejected.key, rejected.reason) == (uris[1], "not-an-image")
+
+    s3.delete_object(Bucket="archive", Key="2026/a b.png")
+    ask.request("digits", uris[:1])
+    [message] = boto3.client("sqs").receive_message(QueueUrl=queue)["Messages"]
+    handler(batch(message["Body"]), FakeLambdaContext())
+    assert list(images.pending("digits", 10)) == []
+    assert len(list(images.pending("parts", 10))) == 1
 
 
 def test_a_batch_that_comes_twice_changes_nothing(dead_letters: str, index_table: IndexTable) -> None:

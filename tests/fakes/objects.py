@@ -4,12 +4,14 @@ import hashlib
 import io
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import BinaryIO
 from urllib.parse import quote
 
 from loupe.domain.errors import AlreadyWritten, ObjectMissing
+from loupe.domain.manifests import S3Uri
+from loupe.domain.places import is_referred
 from loupe.ports import ObjectHead, OpenedObject, StoredObject
 
 
@@ -24,7 +26,8 @@ class _Opened:
 
 @dataclass
 class FakeObjects:
-    """Implements `loupe.ports.StoresObjects`. `others` are the buckets that `copy_from` can read.
+    """Implements `loupe.ports.StoresObjects`. `others` are the buckets that `copy_from` can read, and what is
+    read and listed may lie in by its URI.
 
     Every write makes a new version; the versions of a key are called "1", "2", ...
     """
@@ -38,6 +41,9 @@ class FakeObjects:
     _etags: dict[str, str] = field(default_factory=dict)
 
     def read(self, key: str, version_id: str | None = None) -> bytes:
+        if is_referred(key):
+            bucket, its_key = self._elsewhere(key)
+            return bucket.read(its_key, version_id)
         if version_id is not None:
             versions = self._versions.get(key, [])
             if not version_id.isdecimal() or not 0 < int(version_id) <= len(versions):
@@ -53,8 +59,10 @@ class FakeObjects:
     @contextmanager
     def opened(self, key: str) -> Iterator[OpenedObject]:
         """Part of `loupe.ports.OpensObjects`."""
-        content = self.read(key)
-        yield _Opened(ObjectHead(key, self._etags[key], len(content), str(len(self._versions[key]))), content)
+        bucket, its_key = self._elsewhere(key)
+        content = bucket.read(its_key)
+        version = str(len(bucket._versions[its_key]))
+        yield _Opened(ObjectHead(key, bucket._etags[its_key], len(content), version), content)
 
     def open(self, key: str) -> BinaryIO:
         return io.BytesIO(self.read(key))
@@ -63,7 +71,15 @@ class FakeObjects:
         return (line.decode() for line in self.read(key).splitlines())
 
     def exists(self, key: str) -> bool:
-        return key in self.content
+        bucket, its_key = self._elsewhere(key)
+        return its_key in bucket.content
+
+    def _elsewhere(self, key: str) -> tuple["FakeObjects", str]:
+        """The bucket that a key or prefix is of, and what it is there; one that is not there is empty."""
+        if not is_referred(key):
+            return self, key
+        place = S3Uri.parse_place(key)
+        return self.others.get(place.bucket, FakeObjects(place.bucket)), place.key
 
     def write(self, key: str, content: bytes, content_type: str = "application/octet-stream") -> None:
         self.content[key] = content
@@ -91,6 +107,11 @@ class FakeObjects:
         del self.content[key]
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
+        bucket, its_prefix = self._elsewhere(prefix)
+        if bucket is not self:
+            above = prefix.removesuffix(its_prefix)
+            yield from (replace(each, key=above + each.key) for each in bucket.list(its_prefix))
+            return
         for key in sorted(self.content, key=str.encode):
             if key.startswith(prefix):
                 content = self.content[key]
@@ -101,5 +122,6 @@ class FakeObjects:
         yield from sorted({rest.split("/")[0] for rest in rests if "/" in rest})
 
     def presigned_url(self, key: str, version_id: str | None, expires_in: int) -> str:
+        bucket, its_key = self._elsewhere(key)
         version = f"versionId={version_id}&" if version_id else ""
-        return f"https://{self.bucket}.invalid/{quote(key)}?{version}X-Amz-Expires={expires_in}"
+        return f"https://{bucket.bucket}.invalid/{quote(its_key)}?{version}X-Amz-Expires={expires_in}"

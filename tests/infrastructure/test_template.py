@@ -182,6 +182,44 @@ def test_ground_truth_may_use_the_keys_that_it_is_given_and_no_other(
     assert needed <= allowed
 
 
+def test_images_in_other_buckets_may_be_read_only_where_the_stack_refers_to_them(
+    template: dict[str, Any], resources: Resources
+) -> None:
+    """And by those roles that may read the raw-data bucket for the sake of its images. Prediction is not
+    among them: an app names images of its own project."""
+    condition = template["Conditions"]["HasReferredBuckets"]
+    assert condition == {"Fn::Not": [{"Fn::Equals": [{"Fn::Join": ["", {"Ref": "ReferredBuckets"}]}, ""]}]}
+    read, listed = resources["ReadReferredImages"], resources["ListReferredBuckets"]
+    assert read["Condition"] == listed["Condition"] == "HasReferredBuckets"
+    may_read = {role["Ref"] for role in read["Properties"]["Roles"]}
+    may_list = {role["Ref"] for role in listed["Properties"]["Roles"]}
+    reading = {
+        name if name.endswith("Role") else f"{name}Role"
+        for name, resource in resources.items()
+        for statement in statements(resource["Properties"])
+        if {"s3:GetObject", "s3:ListBucket"} & set(as_list(statement["Action"]))
+        and any("RawDataBucket" in str(each) for each in as_list(statement["Resource"]))
+    }
+    assert may_read | may_list == reading - {"PredictFunctionRole", "TrainAndDeployRole"}
+    assert not may_read & may_list
+
+
+def test_each_bucket_that_is_referred_to_becomes_an_arn(resources: Resources) -> None:
+    """As CloudFormation puts them together: a template can't loop."""
+
+    def made(value: dict[str, Any], names: list[str]) -> list[str]:
+        separator, text = value["Fn::Split"]
+        template, variables = text["Fn::Sub"]
+        delimiter, _ = variables["Names"]["Fn::Join"]
+        joined: str = template.replace("${Names}", delimiter.join(names))
+        return joined.split(separator)
+
+    read, listed = resources["ReadReferredImages"]["Properties"]["PolicyDocument"]["Statement"]
+    assert made(read["Resource"], ["a"]) == ["arn:*:s3:::a/*"]
+    assert made(read["Resource"], ["a", "b"]) == ["arn:*:s3:::a/*", "arn:*:s3:::b/*"]
+    assert made(listed["Resource"], ["a", "b"]) == ["arn:*:s3:::a", "arn:*:s3:::b"]
+
+
 def test_a_work_team_may_be_made_in_a_workforce_with_another_user_pool(functions: Resources) -> None:
     """SageMaker looks the pool and its client up with the rights of who makes the team."""
     of_any_pool = {

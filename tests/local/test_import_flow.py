@@ -17,14 +17,19 @@ from tests.local.digit_project import DigitProject, digits
 from tests.local.waiting import eventually
 
 IMAGES = 24
+REFERRED = "photos"
+"""A bucket whose images the local stack may refer to (`cli.localcloud.PARAMETERS`)."""
 
 
-def loupe(deployment: Deployment, *arguments: str | Path) -> dict[str, Any]:
-    """What the command answers with --json."""
+def loupe(deployment: Deployment, *arguments: str | Path, fails: bool = False) -> dict[str, Any]:
+    """What the command answers with --json; the end of what it says if it `fails`."""
     cloud = deployment.cloud
     options = ["--home", str(cloud.home), "--port", str(cloud.port), "--local"]
     words = [*options, *map(str, arguments), "--json"]
     result = CliRunner(mix_stderr=False).invoke(cli, words)
+    if fails:
+        assert result.exit_code == 1
+        return {"error": result.stderr}
     assert result.exit_code == 0, result.stdout + result.stderr + repr(result.exception)
     answer: dict[str, Any] = json.loads(result.stdout)
     return answer
@@ -93,3 +98,43 @@ def test_imported_labels_train_a_model_and_come_back_from_an_export(
 
     for project in (first, second):
         project.await_executions(1)
+
+
+def keys_in(deployment: Deployment, bucket: str, prefix: str = "") -> set[str]:
+    listed = deployment.client("s3").list_objects_v2(Bucket=bucket, Prefix=prefix)
+    return {each["Key"] for each in listed.get("Contents", [])}
+
+
+def test_images_of_another_bucket_are_labeled_trained_on_and_measured_where_they_are(
+    deployment: Deployment, folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A key of two of them can't be a file's path in a training job, which takes these as copies."""
+    s3, project = deployment.client("s3"), new_project(deployment)
+    for bucket in (REFERRED, "nobodys"):
+        s3.create_bucket(Bucket=bucket)
+        for number, file in enumerate(sorted(folder.glob("*.png"))):
+            folders = "2026//a" if number < 2 else f"2026/{number % 3}"
+            s3.put_object(Bucket=bucket, Key=f"{folders}/{file.name}", Body=file.read_bytes())
+        s3.put_object(Bucket=bucket, Key="labels.csv", Body=(folder / "labels.csv").read_bytes())
+    words = ("import", project.name, "--format", "csv")
+
+    told = loupe(deployment, *words, "s3://nobodys/labels.csv", "--refer", fails=True)
+    assert "ReferredBuckets=archive,nobodys,photos" in " ".join(told["error"].split())
+    place = f"s3://{REFERRED}/labels.csv"
+    preview = loupe(deployment, *words, place, "--refer")["images"]
+    assert (preview["to_refer_to"], preview["to_copy"], preview["to_upload"]) == (IMAGES, 0, 0)
+    assert loupe(deployment, *words, place, "--refer", "--yes")["imported"]
+    project.await_executions(1)
+    status = project.status
+    assert status["champion"], status["last_training"]
+    assert status["images"]["labeled"] == IMAGES
+    assert keys_in(deployment, deployment.outputs["RawDataBucket"], f"{project.name}/") == {
+        f"{project.name}/project.yaml"
+    }
+    copies = keys_in(deployment, deployment.outputs["WorkspaceBucket"], project.keys.image_copies)
+    assert len(copies) == 2
+    assert sorted(labels_of(project).values()) == sorted(digit.label for digit in digits()[:IMAGES])
+
+    exported = tmp_path_factory.mktemp("export") / "csv"
+    told = loupe(deployment, "export", project.name, exported, "--format", "csv", "--images")
+    assert (told["images"], told["failed"]) == (IMAGES, [])

@@ -22,7 +22,7 @@ from loupe.adapters.images_index import IndexedImages
 from loupe.adapters.ingest_queue import IngestQueue
 from loupe.adapters.labeling_index import LabelingJobIndex, TaskIndex
 from loupe.adapters.notification_topic import NotificationTopic
-from loupe.adapters.objects import S3Objects
+from loupe.adapters.objects import ImageObjects, S3Objects
 from loupe.adapters.portal_provider import PortalProvider
 from loupe.adapters.projects_index import IndexedProjects
 from loupe.adapters.table import IndexTable
@@ -141,6 +141,16 @@ def _objects(bucket: str) -> S3Objects:
 
 
 @cache
+def _raw_data(bucket: str) -> ImageObjects:
+    """The raw-data bucket, with what it refers to in others."""
+    return ImageObjects(_s3(), bucket)
+
+
+def _ingest_queue(url: str, raw_data_bucket: str) -> IngestQueue:
+    return IngestQueue(boto3.client("sqs", config=_STANDARD), url, raw_data_bucket)
+
+
+@cache
 def _events(bus: str) -> EventBridgeEvents:
     return EventBridgeEvents(boto3.client("events", config=_STANDARD), bus)
 
@@ -177,7 +187,7 @@ def register_images() -> RegisterImages:
     settings = RegisterImagesSettings.from_environment()
     table = _table(settings.index_table)
     return RegisterImages(
-        objects=_objects(settings.raw_data_bucket),
+        objects=_raw_data(settings.raw_data_bucket),
         projects=IndexedProjects(table),
         images=IndexedImages(table),
         events=_events(settings.event_bus_name),
@@ -197,7 +207,7 @@ def start_labeling() -> StartLabeling:
     jobs, tasks = LabelingJobIndex(table), TaskIndex(table)
     ground_truth = _ground_truth(settings, settings.workspace_bucket, table)
     providers: dict[str, StartsLabelingJobs] = {
-        "portal": PortalProvider(workspace, tasks),
+        "portal": PortalProvider(workspace, tasks, settings.raw_data_bucket),
         GROUND_TRUTH: ground_truth,
     }
     conclude = ConcludeLabelingJob(
@@ -285,7 +295,7 @@ def labeling_portal() -> LabelingPortal:
         projects=IndexedProjects(table),
         jobs=LabelingJobIndex(table),
         tasks=TaskIndex(table),
-        raw_data=_objects(settings.raw_data_bucket),
+        raw_data=_raw_data(settings.raw_data_bucket),
         workspace=_objects(settings.workspace_bucket),
         events=_events(settings.event_bus_name),
         clock=utc_now,
@@ -335,8 +345,10 @@ def import_labels() -> ImportLabels:
         images=IndexedImages(table),
         jobs=LabelingJobIndex(table),
         workspace=_objects(settings.workspace_bucket),
+        queue=_ingest_queue(settings.ingest_queue_url, settings.raw_data_bucket),
         events=_events(settings.event_bus_name),
         clock=utc_now,
+        buckets=frozenset(settings.referred_buckets),
     )
 
 
@@ -354,7 +366,7 @@ def make_previews() -> MakePreviews:
     return MakePreviews(
         projects=IndexedProjects(table),
         images=IndexedImages(table),
-        raw_data=_objects(settings.raw_data_bucket),
+        raw_data=_raw_data(settings.raw_data_bucket),
         workspace=_objects(settings.workspace_bucket),
         clock=utc_now,
     )
@@ -414,7 +426,7 @@ def build_dataset() -> BuildDataset:
         jobs=LabelingJobIndex(table),
         loops=LoopIndex(table),
         executions=_executions(),
-        raw_data=_objects(settings.raw_data_bucket),
+        raw_data=_raw_data(settings.raw_data_bucket),
         workspace=_objects(settings.workspace_bucket),
         clock=utc_now,
         near_duplicate_distance=NEAR_DUPLICATE_DISTANCE,
@@ -426,7 +438,7 @@ def plan_training() -> PlanTraining:
     """For plan_training."""
     settings = PlanTrainingSettings.from_environment()
     table = _table(settings.index_table)
-    raw_data, workspace = _objects(settings.raw_data_bucket), _objects(settings.workspace_bucket)
+    raw_data, workspace = _raw_data(settings.raw_data_bucket), _objects(settings.workspace_bucket)
     loops = LoopIndex(table)
     setup = TrainingSetup(
         stack=settings.stack_name,
@@ -434,7 +446,7 @@ def plan_training() -> PlanTraining:
         training_image=settings.training_image,
         inference_image=settings.inference_image,
     )
-    transforms = PlanTransforms(loops, raw_data, workspace, settings.stack_name)
+    transforms = PlanTransforms(loops, workspace, settings.stack_name)
     images = {
         "image-classification": settings.image_classification_image,
         "object-detection": settings.object_detection_image,
@@ -479,7 +491,7 @@ def measure_custom_labels() -> MeasureCustomLabels:
     return MeasureCustomLabels(
         loops=LoopIndex(_table(settings.index_table)),
         endpoints=_models(_STANDARD),
-        raw_data=_objects(settings.raw_data_bucket),
+        raw_data=_raw_data(settings.raw_data_bucket),
         workspace=_objects(settings.workspace_bucket),
     )
 
@@ -490,7 +502,7 @@ def smoke_test_endpoint() -> SmokeTestEndpoint:
     settings = SmokeTestEndpointSettings.from_environment()
     return SmokeTestEndpoint(
         endpoints=_models(_STANDARD),
-        raw_data=_objects(settings.raw_data_bucket),
+        raw_data=_raw_data(settings.raw_data_bucket),
         workspace=_objects(settings.workspace_bucket),
     )
 
@@ -547,7 +559,7 @@ def show_models() -> ShowModels:
     return ShowModels(
         projects=IndexedProjects(table),
         loops=LoopIndex(table),
-        raw_data=_objects(settings.raw_data_bucket),
+        raw_data=_raw_data(settings.raw_data_bucket),
         workspace=_objects(settings.workspace_bucket),
     )
 
@@ -616,11 +628,9 @@ def reconcile() -> Reconcile:
         images=IndexedImages(table),
         jobs=jobs,
         loops=loops,
-        raw_data=_objects(settings.raw_data_bucket),
+        raw_data=_raw_data(settings.raw_data_bucket),
         workspace=workspace,
-        queue=IngestQueue(
-            boto3.client("sqs", config=_STANDARD), settings.ingest_queue_url, settings.raw_data_bucket
-        ),
+        queue=_ingest_queue(settings.ingest_queue_url, settings.raw_data_bucket),
         executions=_executions(),
         events=_events(settings.event_bus_name),
         clock=utc_now,
@@ -630,7 +640,7 @@ def reconcile() -> Reconcile:
             workspace=workspace,
             raw_data_bucket=settings.raw_data_bucket,
             providers={
-                "portal": PortalProvider(workspace, tasks),
+                "portal": PortalProvider(workspace, tasks, settings.raw_data_bucket),
                 GROUND_TRUTH: _ground_truth(settings, settings.workspace_bucket, table),
             },
             clock=utc_now,

@@ -1,7 +1,7 @@
 """The static pages of web/, as the functions' package of that name carries them."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import PurePosixPath
@@ -43,15 +43,18 @@ def find_page(path: str) -> Page:
     return Page(content.decode(), content_type, f'"{hashlib.sha256(content).hexdigest()[:32]}"')
 
 
-def content_security_policy(image_origins: Iterable[str], sign_in_url: str) -> str:
-    """What the pages may load: their own scripts and styles, images of the buckets, the sign-in."""
+def content_security_policy(
+    image_origins: Sequence[str], sign_in_url: str, referred: Iterable[str] = ()
+) -> str:
+    """What the pages may load: their own scripts and styles, images of the stack's buckets, whose origins are
+    given, and of those that it refers to, and the sign-in."""
     sign_in = urlsplit(sign_in_url)
     return "; ".join(
         [
             "default-src 'none'",
             "script-src 'self'",
             "style-src 'self'",
-            f"img-src 'self' {' '.join(image_origins)}",
+            " ".join(["img-src 'self'", *image_origins, *_origins(image_origins[0], referred)]),
             f"connect-src 'self' {sign_in.scheme}://{sign_in.netloc}",
             "base-uri 'none'",
             "form-action 'none'",
@@ -61,3 +64,10 @@ def content_security_policy(image_origins: Iterable[str], sign_in_url: str) -> s
             "trusted-types 'none'",
         ]
     )
+
+
+def _origins(image_origin: str, buckets: Iterable[str]) -> Iterator[str]:
+    """The origins of other buckets, of the raw-data bucket's kind: `https://<bucket>.s3.<region>...`. Where
+    buckets are no part of it, it is the origin of all."""
+    _, virtual_hosted, rest = image_origin.partition(".s3.")
+    return (f"https://{bucket}.s3.{rest}" for bucket in buckets if virtual_hosted)

@@ -166,7 +166,7 @@ class OpenedObject(Protocol):
 
 
 class OpensObjects(Protocol):
-    """Objects of the raw-data bucket as they are now."""
+    """Objects of the raw-data bucket as they are now, and by their URIs those of other buckets."""
 
     def opened(self, key: str) -> AbstractContextManager[OpenedObject]:
         """Raises `ObjectMissing`."""
@@ -178,9 +178,9 @@ class ImageRecord:
     """An image of a project: what it is, where it lies, and how far it has come.
 
     `sha256` and `phash` are hexadecimal; width and height are pixels as stored, whatever EXIF says about
-    turning them. `key` names the object with its `version_id` and `etag`. `job` is the labeling job that
-    has the image or had it last; `attempts` counts the jobs that came to their end without an answer for it;
-    `reason` says why it was rejected.
+    turning them. `key` (see `loupe.domain.places`) names the object with its `version_id` and `etag`. `job`
+    is the labeling job that has the image or had it last; `attempts` counts the jobs that came to their end
+    without an answer for it; `reason` says why it was rejected.
     """
 
     sha256: str
@@ -979,10 +979,11 @@ class TellsPeople(Protocol):
 
 
 class RequestsLooks(Protocol):
-    """Asks for objects of the raw-data bucket to be looked at, as an event about them would."""
+    """Asks for a project's objects to be looked at, as an event about them would."""
 
-    def request(self, keys: Iterable[str]) -> int:
-        """Returns how many were asked for. Raises `StoreUnavailable`."""
+    def request(self, project: str, keys: Iterable[str]) -> int:
+        """`keys` are those of the raw-data bucket, and URIs of images that the project refers to. Returns how
+        many were asked for. Raises `StoreUnavailable`."""
         ...
 
 

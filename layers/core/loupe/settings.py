@@ -85,9 +85,19 @@ class StartLabelingSettings(LabelingApiSettings, GroundTruthSettings):
     pass
 
 
+BucketNames = Annotated[
+    tuple[str, ...],
+    BeforeValidator(lambda text: tuple(filter(None, (name.strip() for name in text.split(","))))),
+]
+"""Names with commas between them; there may be none."""
+
+
 class ImportLabelsSettings(IndexSettings):
+    raw_data_bucket: Name
     workspace_bucket: Name
     event_bus_name: Name
+    ingest_queue_url: Url
+    referred_buckets: BucketNames = ()
 
 
 class StartReviewSettings(IndexSettings, GroundTruthSettings):
@@ -100,6 +110,7 @@ class ServePagesSettings(Settings):
     user_pool_client_id: Name
     cognito_endpoint: Url
     image_origins: Urls
+    referred_buckets: BucketNames = ()
 
 
 class MakePreviewsSettings(IndexSettings):

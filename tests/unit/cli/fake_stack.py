@@ -26,10 +26,12 @@ from loupe.domain.errors import InvalidProject
 from loupe.domain.images import ImageRejected, dimensions
 from loupe.domain.import_labels import ImportLabels
 from loupe.domain.label_values import LabelValue
+from loupe.domain.manifests import S3Uri
 from loupe.domain.projects import CONFIG_FILE, TaskType, parse_project_yaml
 from tests.fakes.clock import FakeClock
 from tests.fakes.events import FakeEvents
 from tests.fakes.images import FakeImages
+from tests.fakes.ingest_queue import FakeIngestQueue
 from tests.fakes.labeling import FakeLabelingJobs
 from tests.fakes.objects import FakeObjects
 from tests.fakes.projects import FakeProjects
@@ -86,6 +88,9 @@ class FakeStack:
         self.other_buckets: dict[str, FakeObjects] = {}
         self.unregistered: set[str] = set()
         self.unsound: set[str] = set()
+        self.not_referred: set[str] = set()
+        self.regions: dict[str, str] = {}
+        self.referred: list[str] = []
         self.jobs = FakeLabelingJobs()
         self.events = FakeEvents()
 
@@ -287,11 +292,17 @@ class FakeStack:
         return self.other_buckets[name]
 
     def known_images(self, project: str, keys: Sequence[str], sha256s: Sequence[str]) -> KnownImages:
-        """All objects are registered at once, but those that are `unregistered`. It rejects those that are
-        `unsound`, though they can be read."""
+        """All objects are registered at once, but those that are `unregistered`; so are those of other
+        buckets that are referred to. It rejects those that are `unsound`, though they can be read."""
         known: KnownImages = {"objects": {}, "images": {}}
-        for key, content in sorted(self.objects.items()):
-            if not key.startswith(f"{project}/") or key in self.unregistered or key.endswith(CONFIG_FILE):
+        places = (S3Uri.parse(uri) for uri in self.referred)
+        elsewhere = {str(place): self.other_buckets[place.bucket].read(place.key) for place in places}
+        for key, content in sorted((self.objects | elsewhere).items()):
+            if (
+                not key.startswith((f"{project}/", "s3://"))
+                or key in self.unregistered
+                or key.endswith(CONFIG_FILE)
+            ):
                 continue
             sha256 = hashlib.sha256(content).hexdigest()
             if key not in keys and sha256 not in sha256s:
@@ -312,8 +323,22 @@ class FakeStack:
         return known
 
     def finish_import(self, project: str, job: str) -> Json:
-        images = FakeImages(FakeProjects())
-        return ImportLabels(images, self.jobs, self.workspace, self.events, FakeClock()).finish(project, job)
+        ports = self.workspace, FakeIngestQueue(), self.events, FakeClock()
+        return ImportLabels(FakeImages(FakeProjects()), self.jobs, *ports).finish(project, job)
+
+    @property
+    def referred_buckets(self) -> frozenset[str]:
+        return frozenset(self.other_buckets) - self.not_referred
+
+    @property
+    def region(self) -> str:
+        return "eu-west-1"
+
+    def region_of(self, bucket: str) -> str:
+        return self.regions.get(bucket, self.region)
+
+    def refer_to(self, project: str, uris: Sequence[str]) -> None:
+        self.referred += uris
 
 
 class FakePortal:

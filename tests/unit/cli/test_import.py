@@ -70,6 +70,7 @@ def test_without_yes_it_tells_and_changes_nothing(
         "in_place": 0,
         "to_upload": 3,
         "to_copy": 0,
+        "to_refer_to": 0,
         "being_labeled": 0,
         "without_label_in_folder": 1,
     }
@@ -188,6 +189,94 @@ def test_images_of_another_bucket_are_copied(
     assert metadata["creation-date"] == "2026-05-04T10:00:12.900001"
     assert metadata["objects"] == [{"confidence": 0.78}]
     assert written[ORIGIN]["job"] == "bolts-07"
+
+
+@pytest.fixture
+def archive(stack: FakeStack) -> FakeObjects:
+    """A bucket with two images and their labels, to which the stack refers."""
+    bucket = stack.other_buckets["archive"] = FakeObjects("archive")
+    for number in (1, 2):
+        bucket.write(f"2026//{number}.png", picture(number))
+    bucket.write("labels.csv", b"file,label\n2026//1.png,0\n2026//2.png,1\n")
+    return bucket
+
+
+REFER = ("--format", "csv", "s3://archive/labels.csv", "--refer")
+
+
+def test_images_of_another_bucket_stay_there_if_they_are_to_be_referred_to(
+    imported: Import, stack: FakeStack, project: str, archive: FakeObjects
+) -> None:
+    preview = imported(project, *REFER)
+    assert (preview["images"]["to_refer_to"], preview["images"]["to_copy"]) == (2, 0)
+    assert stack.referred == []
+    before = dict(stack.objects)
+    found = imported(project, *REFER, "--yes")
+    uris = ["s3://archive/2026//1.png", "s3://archive/2026//2.png"]
+    assert stack.referred == uris
+    assert stack.objects == before
+    assert [row["source-ref"] for row in rows_of(stack, project, found["job"])] == uris
+    assert [row["source-ref"] for row in held(stack, project, found["job"])] == uris
+    assert imported(project, *REFER, "--yes")["already_imported"]
+
+
+def held(stack: FakeStack, project: str, job: str) -> list[dict[str, Any]]:
+    return list(read_rows(stack.workspace.lines(Workspace(project).input_manifest(job))))
+
+
+def test_with_refer_images_on_disk_are_uploaded_and_those_in_place_stay_there(
+    imported: Import, stack: FakeStack, project: str, archive: FakeObjects, tmp_path: Path
+) -> None:
+    stack.objects["parts/known.png"] = picture(2)
+    (tmp_path / "3.png").write_bytes(picture(3))
+    rows = "3.png,0\ns3://archive/2026//1.png,1\ns3://archive/2026//2.png,1\n"
+    (tmp_path / "labels.csv").write_text(f"file,label\n{rows}")
+    found = imported(project, "--format", "csv", tmp_path / "labels.csv", "--refer", "--yes")
+    told = found["images"]
+    assert (told["in_place"], told["to_upload"], told["to_refer_to"]) == (1, 1, 1)
+    assert {row["source-ref"] for row in rows_of(stack, project, found["job"])} == {
+        "s3://raw/parts/3.png",
+        "s3://archive/2026//1.png",
+        "s3://raw/parts/known.png",
+    }
+
+
+def test_a_bucket_that_the_stack_does_not_refer_to_is_refused_with_the_parameter_to_set(
+    loupe: Loupe, stack: FakeStack, project: str, archive: FakeObjects
+) -> None:
+    stack.other_buckets["photos"] = FakeObjects("photos")
+    stack.not_referred.add("archive")
+    before = everything(stack)
+    result = loupe("import", project, *REFER, "--yes", exit_code=1)
+    assert "ReferredBuckets=archive,photos" in result.stderr
+    assert everything(stack) == before
+    assert stack.referred == []
+
+
+def test_a_bucket_of_another_region_is_refused(
+    loupe: Loupe, stack: FakeStack, project: str, archive: FakeObjects
+) -> None:
+    stack.regions["archive"] = "us-west-2"
+    result = loupe("import", project, *REFER, "--yes", exit_code=1)
+    assert "archive is in us-west-2, and the stack in eu-west-1" in result.stderr
+    assert stack.referred == []
+
+
+def test_an_import_that_refers_goes_on_where_it_was_interrupted_and_nothing_is_half_imported(
+    imported: Import, loupe: Loupe, stack: FakeStack, project: str, archive: FakeObjects
+) -> None:
+    stack.unsound.add("s3://archive/2026//2.png")
+    result = loupe("import", project, *REFER, "--yes", exit_code=1)
+    assert "s3://archive/2026//2.png: its checksum is wrong" in result.stderr
+    assert not stack.jobs.records
+    stack.unsound.clear()
+    stack.not_referred.add("archive")
+    result = loupe("import", project, *REFER[:-1], "--yes", exit_code=1)
+    assert "ReferredBuckets=archive" in result.stderr
+    stack.not_referred.clear()
+    found = imported(project, *REFER[:-1], "--yes")
+    assert found["images"]["to_refer_to"] == 2
+    assert len(rows_of(stack, project, found["job"])) == 2
 
 
 def test_unknown_labels_come_with_the_way_to_mend_them(loupe: Loupe, project: str, table: Path) -> None:

@@ -134,11 +134,15 @@ def test_images_come_in_pages(world: World, show: ShowModels, version: str) -> N
     assert second["next"] is None
 
 
-def test_an_image_of_another_bucket_has_no_address(world: World, show: ShowModels, version: str) -> None:
+def test_an_image_of_another_bucket_is_shown_where_it_is(
+    world: World, show: ShowModels, version: str
+) -> None:
     [digest] = keep_answers(world, version, [("a", "b", 0.5)])
-    line = {"source-ref": "s3://elsewhere/x.png", "image-sha256": digest, "label": "a", "predicted": "b"}
+    line = {"source-ref": "s3://archive/2026/x.png", "image-sha256": digest, "label": "a", "predicted": "b"}
     world.workspace.write_lines(NAMES.predictions(version), [json.dumps({**line, "confidence": 1.0})])
-    assert show.images(PROJECT, version, "a", "b")["images"][0]["url"] is None
+    [image] = show.images(PROJECT, version, "a", "b")["images"]
+    assert image["name"] == "s3://archive/2026/x.png"
+    assert image["url"].startswith("https://archive.invalid/2026/x.png?")
 
 
 def test_what_rekognition_does_not_tell_is_said(world: World, show: ShowModels, version: str) -> None:

@@ -61,7 +61,7 @@ class Loop:
             workspace=self.workspace,
             raw_data_bucket=self.raw_data.bucket,
             providers={
-                "portal": PortalProvider(self.workspace, self.tasks),
+                "portal": PortalProvider(self.workspace, self.tasks, self.raw_data.bucket),
                 "ground-truth": self.ground_truth,
             },
             clock=self.clock,
@@ -93,7 +93,10 @@ class Loop:
         return StartLabeling(
             **ports | instead,
             raw_data_bucket=self.raw_data.bucket,
-            providers={"portal": PortalProvider(workspace, tasks), "ground-truth": self.ground_truth},
+            providers={
+                "portal": PortalProvider(workspace, tasks, self.raw_data.bucket),
+                "ground-truth": self.ground_truth,
+            },
             suffix=lambda: f"{next(self._suffixes):04x}",
         )
 
@@ -122,12 +125,12 @@ class Loop:
         )
         self.projects.save_config(project, config, None, "etag")
 
-    def register(self, images: int, project: str = PROJECT) -> None:
-        """So many new images become pending."""
+    def register(self, images: int, project: str = PROJECT, folder: str | None = None) -> None:
+        """So many new images become pending, in the project's folder or in that one of another bucket."""
         for number in (next(self._image_numbers) for _ in range(images)):
             image = ImageRecord(
                 sha256=f"{number:064x}",
-                key=f"{project}/im age {number}.png",
+                key=f"{folder or project}/im age {number}.png",
                 version_id=f"v{number}",
                 etag="e",
                 bytes=100,

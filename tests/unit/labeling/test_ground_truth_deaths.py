@@ -96,7 +96,9 @@ def test_a_finished_job_is_finished_whenever_its_conclusion_dies() -> None:
         end = read_end(loop.workspace, PROJECT, job.job)
         assert end is not None
         assert end.state == "finished"
-        AcceptLabels(loop.images, loop.workspace, loop.clock)(loop.jobs.card(PROJECT, job.job))
+        AcceptLabels(loop.images, loop.workspace, loop.raw_data.bucket, loop.clock)(
+            loop.jobs.card(PROJECT, job.job)
+        )
         counts = loop.projects.counts(PROJECT)
         assert (counts.labeled, counts.pending, counts.labeling) == (2, 1, 0)
 

@@ -82,7 +82,9 @@ def test_a_completed_job_finishes_as_the_portals_do(open_gt: Loop) -> None:
     ended = newest(open_gt)
     assert (ended.state, ended.answered, ended.skipped, ended.reason) == ("finished", 3, 0, None)
     assert open_gt.jobs.open_job(PROJECT) is None
-    AcceptLabels(open_gt.images, open_gt.workspace, open_gt.clock)(open_gt.jobs.card(PROJECT, job))
+    AcceptLabels(open_gt.images, open_gt.workspace, open_gt.raw_data.bucket, open_gt.clock)(
+        open_gt.jobs.card(PROJECT, job)
+    )
     assert open_gt.projects.counts(PROJECT).labeled == 3
 
 
@@ -118,7 +120,9 @@ def test_a_stopped_job_keeps_its_labels_and_gives_the_other_images_back(open_gt:
     ended = newest(open_gt)
     assert (ended.state, ended.tasks, ended.answered) == ("finished", 3, 1)
     assert ended.reason == "the Ground Truth job was stopped with 1 of 3 images labeled"
-    AcceptLabels(open_gt.images, open_gt.workspace, open_gt.clock)(open_gt.jobs.card(PROJECT, job))
+    AcceptLabels(open_gt.images, open_gt.workspace, open_gt.raw_data.bucket, open_gt.clock)(
+        open_gt.jobs.card(PROJECT, job)
+    )
     counts = open_gt.projects.counts(PROJECT)
     assert (counts.labeled, counts.pending, counts.labeling) == (1, 2, 0)
 
@@ -152,7 +156,7 @@ def test_images_that_every_job_leaves_unlabeled_are_refused_in_the_end(gt: Loop)
         answer(gt, job, [None, None, None])
         gt.ground_truth.jobs[job] = ProviderProgress("completed", 0, 3)
         assert gt.conclude(PROJECT, job) == "finished"
-        AcceptLabels(gt.images, gt.workspace, gt.clock)(gt.jobs.card(PROJECT, job))
+        AcceptLabels(gt.images, gt.workspace, gt.raw_data.bucket, gt.clock)(gt.jobs.card(PROJECT, job))
         gt.clock.advance(minutes=5)
     counts = gt.projects.counts(PROJECT)
     assert (counts.rejected, counts.pending) == (3, 0)
@@ -173,7 +177,7 @@ def test_boxes_of_a_turned_image_are_not_taken_for_boxes_of_the_stored_one(loop:
     loop.workspace.write_lines(Workspace(PROJECT).output_manifest(job), write_rows(rows))
     loop.ground_truth.jobs[job] = ProviderProgress("completed", 2, 0)
     loop.conclude(PROJECT, job)
-    AcceptLabels(loop.images, loop.workspace, loop.clock)(loop.jobs.card(PROJECT, job))
+    AcceptLabels(loop.images, loop.workspace, loop.raw_data.bucket, loop.clock)(loop.jobs.card(PROJECT, job))
     assert loop.projects.counts(PROJECT).labeled == 1
     [rejected] = loop.images.rejected(PROJECT, 9).rejected
     assert "EXIF" in rejected.detail

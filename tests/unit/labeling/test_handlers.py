@@ -44,6 +44,7 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[IndexTable]:
         "AWS_REGION": "us-east-1",
         "STACK_NAME": "loupe",
         "GROUND_TRUTH_ROLE_ARN": "arn:aws:iam::111122223333:role/loupe-GroundTruthRole",
+        "REFERRED_BUCKETS": "archive,photos",
     }
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
@@ -53,6 +54,8 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[IndexTable]:
         create_index_table(client, "index")
         for bucket in ("raw-data", "workspace"):
             boto3.client("s3").create_bucket(Bucket=bucket)
+        queue = boto3.client("sqs").create_queue(QueueName="ingest")["QueueUrl"]
+        monkeypatch.setenv("INGEST_QUEUE_URL", queue)
         yield IndexTable(client, "index")
     _forget_use_cases()
 
@@ -293,6 +296,20 @@ def test_an_import_asks_which_images_are_registered(project: IndexTable) -> None
     assert {sha256: image["key"] for sha256, image in told["images"].items()} == {
         f"{0:064x}": f"{PROJECT}/a b+0.png"
     }
+
+
+def test_an_import_has_images_of_other_buckets_looked_at(project: IndexTable) -> None:
+    asked = {"action": "refer", "project": PROJECT, "uris": ["s3://photos/a b.png"]}
+    assert import_labels(asked, FakeLambdaContext()) == {"asked": 1}
+    sqs = boto3.client("sqs")
+    [message] = sqs.receive_message(QueueUrl=sqs.get_queue_url(QueueName="ingest")["QueueUrl"])["Messages"]
+    assert json.loads(message["Body"])["detail"] == {
+        "bucket": {"name": "photos"},
+        "object": {"key": "s3://photos/a b.png"},
+        "project": PROJECT,
+    }
+    with pytest.raises(BadRequest, match="ReferredBuckets=archive,others,photos"):
+        import_labels({**asked, "uris": ["s3://others/a.png"]}, FakeLambdaContext())
 
 
 def test_an_import_that_is_not_there_or_an_unknown_action_is_refused(project: IndexTable) -> None:

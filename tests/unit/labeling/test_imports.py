@@ -25,6 +25,7 @@ from loupe.domain.labels import ORIGIN, AcceptLabels
 from loupe.domain.manifests import InvalidManifest
 from loupe.domain.workspace import Workspace
 from loupe.ports import JobCard
+from tests.fakes.ingest_queue import FakeIngestQueue
 from tests.unit.labeling.conftest import PROJECT, Loop
 
 FINGERPRINT = "ab12" * 16
@@ -63,8 +64,11 @@ def planned(sha256: str, label: str = "ok") -> Planned:
     return Planned(labeled, value, sha256, (64, 48), digest_of(value))
 
 
-def import_labels(loop: Loop) -> ImportLabels:
-    return ImportLabels(loop.images, loop.jobs, loop.workspace, loop.events, loop.clock)
+def import_labels(
+    loop: Loop, queue: FakeIngestQueue | None = None, buckets: tuple[str, ...] = ()
+) -> ImportLabels:
+    ports = loop.images, loop.jobs, loop.workspace, queue or FakeIngestQueue(), loop.events, loop.clock
+    return ImportLabels(*ports, frozenset(buckets))
 
 
 def test_no_job_gets_images_of_an_import_and_none_is_cut_for_them(loop: Loop) -> None:
@@ -145,7 +149,7 @@ def test_imported_labels_keep_their_provenance(loop: Loop) -> None:
     importing = Importing(loop, 1)
     importing.hold()
     importing.make_whole()
-    AcceptLabels(loop.images, loop.workspace, loop.clock)(importing.card)
+    AcceptLabels(loop.images, loop.workspace, loop.raw_data.bucket, loop.clock)(importing.card)
     [line] = loop.workspace.lines(Workspace(PROJECT).labels(importing.card.job))
     accepted = json.loads(line)
     assert (accepted["label"], accepted["human"]) == ("ok", False)
@@ -184,9 +188,9 @@ def test_an_import_is_found_again_by_its_fingerprint(loop: Loop) -> None:
     found = find_import(PROJECT, FINGERPRINT, loop.workspace)
     assert found == importing.card
     assert isinstance(found, JobCard)
-    assert images_of_import(found, loop.workspace) == {}
+    assert images_of_import(found, loop.raw_data.bucket, loop.workspace) == {}
     importing.hold()
-    assert len(images_of_import(found, loop.workspace)) == 2
+    assert len(images_of_import(found, loop.raw_data.bucket, loop.workspace)) == 2
     assert not is_whole(found, loop.workspace)
     importing.make_whole()
     assert is_whole(found, loop.workspace)
@@ -224,5 +228,31 @@ def test_the_command_says_what_it_wants(loop: Loop) -> None:
     "asked", [{"job": "digits-1"}, {"action": "finish"}, {"action": "known", "keys": "a"}]
 )
 def test_what_the_function_does_not_understand_is_refused(loop: Loop, asked: dict[str, Any]) -> None:
-    with pytest.raises(BadRequest, match="action known, with project, keys and sha256s, or finish"):
+    with pytest.raises(BadRequest, match="action known, with project, keys and sha256s, refer, with project"):
         import_labels(loop).do({"project": PROJECT} | asked)
+
+
+def test_images_of_buckets_that_the_stack_refers_to_are_looked_at(loop: Loop) -> None:
+    queue = FakeIngestQueue()
+    function = import_labels(loop, queue, ("archive", "photos"))
+    uris = ["s3://archive/a b.png", "s3://photos/1//2.png"]
+    assert function.do({"action": "refer", "project": PROJECT, "uris": uris}) == {"asked": 2}
+    assert queue.asked == [(PROJECT, uri) for uri in uris]
+
+
+@pytest.mark.parametrize(
+    ("uris", "error", "words"),
+    [
+        (["s3://archive/a.png", "s3://other/a.png"], BadRequest, "ReferredBuckets=archive,other,"),
+        (["s3://archive/"], InvalidManifest, "s3://bucket/key"),
+        (["digits/a.png"], InvalidManifest, "s3://bucket/key"),
+        (["s3://archive/a.png"] * 1_001, BadRequest, "at most 1,000"),
+    ],
+)
+def test_no_other_images_are_referred_to(
+    loop: Loop, uris: list[str], error: type[Exception], words: str
+) -> None:
+    queue = FakeIngestQueue()
+    with pytest.raises(error, match=words):
+        import_labels(loop, queue, ("archive",)).do({"action": "refer", "project": PROJECT, "uris": uris})
+    assert queue.asked == []

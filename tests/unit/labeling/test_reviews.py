@@ -106,7 +106,7 @@ class Reviewed:
         self.loop.ground_truth.jobs[job] = ProviderProgress("completed", labeled, len(rows) - labeled)
         self.loop.clock.advance(minutes=5)
         assert self.loop.conclude(PROJECT, job) == "finished"
-        AcceptLabels(self.loop.images, self.loop.workspace, self.loop.clock)(
+        AcceptLabels(self.loop.images, self.loop.workspace, self.loop.raw_data.bucket, self.loop.clock)(
             self.loop.jobs.card(PROJECT, job)
         )
 

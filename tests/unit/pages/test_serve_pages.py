@@ -41,3 +41,11 @@ def test_the_policy_names_the_origins_of_images_and_of_the_sign_in_only() -> Non
     assert f"img-src 'self' {buckets[0]} {buckets[1]};" in policy
     assert "connect-src 'self' https://idp.example;" in policy
     assert "unsafe" not in policy
+
+
+def test_the_policy_names_the_origins_of_buckets_that_are_referred_to() -> None:
+    raw, sign_in = "https://raw.s3.eu-west-1.amazonaws.com", "https://idp.example/"
+    policy = content_security_policy([raw], sign_in, ["archive"])
+    assert f"img-src 'self' {raw} https://archive.s3.eu-west-1.amazonaws.com;" in policy
+    one_for_all = content_security_policy(["http://cloud.invalid:4566"], sign_in, ["archive"])
+    assert "img-src 'self' http://cloud.invalid:4566;" in one_for_all

@@ -35,6 +35,27 @@ def plan(world: World, version: str = "0001") -> TrainingPlan:
     return planning(PROJECT, version, FIRST)
 
 
+def test_of_a_version_that_refers_to_images_elsewhere_rekognition_gets_copies_in_one_bucket(
+    world: World,
+) -> None:
+    configure(world)
+    digests = [world.upload(f"{n}", elsewhere=n % 2 == 0) for n in range(40)]
+    world.finish("digits-1", {digest: "ab"[n // 2 % 2] for n, digest in enumerate(digests)})
+    assert world.build().version == "0001"
+    [gone, *_] = [row for row in world.rows("0001", "train") if row["source-ref"].startswith("s3://archive/")]
+    world.archive.delete(gone["source-ref"].removeprefix("s3://archive/"))
+    plan(world)
+    rows = [*written(world, "train"), *written(world, "test")]
+    copies = f"s3://workspace/{NAMES.image_copies}"
+    assert {row["source-ref"].removeprefix(copies) for row in rows} == set(digests) - {gone["image-sha256"]}
+    assert len({row["source-ref"] for row in rows}) == len(rows) == 39
+    assert all(world.workspace.exists(row["source-ref"].removeprefix("s3://workspace/")) for row in rows)
+    report = json.loads(world.workspace.read(NAMES.custom_labels_validation("0001")))
+    assert report["codes"] == {"ERROR_INVALID_IMAGE": 1}
+    [finding] = report["findings"]
+    assert f"{gone['source-ref']} is gone" in json.dumps(finding)
+
+
 def stop_idle(world: World, models: FakeModels) -> None:
     stop = StopIdleModels(
         world.projects, world.loops, models, world.workspace, world.events, world.clock, "loupe"

@@ -19,7 +19,7 @@ def accept(world: World, job: str) -> list[dict[str, Any]]:
     """The job's label lines, accepted anew if they were before."""
     if world.workspace.exists(NAMES.labels(job)):
         world.workspace.delete(NAMES.labels(job))
-    AcceptLabels(world.images, world.workspace, world.clock)(world.jobs.card(PROJECT, job))
+    AcceptLabels(world.images, world.workspace, world.raw.bucket, world.clock)(world.jobs.card(PROJECT, job))
     return [json.loads(line) for line in world.workspace.lines(NAMES.labels(job))]
 
 

@@ -13,6 +13,7 @@ from loupe.domain.datasets import DatasetCard
 from loupe.domain.label_attributes import Label, write_failure, write_label
 from loupe.domain.label_values import Box, Boxes, LabelValue, OneLabel
 from loupe.domain.manifests import Row
+from loupe.domain.places import uri_of
 from loupe.domain.projects import LABEL_ATTRIBUTES, ProjectConfig, TaskType, Trainer
 from loupe.domain.promotion import (
     Decision,
@@ -57,7 +58,7 @@ FIRST = execution("first")
 @dataclass
 class World:
     """Everything that a turn of the loop touches. An image is known by its key; its perceptual hash is that
-    of nothing else unless it is given."""
+    of nothing else unless it is given. `archive` is a bucket that images may stay in."""
 
     clock: FakeClock = field(default_factory=FakeClock)
     projects: FakeProjects = field(default_factory=FakeProjects)
@@ -65,13 +66,14 @@ class World:
     loops: FakeLoops = field(default_factory=FakeLoops)
     executions: FakeExecutions = field(default_factory=FakeExecutions)
     events: FakeEvents = field(default_factory=FakeEvents)
-    raw: FakeObjects = field(default_factory=lambda: FakeObjects("raw"))
+    archive: FakeObjects = field(default_factory=lambda: FakeObjects("archive"))
     region: str = "us-east-1"
     algorithm_images: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.images = FakeImages(self.projects)
-        self.workspace = FakeObjects("workspace", others={"raw": self.raw})
+        self.raw = FakeObjects("raw", others={"archive": self.archive})
+        self.workspace = FakeObjects("workspace", others={"raw": self.raw, "archive": self.archive})
         self.configure(labels=("a", "b"))
 
     # What users and workers do
@@ -88,12 +90,18 @@ class World:
         phash: int | None = None,
         content: bytes | None = None,
         size: tuple[int, int] = (64, 64),
+        *,
+        elsewhere: bool = False,
     ) -> str:
-        """Put an image under `digits/<name>`, registered; returns its SHA-256."""
+        """Put an image under `digits/<name>`, or `elsewhere` in the archive under its name alone, registered;
+        returns its SHA-256."""
         content = content or b"\x89PNG\r\n\x1a\n" + name.encode()
         digest = sha256(content)
-        key = f"{PROJECT}/{name}"
-        self.raw.write(key, content)
+        key = f"s3://archive/{name}" if elsewhere else f"{PROJECT}/{name}"
+        if elsewhere:
+            self.archive.write(name, content)
+        else:
+            self.raw.write(key, content)
         etag = next(stored.etag for stored in self.raw.list(key) if stored.key == key)
         looks = int.from_bytes(digest.digest(), "big") if phash is None else phash
         record = ImageRecord(
@@ -152,7 +160,7 @@ class World:
         record = self.images.image(PROJECT, digest)
         size = (record.width, record.height) if record else (64, 64)
         row: Row = {
-            "source-ref": f"s3://raw/{record.key if record else f'{PROJECT}/lost'}",
+            "source-ref": str(uri_of(record.key if record else f"{PROJECT}/lost", "raw")),
             "image-sha256": digest,
             "image-width": size[0],
             "image-height": size[1],
@@ -204,7 +212,7 @@ class World:
         return build(PROJECT, by)
 
     def plan(self, dataset_version: str, by: str = FIRST) -> TrainingPlan:
-        transforms = PlanTransforms(self.loops, self.raw, self.workspace, SETUP.stack)
+        transforms = PlanTransforms(self.loops, self.workspace, SETUP.stack)
         trainers: dict[Trainer, PlansTraining] = {
             "script": ScriptTraining(
                 self.loops, self.raw, self.workspace, SETUP, lambda: b"source", transforms

@@ -1,19 +1,21 @@
 """Reconciliation brings the index back to what S3 says."""
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
+from loupe.domain.errors import StoreUnavailable
 from loupe.domain.events import AnnotationsCompleted, TrainingRequested
 from loupe.domain.manifests import write_rows
 from loupe.domain.projects import ProjectConfig
 from loupe.domain.reconciliation import MAX_ATTEMPTS, Mended, Reconcile
 from loupe.domain.workspace import Workspace
-from loupe.ports import ImageRecord, JobCard, LastTraining, Look, ObjectRecord, TrainingLock
+from loupe.ports import ImageRecord, JobCard, LastTraining, Look, ObjectRecord, StoredObject, TrainingLock
 from tests.fakes.clock import FakeClock
 from tests.fakes.events import FakeEvents
 from tests.fakes.images import FakeImages
+from tests.fakes.ingest_queue import FakeIngestQueue
 from tests.fakes.labeling import FakeLabelingJobs
 from tests.fakes.loops import FakeExecutions, FakeLoops
 from tests.fakes.objects import FakeObjects
@@ -22,26 +24,16 @@ from tests.fakes.projects import FakeProjects
 CONFIG = ProjectConfig.model_validate({"task": "image-classification", "labels": ["a", "b"]})
 
 
-class FakeQueue:
-    """Implements `loupe.ports.RequestsLooks`."""
-
-    def __init__(self) -> None:
-        self.keys: list[str] = []
-
-    def request(self, keys: Iterable[str]) -> int:
-        asked = list(keys)
-        self.keys += asked
-        return len(asked)
-
-
 class World:
     """Two buckets, and an index that may have lost anything."""
 
     def __init__(self) -> None:
-        self.clock, self.events, self.queue = FakeClock(), FakeEvents(), FakeQueue()
+        self.clock, self.events, self.queue = FakeClock(), FakeEvents(), FakeIngestQueue()
         self.projects, self.jobs, self.loops = FakeProjects(), FakeLabelingJobs(), FakeLoops()
         self.images, self.executions = FakeImages(self.projects, self.jobs), FakeExecutions()
-        self.raw_data, self.workspace = FakeObjects("raw"), FakeObjects("workspace")
+        self.archive = FakeObjects("archive")
+        self.raw_data = FakeObjects("raw", others={"archive": self.archive})
+        self.workspace = FakeObjects("workspace")
         self.restored: list[str] = []
         self.reconcile = Reconcile(
             projects=self.projects,
@@ -67,6 +59,11 @@ class World:
         [stored] = self.raw_data.list(key)
         found = ObjectRecord(key, stored.etag, None, self.clock(), reason="not-an-image", detail="")
         self.images.register("parts", [Look(key, None, found)])
+
+    def conclude(self, *keys: str) -> None:
+        """A finished job of images with these keys."""
+        lines = [{"sha256": f"{at:064x}", "key": key, "etag": None} for at, key in enumerate(keys)]
+        self.workspace.write_lines(Workspace("parts").labels("parts-1"), write_rows(lines))
 
     def lose_a_training(self, attempts: int) -> None:
         """An execution that is gone, after so many models of one dataset version."""
@@ -117,6 +114,43 @@ def test_an_object_that_went_unheard_is_looked_at(world: World) -> None:
     del world.raw_data.content["parts/a.jpg"]
     assert world.reconcile("parts").objects_gone == 1
     assert world.queue.keys == ["parts/a.jpg"]
+
+
+def test_images_of_other_buckets_are_looked_at_when_they_changed_or_went(world: World) -> None:
+    for name in ("same", "replaced", "gone"):
+        world.archive.write(f"2026/{name}.png", b"before")
+        world.know(f"s3://archive/2026/{name}.png")
+    world.archive.write("2026/nobodys.png", b"not referred to")
+    world.archive.write("2026/replaced.png", b"after")
+    world.archive.delete("2026/gone.png")
+    found = world.reconcile("parts")
+    assert (found.objects_to_look_at, found.objects_gone) == (1, 1)
+    assert world.queue.asked == [
+        ("parts", "s3://archive/2026/replaced.png"),
+        ("parts", "s3://archive/2026/gone.png"),
+    ]
+
+
+def test_images_of_other_buckets_that_only_labels_tell_of_are_looked_at(world: World) -> None:
+    world.archive.write("2026/a.png", b"a")
+    world.raw_data.write("parts/b.png", b"b")
+    world.know("parts/b.png")
+    world.conclude("s3://archive/2026/a.png", "parts/b.png", "s3://archive/2026/gone.png")
+    assert world.reconcile("parts").objects_to_look_at == 1
+    assert world.queue.keys == ["s3://archive/2026/a.png"]
+
+
+def test_images_of_a_bucket_that_can_not_be_read_are_not_forgotten(world: World) -> None:
+    class Locked(FakeObjects):
+        def list(self, prefix: str) -> Iterator[StoredObject]:
+            raise StoreUnavailable("access denied")
+
+    world.archive.write("2026/a.png", b"a")
+    world.know("s3://archive/2026/a.png")
+    world.raw_data.others["archive"] = Locked("archive")
+    world.conclude("s3://archive/2026/a.png", "s3://archive/2026/b.png")
+    assert world.reconcile("parts") == Mended(folders_unreadable=1)
+    assert world.queue.keys == []
 
 
 def test_jobs_that_only_s3_knows_are_restored(world: World) -> None:

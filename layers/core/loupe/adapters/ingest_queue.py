@@ -8,6 +8,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from loupe.domain.batches import batches
 from loupe.domain.errors import StoreUnavailable
+from loupe.domain.places import is_referred, uri_of
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.client import SQSClient
@@ -16,18 +17,19 @@ MESSAGES_PER_CALL = 10
 
 
 class IngestQueue:
-    """Behind `loupe.ports.RequestsLooks`. Its messages have the shape of S3's events on EventBridge."""
+    """Behind `loupe.ports.RequestsLooks`. Its messages have the shape of S3's events on EventBridge; one
+    about an image outside of `bucket` names the project, too, and has the image's URI for its key."""
 
     def __init__(self, client: "SQSClient", url: str, bucket: str) -> None:
         self._client = client
         self._url = url
         self._bucket = bucket
 
-    def request(self, keys: Iterable[str]) -> int:
+    def request(self, project: str, keys: Iterable[str]) -> int:
         count = 0
         for batch in batches(keys, MESSAGES_PER_CALL):
             entries = [
-                {"Id": str(number), "MessageBody": json.dumps(self._message(key))}
+                {"Id": str(number), "MessageBody": json.dumps(self._message(project, key))}
                 for number, key in enumerate(batch)
             ]
             try:
@@ -39,9 +41,11 @@ class IngestQueue:
             count += len(entries)
         return count
 
-    def _message(self, key: str) -> dict[str, object]:
+    def _message(self, project: str, key: str) -> dict[str, object]:
+        bucket = uri_of(key, self._bucket).bucket
+        whose = {"project": project} if is_referred(key) else {}
         return {
             "source": "loupe.reconcile",
             "detail-type": "Object Created",
-            "detail": {"bucket": {"name": self._bucket}, "object": {"key": key}},
+            "detail": {"bucket": {"name": bucket}, "object": {"key": key}, **whose},
         }

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, cast
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from botocore.exceptions import BotoCoreError, ClientError
 
 from loupe.domain.errors import AlreadyWritten, DomainError, ObjectMissing, StoreUnavailable
+from loupe.domain.manifests import S3Uri
+from loupe.domain.places import is_referred
 from loupe.ports import ObjectHead, OpenedObject, StoredObject
 
 if TYPE_CHECKING:
@@ -42,21 +44,25 @@ class S3Objects:
         return self._bucket
 
     def read(self, key: str, version_id: str | None = None) -> bytes:
+        place = self._place(key)
         with self._errors(key):
             if version_id is None:
-                return self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
-            return self._client.get_object(Bucket=self._bucket, Key=key, VersionId=version_id)["Body"].read()
+                return self._client.get_object(Bucket=place.bucket, Key=place.key)["Body"].read()
+            return self._client.get_object(Bucket=place.bucket, Key=place.key, VersionId=version_id)[
+                "Body"
+            ].read()
 
     def read_range(self, key: str, start: int, size: int) -> bytes:
-        wanted = f"bytes={start}-{start + size - 1}"
+        wanted, place = f"bytes={start}-{start + size - 1}", self._place(key)
         with self._errors(key):
-            return self._client.get_object(Bucket=self._bucket, Key=key, Range=wanted)["Body"].read()
+            return self._client.get_object(Bucket=place.bucket, Key=place.key, Range=wanted)["Body"].read()
 
     @contextmanager
     def opened(self, key: str) -> Iterator[OpenedObject]:
         """Behind `loupe.ports.OpensObjects`; what was not read when the context ends is not transferred."""
+        place = self._place(key)
         with self._errors(key):
-            answer = self._client.get_object(Bucket=self._bucket, Key=key)
+            answer = self._client.get_object(Bucket=place.bucket, Key=place.key)
             head = ObjectHead(
                 key, answer["ETag"].strip('"'), answer["ContentLength"], answer.get("VersionId")
             )
@@ -64,8 +70,9 @@ class S3Objects:
                 yield _Opened(head, body)
 
     def open(self, key: str) -> BinaryIO:
+        place = self._place(key)
         with self._errors(key):
-            return cast("BinaryIO", self._client.get_object(Bucket=self._bucket, Key=key)["Body"])
+            return cast("BinaryIO", self._client.get_object(Bucket=place.bucket, Key=place.key)["Body"])
 
     def lines(self, key: str) -> Iterator[str]:
         with self._errors(key):
@@ -74,9 +81,10 @@ class S3Objects:
             yield line.decode()
 
     def exists(self, key: str) -> bool:
+        place = self._place(key)
         try:
             with self._errors(key):
-                self._client.head_object(Bucket=self._bucket, Key=key)
+                self._client.head_object(Bucket=place.bucket, Key=place.key)
         except ObjectMissing:
             return False
         return True
@@ -104,12 +112,14 @@ class S3Objects:
             )
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
-        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
+        place = self._place(prefix)
+        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=place.bucket, Prefix=place.key)
+        above = prefix.removesuffix(place.key)
         with self._errors(prefix):
             for page in pages:
                 for found in page.get("Contents", []):
                     yield StoredObject(
-                        found["Key"], found["ETag"].strip('"'), found["Size"], found["LastModified"]
+                        above + found["Key"], found["ETag"].strip('"'), found["Size"], found["LastModified"]
                     )
 
     def list_folders(self, prefix: str) -> Iterator[str]:
@@ -122,10 +132,15 @@ class S3Objects:
                     yield found["Prefix"][len(prefix) : -1]
 
     def presigned_url(self, key: str, version_id: str | None, expires_in: int) -> str:
-        parameters = {"Bucket": self._bucket, "Key": key}
+        place = self._place(key)
+        parameters = {"Bucket": place.bucket, "Key": place.key}
         if version_id is not None:
             parameters["VersionId"] = version_id
         return self._client.generate_presigned_url("get_object", Params=parameters, ExpiresIn=expires_in)
+
+    def _place(self, key: str) -> S3Uri:
+        """Where what is read lies; also of a prefix."""
+        return S3Uri(self._bucket, key)
 
     def _write_parts(self, key: str, lines: Iterable[str], *, once: bool) -> None:
         """One request where the text fits a part, otherwise a multipart upload that fails as a whole."""
@@ -163,7 +178,7 @@ class S3Objects:
             yield
         except ClientError as error:
             code = error.response["Error"]["Code"]
-            where = f"s3://{self._bucket}/{key}"
+            where = self._place(key)
             if code in _MISSING:
                 raise ObjectMissing(f"{where} is not there") from error
             if code in _EXISTS:
@@ -172,7 +187,42 @@ class S3Objects:
                 raise AccessDenied(f"{where}: {error}") from error
             raise StoreUnavailable(f"{where}: {error}") from error
         except BotoCoreError as error:
-            raise StoreUnavailable(f"s3://{self._bucket}/{key}: {error}") from error
+            raise StoreUnavailable(f"{self._place(key)}: {error}") from error
+
+
+class ImageObjects(S3Objects):
+    """The raw-data bucket, and by their URIs objects of other buckets (`loupe.domain.places`); these are
+    read only. What lay in a bucket that does not exist any more is missing."""
+
+    def list(self, prefix: str) -> Iterator[StoredObject]:
+        with suppress(ObjectMissing):
+            yield from super().list(prefix)
+
+    def _place(self, key: str) -> S3Uri:
+        return S3Uri.parse_place(key) if is_referred(key) else super()._place(key)
+
+    @contextmanager
+    def _errors(self, key: str) -> Iterator[None]:
+        try:
+            with super()._errors(key):
+                yield
+        except AccessDenied as error:
+            if not is_referred(key):
+                raise
+            raise AccessDenied(
+                f"{error.detail}; is {self._place(key).bucket} still among the stack's ReferredBuckets, and "
+                "does its own policy allow it?"
+            ) from error
+        except StoreUnavailable as error:
+            if is_referred(key) and _code(error) == "NoSuchBucket":
+                raise ObjectMissing(f"{key} is not there, nor is its bucket") from error
+            raise
+
+
+def _code(error: StoreUnavailable) -> str | None:
+    """S3's code for what went wrong, if it answered at all."""
+    cause = error.__cause__
+    return cause.response["Error"]["Code"] if isinstance(cause, ClientError) else None
 
 
 @dataclass(frozen=True)

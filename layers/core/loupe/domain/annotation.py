@@ -16,7 +16,8 @@ from loupe.domain.errors import Conflict, DomainError, ProjectNotFound, StoreUna
 from loupe.domain.events import AnnotationsCompleted
 from loupe.domain.label_values import InvalidLabel, LabelValue, check_value, read_any
 from loupe.domain.labeling import FIRST_TASK, JobNotFound
-from loupe.domain.manifests import SHA256, S3Uri
+from loupe.domain.manifests import SHA256
+from loupe.domain.places import uri_of
 from loupe.domain.projects import LABEL_ATTRIBUTES, TaskType
 from loupe.domain.workspace import Workspace
 from loupe.ports import (
@@ -368,7 +369,7 @@ def annotation_content(project: str, raw_data_bucket: str, task: Task, answer: A
         "job": task.job,
         "task": task.task,
         SHA256: task.sha256,
-        "source-ref": str(S3Uri(raw_data_bucket, task.key)),
+        "source-ref": str(uri_of(task.key, raw_data_bucket)),
         "worker": answer.worker,
         "worker_name": answer.worker_name,
         **said,

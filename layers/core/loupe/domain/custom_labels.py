@@ -1,20 +1,25 @@
 """Training by Rekognition Custom Labels: manifests, checked before anything is paid for, and requests."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
 from hashlib import sha256
+from types import MappingProxyType
 from typing import Any
 
 from loupe.domain.custom_labels_report import Dataset, Report
+from loupe.domain.custom_labels_rows import read_row
 from loupe.domain.custom_labels_validation import Validation, unfit_images
 from loupe.domain.datasets import DatasetCard
 from loupe.domain.errors import ObjectMissing
+from loupe.domain.image_copies import copy_images
 from loupe.domain.labels import label_lines
-from loupe.domain.manifests import S3Uri
+from loupe.domain.manifests import InvalidManifest, S3Uri
 from loupe.domain.projects import ProjectConfig
-from loupe.domain.splits import Split
+from loupe.domain.splits import SPLITS, Split
 from loupe.domain.training import TrainingPlan, legal_name
 from loupe.domain.workspace import Workspace
 from loupe.ports import HostingRecord, KeepsLoops, StoresObjects
@@ -28,7 +33,11 @@ TESTED: tuple[Split, ...] = ("test",)
 @dataclass(frozen=True)
 class CustomLabelsManifests:
     """The manifests of a dataset version as Rekognition gets them. `distributed`: it has no TEST manifest,
-    and all images are in TRAIN, from which Rekognition takes the test images itself."""
+    and all images are in TRAIN, from which Rekognition takes the test images itself.
+
+    Rekognition wants all images in one bucket. Of a version that refers to images in other buckets, it gets
+    copies of all its images, in the workspace bucket.
+    """
 
     card: DatasetCard
     project: str
@@ -48,7 +57,8 @@ class CustomLabelsManifests:
         """Write the manifests, without their bad rows, and the report. Returns it, and a digest of what the
         test set holds: two models with the same digest answered the same images with the same labels."""
         names, version = Workspace(self.project), self.card.version
-        validation, digest = self._validation(), sha256()
+        lost = self._copy_images() if self._takes_copies else {}
+        validation, digest = self._validation(lost), sha256()
         for dataset in self._datasets():
             lines = self._lines(validation, dataset)
             self.workspace.write_lines(
@@ -63,9 +73,35 @@ class CustomLabelsManifests:
         )
         return report, digest.hexdigest()
 
-    def _validation(self) -> Validation:
+    def _validation(self, lost: Mapping[str, str] = MappingProxyType({})) -> Validation:
+        """`lost` says by SHA-256 why there is no copy of an image."""
         labels = label_lines(self.project, self.card.jobs, self.workspace)
-        return Validation(self.card.task, self.raw_bucket, unfit_images(labels))
+        bucket = self.workspace.bucket if self._takes_copies else self.raw_bucket
+        return Validation(self.card.task, bucket, {**unfit_images(labels), **lost})
+
+    @cached_property
+    def _takes_copies(self) -> bool:
+        """Whether some image of the version lies in another bucket than the raw-data bucket."""
+        return any(place.bucket != self.raw_bucket for _, place in self._places())
+
+    def _places(self) -> Iterator[tuple[str, S3Uri]]:
+        """SHA-256 and place of each image, as far as rows can be read."""
+        for split in SPLITS:
+            with suppress(ObjectMissing):
+                for line in self._split(split):
+                    with suppress(InvalidManifest):
+                        match read_row(line):
+                            case {"image-sha256": str(digest), "source-ref": str(uri)}:
+                                yield digest, S3Uri.parse(uri)
+
+    def _copy_images(self) -> dict[str, str]:
+        """Returns what is wrong with those that can't be copied, by SHA-256."""
+        places = dict(self._places())
+        copied = set(copy_images(Workspace(self.project), places, self.workspace))
+        return {digest: f"{place} is gone" for digest, place in places.items() if digest not in copied}
+
+    def _split(self, split: Split) -> Iterator[str]:
+        return self.workspace.lines(Workspace(self.project).split(self.card.version, split))
 
     def _datasets(self) -> Iterator[Dataset]:
         yield "train"
@@ -73,15 +109,28 @@ class CustomLabelsManifests:
             yield "test"
 
     def _lines(self, validation: Validation, dataset: Dataset) -> Iterator[str]:
-        names = Workspace(self.project)
         splits = (*TRAINED, *TESTED) if self.distributed else TRAINED if dataset == "train" else TESTED
         for split in splits:
             manifest = f"{split}.manifest"
             try:
-                lines = self.workspace.lines(names.split(self.card.version, split))
+                lines = self._split(split)
+                if self._takes_copies:
+                    lines = self._of_copies(lines)
                 yield from validation.usable(dataset, manifest, lines)
             except ObjectMissing:
                 validation.missing(manifest)
+
+    def _of_copies(self, lines: Iterable[str]) -> Iterator[str]:
+        """The same rows, naming the copies of their images."""
+        names = Workspace(self.project)
+        for line in lines:
+            match read_row(line):
+                case {"image-sha256": str(digest), "source-ref": str(), **others}:
+                    place = S3Uri(self.workspace.bucket, names.image_copy(digest))
+                    row = {"source-ref": str(place), "image-sha256": digest, **others}
+                    yield json.dumps(row, ensure_ascii=False)
+                case _:
+                    yield line
 
 
 def _digested(lines: Iterable[str], digest: Any) -> Iterator[str]:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
 from loupe.domain.dataset_measures import Measures
@@ -14,9 +15,10 @@ from loupe.domain.json_lines import read_line
 from loupe.domain.label_attributes import Label, write_label
 from loupe.domain.label_values import Boxes, OneLabel, SeveralLabels
 from loupe.domain.labels import label_lines, label_of_line
-from loupe.domain.manifests import HEIGHT, SHA256, VERSION_ID, WIDTH, Row, S3Uri, write_rows
+from loupe.domain.manifests import HEIGHT, SHA256, VERSION_ID, WIDTH, Row, write_rows
 from loupe.domain.merging import OTHER_LABEL, MergedLabels
 from loupe.domain.near_duplicates import join_near_duplicates
+from loupe.domain.places import uri_of
 from loupe.domain.projects import ProjectConfig, TaskType
 from loupe.domain.splits import SPLITS, Candidate, Split, assign
 from loupe.domain.workspace import Workspace
@@ -166,8 +168,8 @@ class DatasetDraft:
     def compare_with(self, raw_data: StoresObjects, images: KeepsImages) -> None:
         """Find out which images still lie where they were labeled, or elsewhere."""
 
-        def listing() -> Iterable[StoredObject]:
-            return raw_data.list(f"{self._project}/")
+        def listing(elsewhere: Iterable[str]) -> Iterable[StoredObject]:
+            return chain.from_iterable(map(raw_data.list, (f"{self._project}/", *elsewhere)))
 
         def where_now(sha256s: Iterable[str]) -> Iterable[ImageRecord]:
             return images.images(self._project, sha256s).values()
@@ -310,7 +312,7 @@ class DatasetDraft:
     def _row(self, line: dict[str, Any], lies: dict[str, Any], label: Label, raw_bucket: str) -> Row:
         attribute, size = self._config.label_attribute, (lies["width"], lies["height"])
         return {
-            "source-ref": str(S3Uri(raw_bucket, lies["key"])),
+            "source-ref": str(uri_of(lies["key"], raw_bucket)),
             SHA256: line["sha256"],
             **({VERSION_ID: lies["version_id"]} if lies["version_id"] else {}),
             WIDTH: size[0],

@@ -1,6 +1,6 @@
 """The stack's part in an import: what the command asks of the index. See `loupe.domain.imports`."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +8,7 @@ from loupe.domain.errors import BadRequest, NotFound, ObjectMissing
 from loupe.domain.label_attributes import Label, read_label
 from loupe.domain.label_values import check_value
 from loupe.domain.labeling import announce, read_card
-from loupe.domain.manifests import HEIGHT, SHA256, WIDTH, InvalidManifest, read_rows
+from loupe.domain.manifests import HEIGHT, SHA256, WIDTH, InvalidManifest, S3Uri, read_rows
 from loupe.domain.projects import LABEL_ATTRIBUTES, check_project_name
 from loupe.domain.workspace import Workspace
 from loupe.ports import (
@@ -18,6 +18,7 @@ from loupe.ports import (
     KeepsImages,
     KeepsLabelingJobs,
     PublishesEvents,
+    RequestsLooks,
     StoresObjects,
 )
 
@@ -27,28 +28,35 @@ MAX_ASKED = 1_000
 
 @dataclass(frozen=True)
 class ImportLabels:
-    """Tells the command which images are registered, and takes a whole import over."""
+    """Tells the command which images are registered, has images of other buckets registered, and takes a
+    whole import over. `buckets` are those that the stack refers to."""
 
     images: KeepsImages
     jobs: KeepsLabelingJobs
     workspace: StoresObjects
+    queue: RequestsLooks
     events: PublishesEvents
     clock: Clock
+    buckets: frozenset[str] = frozenset()
 
     def do(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """What the command asks for, by its action:
 
-        {"action": "known", "project", "keys", "sha256s"} or {"action": "finish", "project", "job"}.
+        {"action": "known", "project", "keys", "sha256s"}, {"action": "refer", "project", "uris"} or
+        {"action": "finish", "project", "job"}.
 
         Raises `BadRequest` for anything else, and what those raise.
         """
         match asked:
             case {"action": "known", "project": str(project), "keys": [*keys], "sha256s": [*sha256s]}:
                 return self.known(check_project_name(project), keys, sha256s)
+            case {"action": "refer", "project": str(project), "uris": [*uris]}:
+                return self.refer(check_project_name(project), uris)
             case {"action": "finish", "project": str(project), "job": str(job)}:
                 return self.finish(check_project_name(project), job)
         raise BadRequest(
-            "ask for the action known, with project, keys and sha256s, or finish, with project and job"
+            "ask for the action known, with project, keys and sha256s, refer, with project and uris, or "
+            "finish, with project and job"
         )
 
     def known(self, project: str, keys: list[str], sha256s: list[str]) -> dict[str, Any]:
@@ -74,6 +82,17 @@ class ImportLabels:
             },
             "images": {sha256: _told(record) for sha256, record in images.items()},
         }
+
+    def refer(self, project: str, uris: list[str]) -> dict[str, Any]:
+        """Have the objects at those URIs looked at and registered as images of the project, where they are.
+
+        Returns {"asked": how many}. Raises `BadRequest` for more than `MAX_ASKED`, and for buckets that the
+        stack does not refer to; then nothing was asked for.
+        """
+        if len(uris) > MAX_ASKED:
+            raise BadRequest(f"ask for at most {MAX_ASKED:,} images at a time")
+        check_referred({S3Uri.parse(uri).bucket for uri in uris}, self.buckets)
+        return {"asked": self.queue.request(project, uris)}
 
     def finish(self, project: str, job: str) -> dict[str, Any]:
         """Put a whole import among the finished jobs and announce it; repeating it changes nothing.
@@ -105,6 +124,16 @@ class ImportLabels:
             check_value(label.value, card.labels, (row[WIDTH], row[HEIGHT]))
             images += 1
         return images
+
+
+def check_referred(buckets: Iterable[str], allowed: Collection[str]) -> None:
+    """Raises `BadRequest` for buckets whose images the stack may not refer to, and says how it may."""
+    others = sorted(set(buckets).difference(allowed))
+    if others:
+        raise BadRequest(
+            f"the stack does not refer to images in {', '.join(others)}: deploy it with the parameter "
+            f"ReferredBuckets={','.join(sorted({*allowed, *others}))}, or have the images copied"
+        )
 
 
 def _told(record: ImageRecord) -> dict[str, Any]:

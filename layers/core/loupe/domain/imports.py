@@ -33,11 +33,11 @@ from loupe.domain.manifests import (
     VERSION_ID,
     WIDTH,
     Row,
-    S3Uri,
     label_categories,
     read_rows,
     write_rows,
 )
+from loupe.domain.places import key_of, uri_of
 from loupe.domain.projects import LABEL_ATTRIBUTES, ProjectConfig
 from loupe.domain.workspace import Workspace
 from loupe.ports import JobCard, StoresObjects
@@ -95,11 +95,11 @@ def begin_import(
     return card
 
 
-def images_of_import(card: JobCard, store: StoresObjects) -> dict[str, str]:
+def images_of_import(card: JobCard, bucket: str, store: StoresObjects) -> dict[str, str]:
     """Keys of the images that an import has taken, by SHA-256; none if it did not come so far."""
     with suppress(ObjectMissing):
         rows = read_rows(store.lines(Workspace(card.project).input_manifest(card.job)))
-        return {row[SHA256]: S3Uri.parse(row["source-ref"]).key for row in rows}
+        return {row[SHA256]: key_of(row["source-ref"], bucket) for row in rows}
     return {}
 
 
@@ -139,7 +139,7 @@ def write_labels(
 def _row(planned: Planned, bucket: str, key: str) -> Row:
     width, height = planned.size
     return {
-        "source-ref": str(S3Uri(bucket, key)),
+        "source-ref": str(uri_of(key, bucket)),
         SHA256: planned.sha256,
         WIDTH: width,
         HEIGHT: height,

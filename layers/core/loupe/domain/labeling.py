@@ -26,11 +26,11 @@ from loupe.domain.manifests import (
     VERSION_ID,
     WIDTH,
     Row,
-    S3Uri,
     label_categories,
     read_rows,
     write_rows,
 )
+from loupe.domain.places import key_of, uri_of
 from loupe.domain.projects import Labeling
 from loupe.domain.workspace import Workspace
 from loupe.ports import (
@@ -270,7 +270,7 @@ class StartLabeling:
 
     def _row(self, image: ImageRecord) -> Row:
         row: Row = {
-            "source-ref": str(S3Uri(self._raw_data_bucket, image.key)),
+            "source-ref": str(uri_of(image.key, self._raw_data_bucket)),
             SHA256: image.sha256,
             WIDTH: image.width,
             HEIGHT: image.height,
@@ -348,13 +348,13 @@ def _task_number(place: int) -> str:
 FIRST_TASK = _task_number(0)
 
 
-def tasks_of_manifest(rows: Iterator[Row], workers: int = 1) -> Iterator[NewTask]:
+def tasks_of_manifest(rows: Iterator[Row], raw_data_bucket: str, workers: int = 1) -> Iterator[NewTask]:
     """The portal's tasks: one a row, numbered in the manifest's order, for so many workers each."""
     for number, row in enumerate(rows):
         yield NewTask(
             task=_task_number(number),
             sha256=row[SHA256],
-            key=S3Uri.parse(row["source-ref"]).key,
+            key=key_of(row["source-ref"], raw_data_bucket),
             version_id=row.get(VERSION_ID),
             width=row[WIDTH],
             height=row[HEIGHT],

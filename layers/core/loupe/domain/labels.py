@@ -5,12 +5,12 @@
     {"sha256", "key", "version_id", "etag", "bytes", "width", "height", "format", "phash", "registered_at",
      "job", "label" | "labels" | "boxes", "confidences", "labeled_at", "human"}
 
-with one confidence for each part of the label. `split` is "test" where the job's images are meant for the
-test set, and `origin` is where an imported label comes from. `workers` are the names of those who answered
-at the portal, and `agreement`, between 0 and 1, says how far several of them said what was concluded. An
-image that got no label and waits for none has `failure_reason` instead of the last four; one whose label a
-review found wrong has `withdrawn` and `labeled_at`. Of several lines of an image the newest counts, by
-`labeled_at`.
+with one confidence for each part of the label. `key` is an image's as in `loupe.domain.places`. `split` is
+"test" where the job's images are meant for the test set, and `origin` is where an imported label comes from.
+`workers` are the names of those who answered at the portal, and `agreement`, between 0 and 1, says how far
+several of them said what was concluded. An image that got no label and waits for none has `failure_reason`
+instead of the last four; one whose label a review found wrong has `withdrawn` and `labeled_at`. Of several
+lines of an image the newest counts, by `labeled_at`.
 
 A file whose job ends in `-corrections` has what people corrected in the console (`loupe.domain.corrections`).
 
@@ -34,10 +34,10 @@ from loupe.domain.manifests import (
     WIDTH,
     InvalidManifest,
     Row,
-    S3Uri,
     read_rows,
     write_rows,
 )
+from loupe.domain.places import is_referred, key_of
 from loupe.domain.projects import LABEL_ATTRIBUTES, TaskType
 from loupe.domain.workspace import Workspace
 from loupe.ports import Clock, ImageRecord, JobCard, KeepsImages, StoresObjects
@@ -89,6 +89,7 @@ class AcceptLabels:
 
     images: KeepsImages
     workspace: StoresObjects
+    raw_data_bucket: str
     clock: Clock
 
     def __call__(self, card: JobCard) -> None:
@@ -133,7 +134,7 @@ class AcceptLabels:
                     return
                 concluded.refused.append((sha256, refusal))
                 told = {"failure_reason": refusal}
-        image = image_fields(record) if record else _image(row)
+        image = image_fields(record) if record else _image(row, self.raw_data_bucket)
         concluded.lines.append({"sha256": sha256, **image, "job": card.job, **told})
 
 
@@ -202,10 +203,10 @@ def image_fields(record: ImageRecord) -> Line:
     }
 
 
-def _image(row: Row) -> Line:
+def _image(row: Row, raw_data_bucket: str) -> Line:
     """What is known of an image that the index has lost: its label counts even so."""
     return dict.fromkeys(_IMAGE_FIELDS) | {
-        "key": S3Uri.parse(row["source-ref"]).key,
+        "key": key_of(row["source-ref"], raw_data_bucket),
         "version_id": row.get(VERSION_ID),
         "width": row.get(WIDTH),
         "height": row.get(HEIGHT),
@@ -267,6 +268,14 @@ def concluded_images(project: str, store: StoresObjects) -> Iterator[ImageRecord
             withdrawn.add(line["sha256"])
         elif line["etag"] is not None and line["sha256"] not in withdrawn:
             yield _concluded(line)
+
+
+def referred_keys(project: str, store: StoresObjects) -> Iterator[str]:
+    """Keys of all images in other buckets that any job concluded; an image of several jobs comes several
+    times."""
+    for text in label_lines(project, accepted_jobs(project, store), store):
+        if '"s3://' in text and is_referred(key := read_line(text)["key"]):
+            yield key
 
 
 def _concluded(line: Line) -> ImageRecord:

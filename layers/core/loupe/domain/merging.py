@@ -13,6 +13,7 @@ from typing import Any
 from loupe.domain.json_lines import read_line
 from loupe.domain.labels import names_in_line
 from loupe.domain.near_duplicates import Groups
+from loupe.domain.places import ReferredFolders
 from loupe.domain.projects import TaskType
 from loupe.domain.splits import SPLITS, Split
 from loupe.ports import ImageRecord, StoredObject
@@ -41,6 +42,7 @@ class MergedLabels:
         self._sets: dict[tuple[int, ...], int] = {}
         self._slots: dict[bytes, int] = {}
         self._places: list[bytes] = []
+        self._elsewhere = ReferredFolders()
         self._labeled_at = array("d")
         self.hashes: list[int | None] = []
         self.groups = Groups()
@@ -93,6 +95,7 @@ class MergedLabels:
                 continue
             self._labeled_at[slot] = labeled_at
             self._places[slot] = _place(line["key"], line["etag"])
+            self._elsewhere.add(line["key"])
             withdrawn = "withdrawn" in line
             self.label[slot] = NO_LABEL if withdrawn else self._label(line)
             self.line[slot] = _NO_LINE if withdrawn else position
@@ -107,19 +110,18 @@ class MergedLabels:
             return OTHER_LABEL
         return self._sets.setdefault(found, len(self._sets))
 
-    def look_for(
-        self, listing: Callable[[], Iterable[StoredObject]], where_now: "WhereNow"
-    ) -> dict[int, ImageRecord]:
+    def look_for(self, listing: "Listing", where_now: "WhereNow") -> dict[int, ImageRecord]:
         """Set `present`. Returns, by line, where those images lie that moved to another key."""
-        self._mark(
-            listing(), {place: slot for slot, place in enumerate(self._places) if self.line[slot] >= 0}
-        )
+        wanted = {place: slot for slot, place in enumerate(self._places) if self.line[slot] >= 0}
+        self._mark(listing(self._elsewhere), wanted)
         digests = self.digests
         gone = {digests[slot].hex(): slot for slot in self.labeled() if not self.present[slot]}
         moved = {gone[record.sha256]: record for record in where_now(gone)}
         if not moved:
             return {}
-        self._mark(listing(), {_place(record.key, record.etag): slot for slot, record in moved.items()})
+        elsewhere = ReferredFolders(record.key for record in moved.values())
+        wanted = {_place(record.key, record.etag): slot for slot, record in moved.items()}
+        self._mark(listing(elsewhere), wanted)
         return {self.line[slot]: record for slot, record in moved.items() if self.present[slot]}
 
     def labeled(self) -> Iterator[int]:
@@ -147,6 +149,9 @@ class MergedLabels:
             self._labeled_at.append(float("-inf"))
         return slot
 
+
+Listing = Callable[[Iterable[str]], Iterable[StoredObject]]
+"""Objects of the project's folder, and of those folders of other buckets."""
 
 WhereNow = Callable[[Iterable[str]], Iterable[ImageRecord]]
 """Where images lie now, by SHA-256; those that nobody knows are left out."""

@@ -12,8 +12,9 @@ from typing import Any
 from loupe.domain.errors import BadRequest, NotFound, ObjectMissing, ProjectNotFound
 from loupe.domain.judgements import Judgements, behind_cell
 from loupe.domain.label_values import read_value
-from loupe.domain.manifests import HEIGHT, SHA256, VERSION_ID, WIDTH, Row, S3Uri
+from loupe.domain.manifests import HEIGHT, SHA256, VERSION_ID, WIDTH, Row
 from loupe.domain.metrics import SCORES
+from loupe.domain.places import key_of
 from loupe.domain.projects import check_project_name
 from loupe.domain.test_split import frozen_rows
 from loupe.domain.training import TrainingPlan, model_versions
@@ -169,15 +170,12 @@ class ShowModels:
         return self.workspace.presigned_url(key, None, URL_SECONDS) if self.workspace.exists(key) else None
 
     def _image(self, plan: TrainingPlan, line: Json, row: Row) -> Json:
-        where = S3Uri.parse(line["source-ref"])
-        is_here = where.bucket == self.raw_data.bucket
+        key = key_of(line["source-ref"], self.raw_data.bucket)
         thumbnail = Workspace(plan.project).preview("thumbnail", line[SHA256])
         return {
             "sha256": line[SHA256],
-            "name": where.key,
-            "url": self.raw_data.presigned_url(where.key, row.get(VERSION_ID), URL_SECONDS)
-            if is_here
-            else None,
+            "name": key,
+            "url": self.raw_data.presigned_url(key, row.get(VERSION_ID), URL_SECONDS),
             "thumbnail": self.workspace.presigned_url(thumbnail, None, URL_SECONDS),
             "width": row.get(WIDTH),
             "height": row.get(HEIGHT),

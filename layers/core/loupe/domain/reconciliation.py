@@ -9,9 +9,11 @@ from itertools import chain
 
 from loupe.domain.batches import batches
 from loupe.domain.datasets import latest_card
+from loupe.domain.errors import DomainError
 from loupe.domain.events import AnnotationsCompleted, TrainingRequested
-from loupe.domain.labels import accepted_jobs, concluded_images
+from loupe.domain.labels import accepted_jobs, concluded_images, referred_keys
 from loupe.domain.manifests import SHA256, read_rows
+from loupe.domain.places import ReferredFolders, is_referred
 from loupe.domain.projects import config_key, is_project_name
 from loupe.domain.training import model_versions
 from loupe.domain.turns import abandon, finished_jobs
@@ -37,7 +39,10 @@ MAX_ATTEMPTS = 3
 
 @dataclass(frozen=True)
 class Mended:
-    """What reconciliation found in one project, as counts; all zero means that nothing was amiss."""
+    """What reconciliation found in one project, as counts; all zero means that nothing was amiss.
+
+    `folders_unreadable` are those of other buckets whose images the project refers to, and can't reach.
+    """
 
     objects_to_look_at: int = 0
     objects_gone: int = 0
@@ -45,6 +50,16 @@ class Mended:
     jobs_to_conclude: int = 0
     loops_restored: int = 0
     trainings_requested: int = 0
+    folders_unreadable: int = 0
+
+
+@dataclass(frozen=True)
+class _Looks:
+    """How many objects are to be looked at: those that the index did not know as they are, and those gone."""
+
+    unknown: int
+    gone: int
+    folders_unreadable: int
 
 
 @dataclass(frozen=True)
@@ -81,10 +96,11 @@ class Reconcile:
         jobs = sum(self.restore_job(project, job) for job in self._jobs_in_s3(project))
         self._take_images_of_the_open_job(project)
         loops = int(self.restore_loop(project))
-        looked_at, gone = self._look_at_objects(project)
+        looks = self._look_at_objects(project)
         return Mended(
-            objects_to_look_at=looked_at,
-            objects_gone=gone,
+            objects_to_look_at=looks.unknown,
+            objects_gone=looks.gone,
+            folders_unreadable=looks.folders_unreadable,
             jobs_restored=jobs,
             jobs_to_conclude=self._conclude_open_job(project),
             loops_restored=loops,
@@ -155,15 +171,41 @@ class Reconcile:
         if loop.training:
             self.loops.unlock_training(project, loop.training.execution)
 
-    def _look_at_objects(self, project: str) -> tuple[int, int]:
-        """Ask for a look at each object that the index does not know as it is: (those, and those gone)."""
+    def _look_at_objects(self, project: str) -> "_Looks":
+        """Ask for a look at each object that the index does not know as it is, or that is gone."""
         # Hashes of keys: those of 100,000 are a few megabytes. One listing serves both questions.
         present: set[int] = set()
-        looked_at = self.queue.request(self._unknown_keys(project, present))
-        gone = self.queue.request(
-            record.key for record in self.images.all_objects(project) if hash(record.key) not in present
-        )
-        return looked_at, gone
+        referred: dict[str, str | None] = dict.fromkeys(referred_keys(project, self.workspace))
+        unknown = self.queue.request(project, self._unknown_keys(project, present))
+        gone = self.queue.request(project, self._gone_keys(project, present, referred))
+        elsewhere = self._look_at_referred(project, referred)
+        return _Looks(unknown + elsewhere.unknown, gone + elsewhere.gone, elsewhere.folders_unreadable)
+
+    def _gone_keys(self, project: str, present: set[int], referred: dict[str, str | None]) -> Iterator[str]:
+        """Keys that the index knows, and nothing lies under; adds those of other buckets to `referred`."""
+        for record in self.images.all_objects(project):
+            if is_referred(record.key):
+                referred[record.key] = record.etag
+            elif hash(record.key) not in present:
+                yield record.key
+
+    def _look_at_referred(self, project: str, referred: dict[str, str | None]) -> "_Looks":
+        """The same of images in other buckets, which send no events: `referred` are their URIs, each with the
+        ETag that the index knows, if any. A bucket that can't be read is no reason to forget its images."""
+        unknown: list[str] = []
+        gone, unreadable = dict(referred), 0
+        for folder in ReferredFolders(referred):
+            try:
+                present = {each.key: each.etag for each in self.raw_data.list(folder) if each.key in referred}
+            except DomainError:
+                present = {key: etag or "" for key, etag in referred.items() if key.startswith(folder)}
+                unreadable += 1
+            unknown.extend(key for key, etag in present.items() if (referred[key] or "") != etag)
+            for key in present:
+                gone.pop(key, None)
+        asked = self.queue.request(project, unknown)
+        known = (key for key, etag in gone.items() if etag is not None)
+        return _Looks(asked, self.queue.request(project, known), unreadable)
 
     def _unknown_keys(self, project: str, present: set[int]) -> Iterator[str]:
         """Keys whose object the index does not know as it is; adds the hash of every key to `present`."""

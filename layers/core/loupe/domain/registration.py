@@ -1,4 +1,5 @@
-"""Registration: what lies in the raw-data bucket becomes known, whatever order its events come in.
+"""Registration: what lies in the raw-data bucket becomes known, whatever order its events come in, and so do
+images of other buckets that a project refers to.
 
 An event only says where to look. What is registered is the object as it is now, so an event that comes
 twice, late or before an earlier one does no harm. Two looks at a key at the same time can't overwrite each
@@ -6,7 +7,7 @@ other: the index refuses the one that began before the other was written, and th
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -56,7 +57,7 @@ class BatchOutcome:
 
 
 class RegisterImages:
-    """Looks at objects of the raw-data bucket and takes note of them.
+    """Looks at objects of the raw-data bucket, and those that projects refer to, and takes note of them.
 
     `threads` objects are read at a time, of which no more than `memory` bytes are held.
     """
@@ -84,8 +85,14 @@ class RegisterImages:
         self._threads = threads
         self._memory = _Budget(memory)
 
-    def __call__(self, keys: Iterable[str], unusable: Sequence[UnusableRecord] = ()) -> BatchOutcome:
-        """Look at `keys` and set the unusable records aside. Raises `StoreUnavailable` if these can't be."""
+    def __call__(
+        self,
+        keys: Iterable[str],
+        unusable: Sequence[UnusableRecord] = (),
+        referred: Mapping[str, Iterable[str]] | None = None,
+    ) -> BatchOutcome:
+        """Look at `keys`, and at the images of other buckets that are `referred` to, by project their URIs;
+        set the unusable records aside. Raises `StoreUnavailable` if these can't be."""
         outcome = BatchOutcome()
         by_project: defaultdict[str, list[str]] = defaultdict(list)
         for key in dict.fromkeys(keys):
@@ -94,6 +101,8 @@ class RegisterImages:
                 outcome.ignored.append(key)
             else:
                 by_project[project].append(key)
+        for project, uris in (referred or {}).items():
+            by_project[project].extend(uris)
         for project, its_keys in by_project.items():
             try:
                 self._register(project, its_keys, outcome)

@@ -88,10 +88,8 @@ class ScriptTraining:
         names = Workspace(project)
         yield self._channel("code", "S3Prefix", self._upload_source())
         yield self._channel("dataset", "S3Prefix", names.dataset(dataset_version))
-        copies = self._write_image_lists(project, dataset_version)
-        yield self._channel("images", "ManifestFile", names.images_manifest(dataset_version))
-        if copies:
-            yield self._channel("copies", "ManifestFile", names.copies_manifest(dataset_version))
+        for channel, manifest in self._write_image_lists(project, dataset_version).items():
+            yield self._channel(channel, "ManifestFile", manifest)
         champion = self.loops.loop(project).champion
         if champion and champion.model.trainer == "script":
             release = TrainingPlan.read(self.workspace, project, champion.version).release
@@ -118,37 +116,52 @@ class ScriptTraining:
             self.workspace.write_once(key, source, "application/gzip")
         return key
 
-    def _write_image_lists(self, project: str, dataset_version: str) -> int:
-        """Write the lists of objects that the job copies; returns how many have to be copied to flat names
-        first, since their keys can't be file paths."""
+    def _write_image_lists(self, project: str, dataset_version: str) -> dict[str, str]:
+        """Write the lists of objects that the job copies: a channel for each bucket, and one for images whose
+        keys can't be file paths, which are copied to flat names first. Returns the lists by channel."""
         names = Workspace(project)
-        folders = {folder for row in self._rows(project, dataset_version) for folder in _folders(_key(row))}
+        folders = {
+            folder for row in self._rows(project, dataset_version) for folder in _folders(row["source-ref"])
+        }
 
         def is_path(row: Row) -> bool:
-            return is_file_path(_key(row)) and _key(row) not in folders
+            return is_file_path(_place(row).key) and row["source-ref"] not in folders
 
-        with suppress(AlreadyWritten):
-            self.workspace.write_lines_once(
-                names.images_manifest(dataset_version),
-                manifest_file(
-                    f"s3://{self.raw_data.bucket}/",
-                    (_key(row) for row in self._rows(project, dataset_version) if is_path(row)),
-                ),
-            )
-        odd = {row[SHA256]: _key(row) for row in self._rows(project, dataset_version) if not is_path(row)}
-        copied = copy_images(names, odd, self.raw_data.bucket, self.workspace)
+        def paths(bucket: str) -> Iterator[str]:
+            places = (_place(row) for row in self._rows(project, dataset_version) if is_path(row))
+            return (place.key for place in places if place.bucket == bucket)
+
+        lists = {}
+        buckets = {_place(row).bucket for row in self._rows(project, dataset_version) if is_path(row)}
+        for bucket in sorted(buckets):
+            if bucket == self.raw_data.bucket:
+                channel, manifest = "images", names.images_manifest(dataset_version)
+            else:
+                channel, manifest = referred_channel(bucket), names.referred_manifest(dataset_version, bucket)
+            lists[channel] = manifest
+            with suppress(AlreadyWritten):
+                self.workspace.write_lines_once(manifest, manifest_file(f"s3://{bucket}/", paths(bucket)))
+        odd = {row[SHA256]: _place(row) for row in self._rows(project, dataset_version) if not is_path(row)}
+        copied = copy_images(names, odd, self.workspace)
         if copied:
+            lists["copies"] = names.copies_manifest(dataset_version)
             with suppress(AlreadyWritten):
                 self.workspace.write_lines_once(
-                    names.copies_manifest(dataset_version),
+                    lists["copies"],
                     manifest_file(f"s3://{self.workspace.bucket}/{names.image_copies}", copied),
                 )
-        return len(copied)
+        return lists
 
     def _rows(self, project: str, dataset_version: str) -> Iterator[Row]:
         names = Workspace(project)
         for split in SPLITS:
             yield from read_rows(self.workspace.lines(names.split(dataset_version, split)))
+
+
+def referred_channel(bucket: str) -> str:
+    """The channel of the images in another bucket. The trainer makes the same name of a row's bucket; it is
+    not the bucket's own, which may be longer than a channel's."""
+    return f"referred_{sha256(bucket.encode()).hexdigest()[:16]}"
 
 
 def is_file_path(key: str) -> bool:
@@ -160,13 +173,13 @@ def is_file_path(key: str) -> bool:
     )
 
 
-def _key(row: Row) -> str:
-    return S3Uri.parse(row["source-ref"]).key
+def _place(row: Row) -> S3Uri:
+    return S3Uri.parse(row["source-ref"])
 
 
-def _folders(key: str) -> Iterator[str]:
+def _folders(uri: str) -> Iterator[str]:
     """`a` and `a/b` of `a/b/c`: S3 may have objects of those names, too, a file system can't."""
-    position = key.find("/")
+    position = uri.find("/", uri.find("/", len("s3://")) + 1)
     while position >= 0:
-        yield key[:position]
-        position = key.find("/", position + 1)
+        yield uri[:position]
+        position = uri.find("/", position + 1)

@@ -7,7 +7,8 @@ from hashlib import sha256
 from loupe.domain.errors import ObjectMissing
 from loupe.domain.label_attributes import Label, read_label
 from loupe.domain.label_values import LabelValue
-from loupe.domain.manifests import HEIGHT, SHA256, WIDTH, Row, S3Uri, read_rows
+from loupe.domain.manifests import HEIGHT, SHA256, WIDTH, Row, read_rows
+from loupe.domain.places import key_of
 from loupe.domain.projects import LABEL_ATTRIBUTES
 from loupe.domain.training import TrainingPlan
 from loupe.domain.workspace import Workspace
@@ -45,9 +46,12 @@ def frozen_images(workspace: StoresObjects, plan: TrainingPlan) -> Iterator[Froz
 
 
 def as_labeled(raw_data: StoresObjects, row: Row) -> bytes | None:
-    """A row's image, unless the object is gone or no longer what was labeled. Raises `StoreUnavailable`."""
+    """A row's image, unless the object is gone or no longer what was labeled. Raises `StoreUnavailable`.
+
+    `raw_data` reads images of other buckets, too, by their URIs.
+    """
     try:
-        image = raw_data.read(S3Uri.parse(row["source-ref"]).key)
+        image = raw_data.read(key_of(row["source-ref"], raw_data.bucket))
     except ObjectMissing:
         return None
     return image if sha256(image).hexdigest() == row[SHA256] else None

@@ -49,7 +49,6 @@ class PlanTransforms:
     """Requests for batch transforms, with what they name."""
 
     loops: KeepsLoops
-    raw_data: StoresObjects
     workspace: StoresObjects
     stack: str
 
@@ -84,8 +83,9 @@ class PlanTransforms:
 
     def _write_images(self, plan: TrainingPlan) -> None:
         names = Workspace(plan.project)
-        keys = {row[SHA256]: S3Uri.parse(row["source-ref"]).key for row in frozen_rows(self.workspace, plan)}
-        copied = copy_images(names, keys, self.raw_data.bucket, self.workspace)
+        rows = frozen_rows(self.workspace, plan)
+        places = {row[SHA256]: S3Uri.parse(row["source-ref"]) for row in rows}
+        copied = copy_images(names, places, self.workspace)
         prefix = f"s3://{self.workspace.bucket}/{names.image_copies}"
         with suppress(AlreadyWritten):
             self.workspace.write_lines_once(

@@ -103,7 +103,7 @@ class BuildDataset:
         return True
 
     def _accept(self, project: str, finished: set[str]) -> None:
-        accept = AcceptLabels(self.images, self.workspace, self.clock)
+        accept = AcceptLabels(self.images, self.workspace, self.raw_data.bucket, self.clock)
         for job in sorted(finished.difference(accepted_jobs(project, self.workspace))):
             with suppress(AlreadyWritten):
                 accept(self.jobs.card(project, job))

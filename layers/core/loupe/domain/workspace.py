@@ -109,6 +109,10 @@ class Workspace:
         """Objects that a training job copies: the raw-data bucket's."""
         return f"{self.dataset(version)}images.manifest"
 
+    def referred_manifest(self, version: str, bucket: str) -> str:
+        """Objects that a training job copies: those of another bucket that is referred to."""
+        return f"{self.dataset(version)}referred/{bucket}.manifest"
+
     def copies_manifest(self, version: str) -> str:
         """Objects that a training job copies: those of `image_copy`."""
         return f"{self.dataset(version)}copies.manifest"
