@@ -94,7 +94,7 @@ class ConsoleStub(PortalStub):
         for bucket in (world.raw, world.workspace):
             assert isinstance(bucket, ServedObjects)
             bucket.origin = self.cloud_url
-        galleries = Galleries(world.workspace)
+        galleries = Galleries(world.workspace, world.raw.bucket)
         self.console = DatasetConsole(
             world.projects, world.loops, galleries, world.raw, world.workspace, world.events
         )

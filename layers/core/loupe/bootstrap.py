@@ -303,8 +303,8 @@ def labeling_portal() -> LabelingPortal:
 
 
 @cache
-def _galleries(bucket: str) -> Galleries:
-    return Galleries(_objects(bucket))
+def _galleries(workspace: str, raw_data_bucket: str) -> Galleries:
+    return Galleries(_objects(workspace), raw_data_bucket)
 
 
 @cache
@@ -315,8 +315,8 @@ def dataset_console() -> DatasetConsole:
     return DatasetConsole(
         projects=IndexedProjects(table),
         loops=LoopIndex(table),
-        galleries=_galleries(settings.workspace_bucket),
-        raw_data=_objects(settings.raw_data_bucket),
+        galleries=_galleries(settings.workspace_bucket, settings.raw_data_bucket),
+        raw_data=_raw_data(settings.raw_data_bucket),
         workspace=_objects(settings.workspace_bucket),
         events=_events(settings.event_bus_name),
     )
@@ -330,7 +330,7 @@ def correct() -> Correct:
     return Correct(
         projects=IndexedProjects(table),
         images=IndexedImages(table),
-        galleries=_galleries(settings.workspace_bucket),
+        galleries=_galleries(settings.workspace_bucket, settings.raw_data_bucket),
         workspace=_objects(settings.workspace_bucket),
         clock=utc_now,
     )
@@ -383,7 +383,7 @@ def suggest_labels() -> SuggestLabels:
         jobs=LabelingJobIndex(table),
         tasks=TaskIndex(table),
         loops=loops,
-        raw_data=_objects(settings.raw_data_bucket),
+        raw_data=_raw_data(settings.raw_data_bucket),
         ask=AskChampion(loops, _models(_FOR_APPS), utc_now),
     )
 

@@ -10,7 +10,7 @@ def console(world: World) -> DatasetConsole:
     return DatasetConsole(
         projects=world.projects,
         loops=world.loops,
-        galleries=Galleries(world.workspace),
+        galleries=Galleries(world.workspace, world.raw.bucket),
         raw_data=world.raw,
         workspace=world.workspace,
         events=world.events,
@@ -28,7 +28,7 @@ def correct(world: World) -> Correct:
     return Correct(
         projects=world.projects,
         images=world.images,
-        galleries=Galleries(world.workspace),
+        galleries=Galleries(world.workspace, world.raw.bucket),
         workspace=world.workspace,
         clock=world.clock,
     )

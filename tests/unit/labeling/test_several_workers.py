@@ -152,7 +152,7 @@ def test_accepted_labels_tell_who_labeled_and_how_far_they_agree() -> None:
             say(loop, worker, number, said if number == 2 else OK)
     job = loop.open_job().job
     concluded(loop)
-    AcceptLabels(loop.images, loop.workspace, loop.clock)(loop.jobs.card(PROJECT, job))
+    AcceptLabels(loop.images, loop.workspace, loop.raw_data.bucket, loop.clock)(loop.jobs.card(PROJECT, job))
     lines = list(label_lines(PROJECT, [job], loop.workspace))
     assert '"agreement":0.6667' in lines[2]
     assert '"workers":["ada","ben","cleo"]' in lines[2]

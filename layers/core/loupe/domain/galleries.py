@@ -237,6 +237,7 @@ class Galleries:
     """Opens versions, and keeps those that were looked at last."""
 
     store: StoresObjects
+    raw_data_bucket: str
     _cards: dict[tuple[str, str], DatasetCard] = field(default_factory=dict)
     _open: "OrderedDict[tuple[str, str], Gallery]" = field(default_factory=OrderedDict)
     _verdicts: dict[tuple[str, str], Verdicts] = field(default_factory=dict)
@@ -280,7 +281,7 @@ class Galleries:
             index = GalleryIndex.from_bytes(content)
             if index is not None:
                 return index
-        return write_gallery(project, card, self.store)
+        return write_gallery(project, card, self.store, self.raw_data_bucket)
 
     def _card(self, project: str, version: str) -> DatasetCard | None:
         """A complete version's card, which never changes; None if there is no such version."""

@@ -29,7 +29,8 @@ from loupe.domain.datasets import DatasetCard
 from loupe.domain.label_attributes import Label, read_label
 from loupe.domain.label_values import Boxes, LabelValue, SeveralLabels
 from loupe.domain.labels import label_lines
-from loupe.domain.manifests import HEIGHT, SHA256, VERSION_ID, WIDTH, InvalidManifest, Row, S3Uri, read_rows
+from loupe.domain.manifests import HEIGHT, SHA256, VERSION_ID, WIDTH, InvalidManifest, Row, read_rows
+from loupe.domain.places import key_of
 from loupe.domain.projects import LABEL_ATTRIBUTES
 from loupe.domain.splits import SPLITS
 from loupe.domain.workspace import Workspace
@@ -140,11 +141,13 @@ class GalleryIndex:
 # Writing --------------------------------------------------------------------------------------------
 
 
-def write_gallery(project: str, card: DatasetCard, store: StoresObjects) -> GalleryIndex:
+def write_gallery(
+    project: str, card: DatasetCard, store: StoresObjects, raw_data_bucket: str
+) -> GalleryIndex:
     """Write both objects of a version; memory grows by a few hundred bytes a label. Raises
     `InvalidManifest`."""
     names = Workspace(project)
-    builder = _Builder(card, _told(project, card, store))
+    builder = _Builder(card, _told(project, card, store), raw_data_bucket)
     rows = (row for split in SPLITS for row in _rows(names.split(card.version, split), store))
     store.write_lines(names.gallery_rows(card.version), builder.lines(rows))
     index = builder.finish(_corrections_before(project, card, store))
@@ -180,8 +183,9 @@ def _corrections_before(project: str, card: DatasetCard, store: StoresObjects) -
 class _Builder:
     """Fills the columns while the rows go by."""
 
-    def __init__(self, card: DatasetCard, said: Mapping[bytes, list[str]]) -> None:
+    def __init__(self, card: DatasetCard, said: Mapping[bytes, list[str]], raw_data_bucket: str) -> None:
         self._card = card
+        self._raw_data_bucket = raw_data_bucket
         self._said = said
         self._index = GalleryIndex(list(card.labels))
         self._digests, self._values = bytearray(), bytearray()
@@ -233,7 +237,7 @@ class _Builder:
         self._statistics.add(split, label.value, (row[WIDTH], row[HEIGHT]))
         return {
             "sha256": row[SHA256],
-            "key": S3Uri.parse(row["source-ref"]).key,
+            "key": key_of(row["source-ref"], self._raw_data_bucket),
             "version_id": row.get(VERSION_ID),
             "width": row[WIDTH],
             "height": row[HEIGHT],

@@ -125,7 +125,7 @@ class BuildDataset:
             return TurnBegun("nothing_new", reason=error.detail)
         version = next_version(project, self.workspace)
         card = draft.write(version, self.raw_data.bucket, self.clock(), report)
-        write_gallery(project, card, self.workspace)
+        write_gallery(project, card, self.workspace, self.raw_data.bucket)
         return TurnBegun("built", card.version)
 
     def _is_concluded(self, project: str, dataset_version: str) -> bool:
