@@ -30,7 +30,7 @@ demo: setup  ## The whole loop on 800 real handwritten digits; TASK=bounding-box
 
 test: setup  ## All tests: unit, contract, infrastructure, local flow, browser
 	$(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist loadfile tests/unit tests/contract tests/infrastructure
-	$(BIN)/pytest tests/local tests/browser
+	$(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist loadgroup --no-loadscope-reorder tests/local tests/browser
 
 lint: setup  ## ruff, mypy, the template's and the state machine's checks, dependency direction
 	$(BIN)/ruff check .

@@ -19,6 +19,14 @@ from tests.local.digit_project import DigitProject
 from tests.local.waiting import eventually
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """In several test processes each has a cloud of its own. What takes long to set up is set up in one: the
+    project that `in_service` gives, and whatever the tests of a file share."""
+    for item in items:
+        has_project = "in_service" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("in_service" if has_project else item.path.name))
+
+
 class LocalCloud:
     """A running local cloud. `environment` makes subprocesses talk to it as its administrator."""
 

@@ -51,6 +51,8 @@ class Names:
 
     def find(self, name: str) -> str | None:
         """Raises `AmbiguousName`."""
+        if not self._paths:
+            return None
         clean = normal(name)
         for exact in (name, clean):
             if exact in self._paths:

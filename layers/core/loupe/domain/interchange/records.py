@@ -29,6 +29,9 @@ OVERHANG = 1.0
 """Boxes may reach over the edge of their image by so many pixels, as rounding and tools that count from 0
 instead of 1 make them; they are cut off there."""
 
+_EXACT_DIGITS = 16
+"""A number of fewer digits is the same as `int` and as `float`."""
+
 _DIGITS = 6
 """Pixels that come of a calculation have so many digits, so that they are those that were written."""
 
@@ -123,8 +126,13 @@ def _by(size: Size) -> str:
 
 def rounded(box: Box) -> Box:
     """The box without the dust of floating point."""
-    sides = (box.left, box.top, box.width, box.height)
-    return Box(box.label, *(round(side, _DIGITS) for side in sides))
+    return Box(
+        box.label,
+        round(box.left, _DIGITS),
+        round(box.top, _DIGITS),
+        round(box.width, _DIGITS),
+        round(box.height, _DIGITS),
+    )
 
 
 def _scaled(box: Box, size: Size) -> Box:
@@ -224,6 +232,8 @@ def text(files: Files, path: str, *, newline: str | None) -> io.TextIOWrapper:
 
 def number(value: str) -> float:
     """A number in a text file, whole where it is written so. Raises `ValueError`."""
+    if len(value) < _EXACT_DIGITS and value.isdecimal():
+        return int(value)
     found = float(value)
     return int(found) if found.is_integer() and value.strip().lstrip("+-").isdecimal() else found
 

@@ -64,9 +64,10 @@ def read(reading: Reading) -> Iterator[Labeled]:
             continue
         boxes = _boxes(root, path, findings)
         if boxes is not None:
-            source = _text(root, "path")
+            says = _texts(root)
+            source = says.get("path", "")
             yield Labeled(
-                _image(root, path, present, by_stem),
+                _image(says.get("filename", ""), path, present, by_stem),
                 boxes,
                 path,
                 source=source if source.startswith("s3://") else None,
@@ -90,17 +91,19 @@ def _boxes(root: Element, path: str, findings: Findings) -> Boxes | None:
     boxes: list[Box] = []
     faults = findings.fault_count
     for position, found in enumerate(root.findall("object"), start=1):
-        name, corners = _text(found, "name"), found.find("bndbox")
+        says, corners = _texts(found), found.find("bndbox")
+        name = says.get("name")
         for flag in ("difficult", "truncated"):
-            if _text(found, flag) == "1":
+            if says.get(flag) == "1":
                 findings.notes[f"objects that are {flag} are boxes as all others"] += 1
         if not name:
             findings.fault(path, None, f"object {position} has no name")
         elif corners is None:
             findings.fault(path, None, f"object {position}, {name!r}, has no bndbox")
         else:
+            at = _texts(corners)
             try:
-                left, top, right, bottom = (number(_text(corners, corner)) for corner in _CORNERS)
+                left, top, right, bottom = (number(at.get(corner, "")) for corner in _CORNERS)
             except ValueError:
                 findings.fault(
                     path, None, f"object {position}, {name!r}: {', '.join(_CORNERS)} must be numbers"
@@ -110,33 +113,32 @@ def _boxes(root: Element, path: str, findings: Findings) -> Boxes | None:
     return Boxes(tuple(boxes)) if findings.fault_count == faults else None
 
 
-def _image(root: Element, path: str, present: frozenset[str], by_stem: dict[str, str]) -> str:
-    folder, stem = posixpath.split(posixpath.splitext(path)[0])
-    name = normal(_text(root, "filename"))
-    beside_annotations = posixpath.join(posixpath.dirname(folder), "JPEGImages")
-    for images in (beside_annotations, folder):
-        if name and posixpath.join(images, name) in present:
-            return posixpath.join(images, name)
-        if posixpath.join(images, stem) in by_stem:
-            return by_stem[posixpath.join(images, stem)]
+def _image(filename: str, path: str, present: frozenset[str], by_stem: dict[str, str]) -> str:
+    folder, slash, file = path.rpartition("/")
+    name, stem = normal(filename), posixpath.splitext(file)[0]
+    above, slash_above, _ = folder.rpartition("/")
+    for images in (f"{above}{slash_above}JPEGImages/", f"{folder}{slash}"):
+        if name and images + name in present:
+            return images + name
+        if images + stem in by_stem:
+            return by_stem[images + stem]
     return beside(path, name, present) if name else stem
 
 
 def _size(root: Element) -> Size | None:
     size = root.find("size")
+    says = {} if size is None else _texts(size)
     try:
-        width, height = (
-            (int(_text(size, side)) for side in ("width", "height")) if size is not None else (0, 0)
-        )
+        width, height = int(says.get("width", "")), int(says.get("height", ""))
     except ValueError:
         return None
     return (width, height) if width > 0 and height > 0 else None
 
 
-def _text(element: Element, name: str) -> str:
-    """The text of a child, without the white space of pretty printing."""
-    found = element.findtext(name) or ""
-    return found.strip() if "\n" in found else found
+def _texts(element: Element) -> dict[str, str]:
+    """The text of each child by its tag, the first of several, without the white space of pretty printing."""
+    found = ((child.tag, child.text or "") for child in reversed(element))
+    return {tag: text.strip() if "\n" in text else text for tag, text in found}
 
 
 # Writing --------------------------------------------------------------------------------------------
