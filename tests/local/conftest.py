@@ -18,11 +18,17 @@ from tests.local.deployment import Deployment
 from tests.local.digit_project import DigitProject
 from tests.local.waiting import eventually
 
+HERE = Path(__file__).parent
 
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """In several test processes each has a cloud of its own. What takes long to set up is set up in one: the
-    project that `in_service` gives, and whatever the tests of a file share."""
+    project that `in_service` gives, and whatever the tests of a file share. Where a test's time goes into
+    waiting, `eventually` ends it and says for what."""
     for item in items:
+        if item.path.parent == HERE and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(900))
         has_project = "in_service" in getattr(item, "fixturenames", ())
         item.add_marker(pytest.mark.xdist_group("in_service" if has_project else item.path.name))
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-PATIENCE = 120.0
+PATIENCE = 240.0
 """Seconds within which anything happens, on a machine that has other things to do."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 0.3
 

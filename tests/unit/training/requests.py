@@ -1,11 +1,18 @@
 """Requests as AWS would judge them: by botocore's own model of the service."""
 
 import re
+from functools import cache
 from typing import Any
 
 import botocore.session
-from botocore.model import Shape
+from botocore.model import ServiceModel, Shape
 from botocore.validate import ParamValidator
+
+
+@cache
+def model_of(service: str) -> ServiceModel:
+    """Read once: SageMaker's is megabytes of JSON."""
+    return botocore.session.get_session().get_service_model(service)
 
 
 def check(shape: Shape, value: Any, where: str) -> None:
@@ -38,8 +45,7 @@ def assert_sagemaker_takes(operation: str, request: dict[str, Any]) -> None:
 
 
 def assert_aws_takes(service: str, operation: str, request: dict[str, Any]) -> None:
-    model = botocore.session.get_session().get_service_model(service)
-    shape = model.operation_model(operation).input_shape
+    shape = model_of(service).operation_model(operation).input_shape
     assert shape is not None
     report = ParamValidator().validate(request, shape)
     assert not report.has_errors(), report.generate_report()
