@@ -11,6 +11,7 @@ import "./elements/loupe-classify.js";
 import "./elements/loupe-dataset.js";
 import "./elements/loupe-dialogs.js";
 import "./elements/loupe-judged-images.js";
+import "./elements/loupe-jobs.js";
 import "./elements/loupe-labeling.js";
 import "./elements/loupe-model.js";
 import "./elements/loupe-models.js";
@@ -20,6 +21,7 @@ import "./elements/loupe-projects.js";
 import "./elements/loupe-several.js";
 import "./elements/loupe-sign-in.js";
 import "./elements/loupe-stage.js";
+import "./elements/loupe-try.js";
 
 const CONFIG_RETRY_MS = 5_000;
 
@@ -138,6 +140,8 @@ class LoupeApp extends HTMLElement {
       return h("a", { href: sectionLink(address.project, section.name), "aria-current": current }, section.title);
     });
     this.#sections.replaceChildren(...links);
+    // On a phone not all of them fit beside each other.
+    this.#sections.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
   }
 
   #showNowhere(project) {

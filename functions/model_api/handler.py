@@ -1,4 +1,4 @@
-"""/portal/api/projects/{project}/models/...: the console's pages about models."""
+"""/portal/api/projects/{project}/models/... and .../jobs/...: the console's pages about models and jobs."""
 
 from typing import Any
 
@@ -34,6 +34,36 @@ def images(project: str, version: str) -> Response[str]:
         raise BadRequest(f"after: must be a page's `next`, not {after!r}")
     truth, said = (request.get_query_string_value(name) for name in ("truth", "predicted"))
     return http.reply(bootstrap.show_models().images(project, version, truth, said, int(after)))
+
+
+@api.get("/portal/api/projects/<project>/jobs")
+def jobs(project: str) -> Response[str]:
+    return http.reply(bootstrap.show_jobs().show(project))
+
+
+@api.get("/portal/api/projects/<project>/jobs/rejected")
+def rejected(project: str) -> Response[str]:
+    after = api.current_event.get_query_string_value("after")
+    return http.reply(bootstrap.show_jobs().rejected(project, after))
+
+
+@api.post("/portal/api/projects/<project>/jobs/labeling")
+def label_now(project: str) -> Response[str]:
+    return http.reply(bootstrap.show_jobs().label_now(project, _who()), status=202)
+
+
+@api.post("/portal/api/projects/<project>/jobs/training")
+def train_now(project: str) -> Response[str]:
+    return http.reply(bootstrap.show_jobs().train_now(project, _who()), status=202)
+
+
+@api.post("/portal/api/projects/<project>/jobs/reconciliation")
+def reconcile(project: str) -> Response[str]:
+    return http.reply(bootstrap.show_jobs().reconcile(project, _who()), status=202)
+
+
+def _who() -> str:
+    return http.signed_in_user(api.current_event).name
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:

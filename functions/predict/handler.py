@@ -1,4 +1,4 @@
-"""POST /v1/projects/{project}/predictions: the champion's answer to an image."""
+"""POST .../projects/{project}/predictions: the champion's answer to an image, for apps and the console."""
 
 from dataclasses import asdict
 from typing import Any
@@ -12,6 +12,7 @@ api = http.RestApi("predict")
 
 
 @api.post("/v1/projects/<project>/predictions")
+@api.post("/portal/api/projects/<project>/predictions")
 def create_prediction(project: str) -> Response[str]:
     request = api.current_event
     content_type = request.headers.get("content-type") or ""

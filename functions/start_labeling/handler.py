@@ -17,5 +17,6 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:
     if project is None:
         bootstrap.start_labeling().for_all()
     else:
-        bootstrap.start_labeling()(project)
+        at_once = event["detail-type"] == "LabelingRequested"
+        bootstrap.start_labeling()(project, at_once=at_once)
     logger.info("looked for work", project=project, cause=event["detail-type"])

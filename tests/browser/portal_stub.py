@@ -368,8 +368,11 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
         """Tests read `PortalStub.requests`."""
 
-    def read_json(self) -> Json:
+    def read_body(self) -> Json:
+        """What was sent; of an image, its `type` and its `image`, the bytes."""
         content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if (media_type := self.headers.get("Content-Type") or "").startswith("image/"):
+            return {"type": media_type, "image": content}
         return dict(json.loads(content)) if content else {}
 
     def cut(self) -> bool:
@@ -403,7 +406,7 @@ class _PortalHandler(_Handler):
         self._answer()
 
     def _answer(self) -> None:
-        body = self.read_json()
+        body = self.read_body()
         if self.cut():
             return
         address = urlsplit(self.path)
@@ -478,7 +481,7 @@ class _CloudHandler(_Handler):
             self.reply(HTTPStatus.OK, content, "image/png", Cache_Control="no-store")
 
     def do_POST(self) -> None:
-        body = self.read_json()
+        body = self.read_body()
         if self.cut():
             return
         action = self.headers["X-Amz-Target"].removeprefix("AWSCognitoIdentityProviderService.")

@@ -13,6 +13,7 @@ from loupe.ports import (
     KeepsLoops,
     LastTraining,
     LoopRecord,
+    Reconciliation,
     ServedModel,
     TrainingLock,
 )
@@ -57,6 +58,14 @@ def test_a_champion_that_rekognition_hosts_has_no_endpoint_configuration(loops: 
     champion = Champion("0001", 0.5, model, None, None, NOW)
     loops.save_champion("parts", champion)
     assert loops.loop("parts").champion == champion
+
+
+def test_the_last_reconciliation_comes_back(loops: KeepsLoops) -> None:
+    loops.save_reconciliation("parts", Reconciliation(NOW, {"objects_gone": 0, "jobs_restored": 2}))
+    loops.save_dataset_version("parts", "0001")
+    later = Reconciliation(NOW + timedelta(hours=1), {"objects_gone": 0, "jobs_restored": 0})
+    loops.save_reconciliation("parts", later)
+    assert loops.loop("parts") == LoopRecord(dataset_version="0001", reconciliation=later)
 
 
 def test_hosting_and_the_last_call_come_back(loops: KeepsLoops) -> None:

@@ -4,7 +4,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from loupe.ports import Champion, HostingRecord, LastTraining, LoopRecord, TrainingLock
+from loupe.ports import Champion, HostingRecord, LastTraining, LoopRecord, Reconciliation, TrainingLock
 
 
 @dataclass
@@ -42,6 +42,9 @@ class FakeLoops:
 
     def save_hosting(self, project: str, hosting: HostingRecord) -> None:
         self._loops[project] = replace(self._loops[project], hosting=hosting)
+
+    def save_reconciliation(self, project: str, reconciliation: Reconciliation) -> None:
+        self._loops[project] = replace(self._loops[project], reconciliation=reconciliation)
 
     def save_call(self, project: str, at: datetime) -> None:
         self._loops[project] = replace(self._loops[project], last_called_at=at)

@@ -67,6 +67,31 @@ export class PortalApi {
     return this.#call("DELETE", `api/projects/${encodeURIComponent(project)}/leases`);
   }
 
+  // Predictions
+
+  /** The champion's answer to a JPEG or PNG. */
+  predict(project, image) {
+    return this.#call("POST", `api/projects/${encodeURIComponent(project)}/predictions`, image);
+  }
+
+  // Jobs
+
+  /** What waits, what is worked on, what failed and why. */
+  jobs(project) {
+    return this.#call("GET", `api/projects/${encodeURIComponent(project)}/jobs`);
+  }
+
+  /** @param {string | null} after an earlier page's `next` */
+  rejected(project, after) {
+    const query = after === null ? "" : `?${new URLSearchParams({ after })}`;
+    return this.#call("GET", `api/projects/${encodeURIComponent(project)}/jobs/rejected${query}`);
+  }
+
+  /** @param {"labeling" | "training" | "reconciliation"} what */
+  requestJob(project, what) {
+    return this.#call("POST", `api/projects/${encodeURIComponent(project)}/jobs/${what}`);
+  }
+
   // Models
 
   models(project) {
@@ -159,8 +184,9 @@ export class PortalApi {
 
   async #send(method, path, body) {
     const headers = { Authorization: await this.#session.token() };
-    const content = body === undefined ? undefined : new TextEncoder().encode(JSON.stringify(body));
-    if (content) headers["Content-Type"] = "application/json";
+    const isFile = body instanceof Blob;
+    const content = body === undefined || isFile ? body : new TextEncoder().encode(JSON.stringify(body));
+    if (content) headers["Content-Type"] = isFile ? body.type : "application/json";
     try {
       return await fetch(new URL(path, BASE), {
         method,

@@ -5,6 +5,8 @@ export const SECTIONS = [
   { name: "", element: "loupe-labeling", title: "Label" },
   { name: "dataset", element: "loupe-dataset", title: "Dataset" },
   { name: "models", element: "loupe-models", title: "Models" },
+  { name: "try", element: "loupe-try", title: "Try it" },
+  { name: "jobs", element: "loupe-jobs", title: "Jobs" },
 ];
 
 /** The address of a project's section; `query` are the parameters after `?`. */

@@ -43,6 +43,7 @@ from loupe.domain.ground_truth import GroundTruthSetup, RequestLabelingJob
 from loupe.domain.hosting import ControlModel, StopIdleModels
 from loupe.domain.images import NEAR_DUPLICATE_DISTANCE
 from loupe.domain.import_labels import ImportLabels
+from loupe.domain.jobs_console import ShowJobs
 from loupe.domain.labeling import StartLabeling
 from loupe.domain.model_views import ShowModels
 from loupe.domain.notifications import NotifyPeople
@@ -565,9 +566,27 @@ def show_models() -> ShowModels:
 
 
 @cache
+def show_jobs() -> ShowJobs:
+    """For model_api."""
+    settings = ModelApiSettings.from_environment()
+    table = _table(settings.index_table)
+    return ShowJobs(
+        describe=_describe_project(settings),
+        projects=IndexedProjects(table),
+        jobs=LabelingJobIndex(table),
+        loops=LoopIndex(table),
+        events=_events(settings.event_bus_name),
+        clock=utc_now,
+    )
+
+
+@cache
 def describe_project() -> DescribeProject:
     """For describe_project."""
-    settings = DescribeProjectSettings.from_environment()
+    return _describe_project(DescribeProjectSettings.from_environment())
+
+
+def _describe_project(settings: DescribeProjectSettings) -> DescribeProject:
     table = _table(settings.index_table)
     return DescribeProject(
         projects=IndexedProjects(table),

@@ -844,6 +844,15 @@ class HostingRecord:
 
 
 @dataclass(frozen=True)
+class Reconciliation:
+    """When a project was reconciled last, and counts of what was mended then; all zero where nothing was
+    amiss."""
+
+    at: datetime
+    mended: dict[str, int]
+
+
+@dataclass(frozen=True)
 class LoopRecord:
     """Where a project's loop stands. `waiting_for` says in words what keeps the next training from
     starting, None if nothing does. `hosting` and `last_called_at` (to the minute) are known of a champion
@@ -856,6 +865,7 @@ class LoopRecord:
     waiting_for: str | None = None
     hosting: HostingRecord | None = None
     last_called_at: datetime | None = None
+    reconciliation: Reconciliation | None = None
 
 
 class KeepsLoops(Protocol):
@@ -885,6 +895,8 @@ class KeepsLoops(Protocol):
     def save_call(self, project: str, at: datetime) -> None:
         """Remember when the champion was asked last."""
         ...
+
+    def save_reconciliation(self, project: str, reconciliation: Reconciliation) -> None: ...
 
 
 class WatchesExecutions(Protocol):

@@ -179,9 +179,10 @@ class DescribeProjectSettings(IndexSettings):
     inference_unit_price: Annotated[float, Field(ge=0)]
 
 
-class ModelApiSettings(IndexSettings):
+class ModelApiSettings(DescribeProjectSettings):
     raw_data_bucket: Name
     workspace_bucket: Name
+    event_bus_name: Name
 
 
 class ManageWorkforceSettings(Settings):

@@ -45,6 +45,8 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[IndexTable]:
         "INDEX_TABLE": "index",
         "RAW_DATA_BUCKET": "raw-data",
         "WORKSPACE_BUCKET": "workspace",
+        "EVENT_BUS_NAME": "default",
+        "INFERENCE_UNIT_PRICE": "4",
     }
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
@@ -118,3 +120,14 @@ def test_what_is_wrong_with_a_request_is_named(model: str) -> None:
     assert "after" in problem["detail"]
     status, problem = call("models/0002")
     assert (status, problem["type"]) == (404, "urn:loupe:problem:model-not-found")
+
+
+def test_jobs_are_told_and_asked_for(stack: IndexTable) -> None:
+    status, told = call("jobs")
+    assert (status, told["images"]["pending"], told["labeling"]["provider"]) == (200, 0, "portal")
+    assert call("jobs/rejected") == (200, {"rejected": [], "next": None})
+    for what in ("training", "reconciliation"):
+        status, asked = call(f"jobs/{what}", "POST")
+        assert (status, list(asked)) == (202, ["requested_at"])
+    status, problem = call("jobs/labeling", "POST")
+    assert (status, problem["detail"]) == (409, "no image is pending: upload some first")

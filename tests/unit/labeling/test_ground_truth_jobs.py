@@ -270,6 +270,15 @@ def test_it_is_asked_again_ever_more_rarely(refused: Loop) -> None:
     assert starts == [10, 30, 70, 150, 310, 630, 1270, 2550, 3990]
 
 
+def test_a_person_may_have_it_asked_again_at_once(refused: Loop) -> None:
+    refused.ground_truth.error = None
+    refused.clock.advance(seconds=1)
+    refused.start(PROJECT)
+    assert refused.jobs.open_job(PROJECT) is None
+    refused.start(PROJECT, at_once=True)
+    assert refused.open_job().state == "open"
+
+
 def test_a_changed_project_yaml_is_tried_at_once(refused: Loop) -> None:
     refused.start(PROJECT)
     assert refused.ground_truth.starts == 1

@@ -33,6 +33,14 @@ def test_a_job_is_cut_when_the_oldest_has_waited_long_enough(loop: Loop) -> None
     assert loop.open_job().tasks == 2
 
 
+def test_a_job_that_a_person_asked_for_is_cut_of_what_there_is(loop: Loop) -> None:
+    loop.start(PROJECT, at_once=True)
+    assert loop.jobs.open_job(PROJECT) is None
+    loop.register(1)
+    loop.start(PROJECT, at_once=True)
+    assert loop.open_job().tasks == 1
+
+
 def test_the_oldest_images_come_first(loop: Loop) -> None:
     loop.register(5)
     loop.start(PROJECT)

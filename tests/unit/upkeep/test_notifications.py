@@ -22,9 +22,11 @@ SILENT = {
     "ImagesRegistered",
     "LabelingJobFinished",
     "LabelingJobStarted",
+    "LabelingRequested",
     "ModelStarted",
     "ModelStopped",
     "ProjectConfigured",
+    "ReconciliationRequested",
     "TrainingRequested",
 }
 """Events of the usual course of things."""

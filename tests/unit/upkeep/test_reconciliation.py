@@ -1,7 +1,7 @@
 """Reconciliation brings the index back to what S3 says."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -11,7 +11,16 @@ from loupe.domain.manifests import write_rows
 from loupe.domain.projects import ProjectConfig
 from loupe.domain.reconciliation import MAX_ATTEMPTS, Mended, Reconcile
 from loupe.domain.workspace import Workspace
-from loupe.ports import ImageRecord, JobCard, LastTraining, Look, ObjectRecord, StoredObject, TrainingLock
+from loupe.ports import (
+    ImageRecord,
+    JobCard,
+    LastTraining,
+    Look,
+    ObjectRecord,
+    Reconciliation,
+    StoredObject,
+    TrainingLock,
+)
 from tests.fakes.clock import FakeClock
 from tests.fakes.events import FakeEvents
 from tests.fakes.images import FakeImages
@@ -80,6 +89,16 @@ class World:
 @pytest.fixture
 def world() -> World:
     return World()
+
+
+def test_what_was_mended_is_remembered_of_projects_that_there_are(world: World) -> None:
+    world.workspace.write(Workspace("parts").input_manifest("parts-1"), b"")
+    world.reconcile("parts")
+    assert world.loops.loop("parts").reconciliation is None
+    world.projects.introduce("parts", "project.yaml is missing")
+    mended = world.reconcile("parts")
+    assert mended.jobs_restored == 1
+    assert world.loops.loop("parts").reconciliation == Reconciliation(world.clock(), asdict(mended))
 
 
 def test_nothing_amiss_is_said_to_be_nothing(world: World) -> None:

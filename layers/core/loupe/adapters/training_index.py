@@ -8,7 +8,15 @@ from datetime import datetime
 from typing import Any
 
 from loupe.adapters.table import ConditionFailed, IndexTable
-from loupe.ports import Champion, HostingRecord, LastTraining, LoopRecord, ServedModel, TrainingLock
+from loupe.ports import (
+    Champion,
+    HostingRecord,
+    LastTraining,
+    LoopRecord,
+    Reconciliation,
+    ServedModel,
+    TrainingLock,
+)
 
 _SK = "LOOP"
 
@@ -32,6 +40,7 @@ class LoopIndex:
             last_called_at=datetime.fromisoformat(item["last_called_at"])
             if item.get("last_called_at")
             else None,
+            reconciliation=_reconciliation(item["reconciliation"]) if item.get("reconciliation") else None,
         )
 
     def lock_training(self, project: str, lock: TrainingLock, instead_of: str | None = None) -> bool:
@@ -101,6 +110,10 @@ class LoopIndex:
     def save_call(self, project: str, at: datetime) -> None:
         self._save(project, "last_called_at", at.isoformat())
 
+    def save_reconciliation(self, project: str, reconciliation: Reconciliation) -> None:
+        fields = {"at": reconciliation.at.isoformat(), "mended": reconciliation.mended}
+        self._save(project, "reconciliation", fields)
+
     def _save(self, project: str, attribute: str, value: Any) -> None:
         self._table.update(_pk(project), _SK, f"SET #{attribute} = :value", {"value": value})
 
@@ -146,3 +159,8 @@ def _hosting(item: dict[str, Any]) -> HostingRecord:
         inference_units=int(item["inference_units"]),
         max_inference_units=None if most is None else int(most),
     )
+
+
+def _reconciliation(item: dict[str, Any]) -> Reconciliation:
+    mended = {what: int(count) for what, count in item["mended"].items()}
+    return Reconciliation(datetime.fromisoformat(item["at"]), mended)

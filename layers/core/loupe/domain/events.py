@@ -54,6 +54,13 @@ class LabelingJobStarted(Event):
 
 
 @dataclass(frozen=True)
+class LabelingRequested(Event):
+    """A person wants a labeling job of what is pending, without waiting for a whole batch."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
 class AnnotationsCompleted(Event):
     """The portal has an answer to each task of a job."""
 
@@ -123,6 +130,13 @@ class ModelStopped(Event):
     """A model that costs by the hour was asked to stop; `reason` says why in words."""
 
     version: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ReconciliationRequested(Event):
+    """A person wants the project's index compared with its buckets now."""
+
     reason: str
 
 

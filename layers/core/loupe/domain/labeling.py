@@ -119,22 +119,29 @@ class StartLabeling:
         if errors:
             raise ExceptionGroup("start_labeling failed for some projects", errors)
 
-    def __call__(self, project: str) -> None:
-        """Do what is due for a project; without something due, nothing."""
+    def __call__(self, project: str, *, at_once: bool = False) -> None:
+        """Do what is due for a project; without something due, nothing. `at_once` makes a job due as soon as
+        an image waits, since a person asked for it."""
         job = self._jobs.open_job(project)
         if job is None:
             self._announce_last(project)
-            self._cut(project)
+            self._cut(project, at_once=at_once)
         elif self._is_stalled(job.changed_at):
             self._go_on(job)
 
-    def _cut(self, project: str) -> None:
+    def _cut(self, project: str, *, at_once: bool) -> None:
         record = self._projects.project(project)
-        if record is None or record.config is None or not self._is_due(project, record.config.labeling):
+        if record is None or record.config is None:
+            return
+        labeling = record.config.labeling
+        if at_once:
+            labeling = labeling.model_copy(update={"max_wait_minutes": 0})
+        if not self._is_due(project, labeling):
             return
         if self._restore_lost_jobs(project):
             return
-        if self._is_held_back(record) or not self._has_free_images(project, record.config.labeling):
+        is_held_back = not at_once and self._is_held_back(record)
+        if is_held_back or not self._has_free_images(project, labeling):
             return
         config, now = record.config, self._clock()
         card = JobCard(

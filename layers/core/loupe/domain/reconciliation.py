@@ -26,6 +26,7 @@ from loupe.ports import (
     KeepsProjects,
     LoopRecord,
     PublishesEvents,
+    Reconciliation,
     RequestsLooks,
     StoredObject,
     StoresObjects,
@@ -97,7 +98,7 @@ class Reconcile:
         self._take_images_of_the_open_job(project)
         loops = int(self.restore_loop(project))
         looks = self._look_at_objects(project)
-        return Mended(
+        mended = Mended(
             objects_to_look_at=looks.unknown,
             objects_gone=looks.gone,
             folders_unreadable=looks.folders_unreadable,
@@ -106,6 +107,9 @@ class Reconcile:
             loops_restored=loops,
             trainings_requested=self._request_missing_training(project),
         )
+        if self.projects.project(project) is not None:
+            self.loops.save_reconciliation(project, Reconciliation(self.clock(), asdict(mended)))
+        return mended
 
     def _jobs_in_s3(self, project: str) -> Iterator[str]:
         """Jobs that may differ from the index: all but those whose labels are accepted and known."""

@@ -1,0 +1,105 @@
+"""What the console is told of jobs, and what people can have done."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from loupe.domain.errors import Conflict, ProjectNotFound
+from loupe.domain.events import Event, LabelingRequested, ReconciliationRequested, TrainingRequested
+from loupe.domain.jobs_console import ShowJobs
+from loupe.domain.status import DescribeProject
+from loupe.ports import JobCard, Reconciliation, TrainingLock
+from tests.unit.training.world import FIRST, PROJECT, World
+
+ASKED = "maria asked for it in the console"
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def show(world: World) -> ShowJobs:
+    describe = DescribeProject(world.projects, world.images, world.jobs, world.loops, world.clock, 4.0)
+    return ShowJobs(describe, world.projects, world.jobs, world.loops, world.events, world.clock)
+
+
+def open_job(world: World) -> None:
+    card = JobCard(PROJECT, "digits-1", "portal", "image-classification", ("a", "b"), "", 100, world.clock())
+    assert world.jobs.claim(card)
+
+
+def test_the_status_comes_with_the_rules_of_labeling_and_the_last_reconciliation(
+    world: World, show: ShowJobs
+) -> None:
+    world.configure(labeling={"batch_size": 7, "max_wait_minutes": 5})
+    world.upload("a.png")
+    assert show.show(PROJECT)["reconciliation"] is None
+    world.loops.save_reconciliation(PROJECT, Reconciliation(world.clock(), {"jobs_restored": 2}))
+    told = show.show(PROJECT)
+    assert told["images"]["pending"] == 1
+    assert told["labeling"] == {"provider": "portal", "batch_size": 7, "max_wait_minutes": 5}
+    assert told["reconciliation"] == {"at": world.clock().isoformat(), "mended": {"jobs_restored": 2}}
+
+
+def test_a_project_that_is_not_valid_is_told_without_rules(world: World, show: ShowJobs) -> None:
+    world.projects.save_config(PROJECT, None, "labels: is missing", "etag")
+    told = show.show(PROJECT)
+    assert (told["config_error"], told["labeling"]) == ("labels: is missing", None)
+
+
+@pytest.mark.parametrize(
+    ("ask", "event"),
+    [
+        (ShowJobs.label_now, LabelingRequested(PROJECT, ASKED)),
+        (ShowJobs.train_now, TrainingRequested(PROJECT, ASKED)),
+        (ShowJobs.reconcile, ReconciliationRequested(PROJECT, ASKED)),
+    ],
+)
+def test_what_a_person_asks_for_goes_out_as_an_event(
+    world: World, show: ShowJobs, ask: Callable[[ShowJobs, str, str], dict[str, Any]], event: Event
+) -> None:
+    world.upload("a.png")
+    assert ask(show, PROJECT, "maria") == {"requested_at": world.clock().isoformat()}
+    assert world.events.published == [event]
+
+
+@pytest.mark.parametrize("ask", [ShowJobs.label_now, ShowJobs.train_now, ShowJobs.reconcile])
+def test_nothing_is_asked_for_where_it_would_be_passed_over(
+    world: World, show: ShowJobs, ask: Callable[[ShowJobs, str, str], dict[str, Any]]
+) -> None:
+    with pytest.raises(ProjectNotFound):
+        ask(show, "nobodys", "maria")
+    world.projects.save_config(PROJECT, None, "labels: is missing", "etag")
+    with pytest.raises(Conflict, match="labels: is missing"):
+        ask(show, PROJECT, "maria")
+    assert world.events.published == []
+
+
+def test_no_job_is_cut_while_one_is_open_or_nothing_waits(world: World, show: ShowJobs) -> None:
+    with pytest.raises(Conflict, match="no image is pending"):
+        show.label_now(PROJECT, "maria")
+    world.upload("a.png")
+    open_job(world)
+    with pytest.raises(Conflict, match="digits-1 is open"):
+        show.label_now(PROJECT, "maria")
+
+
+def test_ground_truth_that_labels_by_itself_gets_whole_batches_only(world: World, show: ShowJobs) -> None:
+    labeling = {
+        "provider": "ground-truth",
+        "batch_size": 2000,
+        "ground_truth": {"automated_labeling": True},
+    }
+    world.configure(labeling=labeling)
+    world.upload("a.png")
+    with pytest.raises(Conflict, match="batches of 2000"):
+        show.label_now(PROJECT, "maria")
+
+
+def test_no_training_is_begun_beside_another(world: World, show: ShowJobs) -> None:
+    world.loops.lock_training(PROJECT, TrainingLock(FIRST, world.clock()))
+    with pytest.raises(Conflict, match="under way"):
+        show.train_now(PROJECT, "maria")
