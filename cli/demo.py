@@ -317,7 +317,7 @@ class DemoReport:
 
     def as_json(self) -> dict[str, object]:
         champion, last = self.first["champion"], self.second or self.first
-        found = {
+        found: dict[str, object] = {
             "project": self.project,
             "images": last["images"],
             "dataset_version": last["dataset_version"],
