@@ -31,11 +31,15 @@ _NEEDED = (SHA256, WIDTH, HEIGHT)
 
 
 class PortalWorkers:
-    """Implements `Workers` with the portal of one stack, whose images lie in `raw_data_bucket`."""
+    """Implements `Workers` with the portal of one stack, whose images lie in `raw_data_bucket`, or in other
+    buckets that it refers to."""
 
-    def __init__(self, tasks: KeepsTasks, raw_data_bucket: str) -> None:
+    def __init__(
+        self, tasks: KeepsTasks, raw_data_bucket: str, referred: frozenset[str] = frozenset()
+    ) -> None:
         self._tasks = tasks
         self._raw_data_bucket = raw_data_bucket
+        self._buckets = {raw_data_bucket, *referred}
 
     @classmethod
     def of_stack(cls, client: Client, stack: str) -> PortalWorkers:
@@ -50,7 +54,8 @@ class PortalWorkers:
         if not {"IndexTable", "RawDataBucket"} <= outputs.keys():
             raise WorkersError(f"The stack {stack!r} is not one of Loupe's, or not complete yet")
         table = IndexTable(client("dynamodb"), outputs["IndexTable"])
-        return cls(TaskIndex(table), outputs["RawDataBucket"])
+        referred = frozenset(filter(None, outputs.get("BucketsReferredTo", "").split(",")))
+        return cls(TaskIndex(table), outputs["RawDataBucket"], referred)
 
     def hand_over(self, batch: Batch, rows: Iterator[Row]) -> None:
         try:
@@ -61,10 +66,9 @@ class PortalWorkers:
 
     def _checked(self, row: Row) -> Row:
         source = S3Uri.parse(row["source-ref"])
-        if source.bucket != self._raw_data_bucket:
-            raise WorkersError(
-                f"{source} does not lie in {self._raw_data_bucket}, whose images alone the portal can show"
-            )
+        if source.bucket not in self._buckets:
+            where = " or ".join(sorted(self._buckets))
+            raise WorkersError(f"{source} does not lie in {where}, whose images alone the portal can show")
         missing = [name for name in _NEEDED if name not in row]
         if missing:
             raise WorkersError(f"The row of {source} has no {missing[0]}, which the portal needs to show it")

@@ -5,8 +5,9 @@ from typing import Protocol
 
 import boto3
 import pytest
+from botocore.stub import Stubber
 
-from loupe.adapters.objects import PART_BYTES, ImageObjects, S3Objects
+from loupe.adapters.objects import PART_BYTES, AccessDenied, ImageObjects, S3Objects
 from loupe.domain.errors import AlreadyWritten, ObjectMissing
 from loupe.ports import OpensObjects, StoresObjects
 from tests.contract.conftest import REGION
@@ -174,6 +175,20 @@ def test_images_of_other_buckets_are_read_by_their_uris(buckets: tuple[Bucket, B
     assert [stored.key for stored in raw_data.list("s3://archive/")] == [uri]
     assert list(raw_data.list("digits/")) == []
     assert "archive" in raw_data.presigned_url(uri, None, 60)
+
+
+def test_a_bucket_that_the_stack_does_not_refer_to_any_more_is_told_with_the_parameter() -> None:
+    client = boto3.client("s3", REGION, aws_access_key_id="a", aws_secret_access_key="b")
+    with Stubber(client) as stub:
+        for bucket in ("archive", "raw-data"):
+            asked = {"Bucket": bucket, "Key": "a.png"}
+            stub.add_client_error("get_object", "AccessDenied", expected_params=asked)
+        raw_data = ImageObjects(client, "raw-data")
+        with pytest.raises(AccessDenied, match=r"archive still among the stack's ReferredBuckets"):
+            raw_data.read("s3://archive/a.png")
+        with pytest.raises(AccessDenied) as denied:
+            raw_data.read("a.png")
+    assert "ReferredBuckets" not in denied.value.detail
 
 
 def test_an_image_of_another_bucket_is_missing_if_it_or_its_bucket_is_gone(

@@ -84,6 +84,7 @@ def stack(session: StubbedSession) -> AwsStack:
         "WorkspaceBucket": "workspace",
         "StartReviewFunction": "start-review",
         "ControlModelFunction": "control-model",
+        "BucketsReferredTo": "archive,photos",
     }
     has_outputs(session, outputs)
     return AwsStack(session, "loupe")
@@ -193,6 +194,29 @@ def test_a_model_is_controlled_by_its_function(session: StubbedSession, stack: A
         {"StatusCode": 200, "Payload": io.BytesIO(hosting)},
     )
     assert stack.control_model("parts", "start")["state"] == "starting"
+
+
+def test_images_in_buckets_that_the_stack_refers_to_are_registered_by_its_function(
+    session: StubbedSession, stack: AwsStack
+) -> None:
+    assert stack.referred_buckets == {"archive", "photos"}
+    payload = b'{"action": "refer", "project": "parts", "uris": ["s3://photos/a b.png"]}'
+    request = {"FunctionName": "import-labels", "Payload": payload}
+    answer = {"StatusCode": 200, "Payload": io.BytesIO(b'{"asked": 1}')}
+    session.will("lambda", "invoke", request, answer)
+    stack.refer_to("parts", ["s3://photos/a b.png"])
+    session.assert_called("lambda")
+
+
+def test_a_bucket_s_region_is_known_by_today_s_name(stack: AwsStack) -> None:
+    s3 = boto3.client("s3", "us-east-1")
+    for name, constraint in (("photos", "eu-central-1"), ("archive", "EU")):
+        s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": constraint})  # type: ignore[typeddict-item]
+    assert stack.region == stack.region_of("raw-data") == "us-east-1"
+    assert stack.region_of("photos") == "eu-central-1"
+    assert stack.region_of("archive") == "eu-west-1"
+    with pytest.raises(CommandFault, match="find out where nobodys is"):
+        stack.region_of("nobodys")
 
 
 def http(answer: Callable[[httpx.Request], httpx.Response], waits: list[float] | None = None) -> Http:

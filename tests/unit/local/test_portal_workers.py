@@ -150,6 +150,14 @@ def test_an_adjustment_says_whether_the_boxes_changed(portal: Portal) -> None:
     assert said == ["unadjusted", "adjusted", "adjusted"]
 
 
+def test_images_of_buckets_that_the_stack_refers_to_are_shown_where_they_are(portal: Portal) -> None:
+    workers = PortalWorkers(portal.tasks, "raw", frozenset({"archive"}))
+    workers.hand_over(batch(), iter([row(0), row(1) | {"source-ref": "s3://archive/a//1.png"}]))
+    assert [task.key for task in portal.tasks.tasks(batch().job)][1] == "s3://archive/a//1.png"
+    with pytest.raises(WorkersError, match="does not lie in archive or raw"):
+        workers.hand_over(batch(), iter([row(0) | {"source-ref": "s3://other/0.png"}]))
+
+
 def test_an_index_that_does_not_answer_is_waited_for() -> None:
     class Away(FakeTasks):
         def task(self, project: str, job: str, task: str) -> Any:
