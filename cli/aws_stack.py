@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from getpass import getuser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 from urllib.parse import quote
@@ -409,6 +410,10 @@ class AwsStack:
     def control_model(self, project: str, action: str) -> Json:
         asked = {"project": project, "action": action}
         return self._invoke("ControlModelFunction", asked, f"{action} the model of {project}")
+
+    def decide_on_model(self, project: str, action: str, version: str | None) -> Json:
+        asked = {"project": project, "action": action, "version": version, "by": getuser()}
+        return self._invoke("DecideOnModelFunction", asked, f"{action} a model of {project}")
 
     def start_review(self, request: Json) -> Json:
         return self._invoke("StartReviewFunction", request, "start the review")

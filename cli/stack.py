@@ -66,7 +66,8 @@ class Hosting(TypedDict):
 
 
 class Training(TypedDict):
-    """`status` is running, promoted, rejected or failed; `version` is None where no model was planned."""
+    """`status` is running, promoted, awaiting_approval, rejected or failed; `version` is None where no model
+    was planned."""
 
     version: str | None
     status: str
@@ -74,6 +75,14 @@ class Training(TypedDict):
     started_at: str
     ended_at: str | None
     execution: str | None
+
+
+class Pause(TypedDict):
+    """Since when better candidates are not promoted by themselves, through whom and why."""
+
+    since: str
+    by: str
+    reason: str
 
 
 class ProjectStatus(TypedDict):
@@ -94,6 +103,7 @@ class ProjectStatus(TypedDict):
     hosting: Hosting | None
     training_since: str | None
     waiting_for: str | None
+    promotion_paused: Pause | None
     last_training: Training | None
 
 
@@ -253,6 +263,9 @@ class Stack(Protocol):
     def control_model(self, project: str, action: str) -> Json:
         """Start, stop or describe the project's model, where it costs by the hour: its `state`, `since` and
         `inference_units` then."""
+
+    def decide_on_model(self, project: str, action: str, version: str | None) -> Json:
+        """Approve or reject a candidate, roll back, or resume: `state`, `version` and `told` (words) then."""
 
     def start_review(self, request: Json) -> Json:
         """Fields of `loupe.domain.review.ReviewRequest` in, those of its `ReviewStarted` out."""

@@ -62,6 +62,8 @@ def describe_training(training: Training | None) -> str:
             return (
                 f"version {version} was promoted: {reason}" if reason else f"version {version} was promoted"
             )
+        case "awaiting_approval":
+            return f"version {version} waits for approval: {reason}"
         case "rejected":
             return f"version {version} was not better, so the champion stays: {reason}"
         case _:
@@ -206,6 +208,13 @@ def _lines(found: ProjectStatus) -> Iterator[tuple[str, str]]:
         if is_training(found):
             yield "", "of the champion alone: a candidate costs as much from when it is started to test it"
     yield "training", describe_training(found["last_training"])
+    if found["promotion_paused"]:
+        pause = found["promotion_paused"]
+        yield (
+            "promotion",
+            f"stopped by {pause['by']} {_when(pause['since'])} ({pause['reason']}): better models wait for "
+            f"approval until `loupe model resume {found['project']}`",
+        )
     if found["waiting_for"]:
         yield "", f"the next one waits: {found['waiting_for']}"
 

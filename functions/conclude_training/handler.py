@@ -13,9 +13,13 @@ logger = Logger(service="conclude_training")
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """The fields of a `Result` in, `{"reason"}` in words out."""
-    result = Result(**event)
-    reason = bootstrap.conclude_training()(result)
+    """The fields of a `Result` in, and the `request` that a release was asked for by, null for a turn of the
+    loop; `{"reason"}` in words out."""
+    request = event.get("request")
+    result = Result(**{name: value for name, value in event.items() if name != "request"})
+    reason = (
+        bootstrap.conclude_release()(request, result) if request else bootstrap.conclude_training()(result)
+    )
     logger.info(
         "concluded", project=result.project, version=result.version, outcome=result.outcome, reason=reason
     )

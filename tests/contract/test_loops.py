@@ -13,9 +13,11 @@ from loupe.ports import (
     KeepsLoops,
     LastTraining,
     LoopRecord,
+    Pause,
     Reconciliation,
     ServedModel,
     TrainingLock,
+    WantedRelease,
 )
 from tests.fakes.loops import FakeLoops
 
@@ -116,3 +118,35 @@ def test_what_labeling_keeps_in_the_same_item_stays(index_table: IndexTable) -> 
     item = index_table.get("PROJECT#digits", "LOOP")
     assert item is not None
     assert item["open_job"] == "digits-1"
+
+
+def test_the_release_lock_is_one_of_its_own(loops: KeepsLoops) -> None:
+    assert loops.lock_training("digits", TrainingLock(FIRST, NOW))
+    assert loops.lock_release("digits", TrainingLock(SECOND, NOW))
+    assert loops.lock_release("digits", TrainingLock(SECOND, NOW))
+    assert not loops.lock_release("digits", TrainingLock(THIRD, NOW))
+    assert not loops.lock_release("digits", TrainingLock(THIRD, NOW), instead_of=FIRST)
+    assert loops.lock_release("digits", TrainingLock(THIRD, NOW), instead_of=SECOND)
+    loops.unlock_release("digits", SECOND)
+    assert loops.loop("digits").release == TrainingLock(THIRD, NOW)
+    loops.unlock_release("digits", THIRD)
+    assert loops.loop("digits") == LoopRecord(training=TrainingLock(FIRST, NOW))
+
+
+def test_a_wanted_release_is_forgotten_only_by_its_name(loops: KeepsLoops) -> None:
+    loops.drop_wanted("digits", "r-1")
+    wanted = WantedRelease("r-2", "0001", "rollback", "ann", NOW)
+    loops.save_wanted("digits", WantedRelease("r-1", "0002", "approval", "bob", NOW))
+    loops.save_wanted("digits", wanted)
+    loops.drop_wanted("digits", "r-1")
+    assert loops.loop("digits").wanted == wanted
+    loops.drop_wanted("digits", "r-2")
+    assert loops.loop("digits").wanted is None
+
+
+def test_a_pause_comes_back_until_it_ends(loops: KeepsLoops) -> None:
+    pause = Pause(NOW, "ann", "rollback to 0001")
+    loops.save_pause("digits", pause)
+    assert loops.loop("digits").paused == pause
+    loops.save_pause("digits", None)
+    assert loops.loop("digits").paused is None

@@ -4,7 +4,16 @@ from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from loupe.ports import Champion, HostingRecord, LastTraining, LoopRecord, Reconciliation, TrainingLock
+from loupe.ports import (
+    Champion,
+    HostingRecord,
+    LastTraining,
+    LoopRecord,
+    Pause,
+    Reconciliation,
+    TrainingLock,
+    WantedRelease,
+)
 
 
 @dataclass
@@ -27,6 +36,29 @@ class FakeLoops:
         held = self._loops[project].training
         if held and held.execution == execution:
             self._loops[project] = replace(self._loops[project], training=None)
+
+    def lock_release(self, project: str, lock: TrainingLock, instead_of: str | None = None) -> bool:
+        held = self._loops[project].release
+        if held is None or held.execution == instead_of:
+            self._loops[project] = replace(self._loops[project], release=lock)
+            return True
+        return held.execution == lock.execution
+
+    def unlock_release(self, project: str, execution: str) -> None:
+        held = self._loops[project].release
+        if held and held.execution == execution:
+            self._loops[project] = replace(self._loops[project], release=None)
+
+    def save_wanted(self, project: str, wanted: WantedRelease) -> None:
+        self._loops[project] = replace(self._loops[project], wanted=wanted)
+
+    def drop_wanted(self, project: str, request: str) -> None:
+        wanted = self._loops[project].wanted
+        if wanted and wanted.request == request:
+            self._loops[project] = replace(self._loops[project], wanted=None)
+
+    def save_pause(self, project: str, pause: Pause | None) -> None:
+        self._loops[project] = replace(self._loops[project], paused=pause)
 
     def save_dataset_version(self, project: str, version: str) -> None:
         self._loops[project] = replace(self._loops[project], dataset_version=version)

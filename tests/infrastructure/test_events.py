@@ -60,6 +60,7 @@ def test_rules_listen_to_events_that_exist(root: Path) -> None:
         "Object Created",
         "Object Deleted",
         "SageMaker Ground Truth Labeling Job State Change",
+        "SageMaker Model Package State Change",
         "Step Functions Execution Status Change",
     }
     assert events.SOURCE == "loupe"

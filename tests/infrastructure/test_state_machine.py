@@ -110,7 +110,7 @@ def test_whatever_fails_after_a_model_was_started_stops_it(state_machine: State)
 
 def test_what_fails_before_the_end_is_concluded(state_machine: State) -> None:
     """Nobody learns of a failure, and the project stays locked, unless ConcludeFailed was there."""
-    conclusions = {"ConcludePromoted", "ConcludeRejected", "ConcludeFailed"}
+    conclusions = {"ConcludePromoted", "ConcludeAwaiting", "ConcludeRejected", "ConcludeFailed"}
     given: dict[str, set[str]] = {name: set() for name in conclusions}
     assert "Failed" not in reached_from(state_machine, state_machine["StartAt"], given)
     for name, state in tasks(state_machine):

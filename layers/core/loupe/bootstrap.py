@@ -21,6 +21,7 @@ from loupe.adapters.ground_truth_provider import GroundTruthJobs, GroundTruthPro
 from loupe.adapters.images_index import IndexedImages
 from loupe.adapters.ingest_queue import IngestQueue
 from loupe.adapters.labeling_index import LabelingJobIndex, TaskIndex
+from loupe.adapters.model_packages import ModelRegistry
 from loupe.adapters.notification_topic import NotificationTopic
 from loupe.adapters.objects import ImageObjects, S3Objects
 from loupe.adapters.portal_provider import PortalProvider
@@ -45,6 +46,7 @@ from loupe.domain.images import NEAR_DUPLICATE_DISTANCE
 from loupe.domain.import_labels import ImportLabels
 from loupe.domain.jobs_console import ShowJobs
 from loupe.domain.labeling import StartLabeling
+from loupe.domain.loop_restoration import RestoreLoop
 from loupe.domain.model_views import ShowModels
 from loupe.domain.notifications import NotifyPeople
 from loupe.domain.prediction import AskChampion, Predict
@@ -54,6 +56,7 @@ from loupe.domain.provided_labels import ConcludeLabelingJob
 from loupe.domain.reconciliation import Reconcile
 from loupe.domain.registration import RegisterImages
 from loupe.domain.release import SmokeTestEndpoint
+from loupe.domain.releases import BeginRelease, ConcludeRelease, DecideOnModel, NoteApproval
 from loupe.domain.restoration import RestoreJob
 from loupe.domain.review import StartReview
 from loupe.domain.script_training import ScriptTraining
@@ -61,16 +64,18 @@ from loupe.domain.status import DescribeProject
 from loupe.domain.suggestion import SuggestLabels
 from loupe.domain.training import PlanTraining, TrainingSetup
 from loupe.domain.transforms import PlanTransforms, TransformAnswers
-from loupe.domain.turns import BuildDataset, ConcludeTraining, RestoreLoop
+from loupe.domain.turns import BuildDataset, ConcludeTraining
 from loupe.domain.workforce import ManageWorkforce
 from loupe.ports import StartsLabelingJobs
 from loupe.settings import (
+    BeginReleaseSettings,
     BuildDatasetSettings,
     ConcludeLabelingJobSettings,
     ConcludeTrainingSettings,
     ConsolidateAnnotationsSettings,
     ControlModelSettings,
     DatasetApiSettings,
+    DecideOnModelSettings,
     DescribeProjectSettings,
     EvaluateCandidateSettings,
     GroundTruthSettings,
@@ -79,6 +84,7 @@ from loupe.settings import (
     MakePreviewsSettings,
     MeasureCustomLabelsSettings,
     ModelApiSettings,
+    NoteApprovalSettings,
     NotifyPeopleSettings,
     PlanTrainingSettings,
     PredictSettings,
@@ -498,6 +504,20 @@ def measure_custom_labels() -> MeasureCustomLabels:
 
 
 @cache
+def begin_release() -> BeginRelease:
+    """For begin_release."""
+    settings = BeginReleaseSettings.from_environment()
+    table = _table(settings.index_table)
+    return BeginRelease(
+        projects=IndexedProjects(table),
+        loops=LoopIndex(table),
+        executions=_executions(),
+        workspace=_objects(settings.workspace_bucket),
+        clock=utc_now,
+    )
+
+
+@cache
 def smoke_test_endpoint() -> SmokeTestEndpoint:
     """For smoke_test_endpoint."""
     settings = SmokeTestEndpointSettings.from_environment()
@@ -520,6 +540,41 @@ def conclude_training() -> ConcludeTraining:
         events=_events(settings.event_bus_name),
         clock=utc_now,
     )
+
+
+@cache
+def conclude_release() -> ConcludeRelease:
+    """For conclude_training, when a person asked for the release."""
+    settings = ConcludeTrainingSettings.from_environment()
+    return ConcludeRelease(
+        loops=LoopIndex(_table(settings.index_table)),
+        workspace=_objects(settings.workspace_bucket),
+        events=_events(settings.event_bus_name),
+        clock=utc_now,
+    )
+
+
+def _decide_on_model(settings: DecideOnModelSettings) -> DecideOnModel:
+    return DecideOnModel(
+        loops=LoopIndex(_table(settings.index_table)),
+        workspace=_objects(settings.workspace_bucket),
+        packages=ModelRegistry(_sagemaker()),
+        events=_events(settings.event_bus_name),
+        clock=utc_now,
+        suffix=lambda: token_hex(2),
+    )
+
+
+@cache
+def decide_on_model() -> DecideOnModel:
+    """For decide_on_model."""
+    return _decide_on_model(DecideOnModelSettings.from_environment())
+
+
+@cache
+def note_approval() -> NoteApproval:
+    """For note_approval."""
+    return NoteApproval(_decide_on_model(NoteApprovalSettings.from_environment()))
 
 
 # People ---------------------------------------------------------------------------------------------

@@ -805,7 +805,7 @@ class Champion:
     interval: tuple[float, float] | None = None
 
 
-TrainingStatus = Literal["running", "promoted", "rejected", "failed"]
+TrainingStatus = Literal["running", "promoted", "awaiting_approval", "rejected", "failed"]
 
 
 @dataclass(frozen=True)
@@ -823,10 +823,40 @@ class LastTraining:
 
 @dataclass(frozen=True)
 class TrainingLock:
-    """Who works on a project's next model: the ARN of an execution, and since when."""
+    """Who works on a project's next model, or changes its endpoint: the ARN of an execution, and since
+    when."""
 
     execution: str
     started_at: datetime
+
+
+@dataclass(frozen=True)
+class Approval:
+    """What a person decided of a candidate, who and when."""
+
+    decision: Literal["approved", "rejected"]
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class WantedRelease:
+    """The release that a person asked for last, until it is done: `request` is its name."""
+
+    request: str
+    version: str
+    kind: Literal["approval", "rollback"]
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Since when better candidates are not promoted by themselves, through whom and why."""
+
+    since: datetime
+    by: str
+    reason: str
 
 
 HostingState = Literal["starting", "running", "stopping", "stopped"]
@@ -856,7 +886,7 @@ class Reconciliation:
 class LoopRecord:
     """Where a project's loop stands. `waiting_for` says in words what keeps the next training from
     starting, None if nothing does. `hosting` and `last_called_at` (to the minute) are known of a champion
-    that Rekognition hosts."""
+    that Rekognition hosts. `release` tells who changes the endpoint now."""
 
     training: TrainingLock | None = None
     dataset_version: str | None = None
@@ -866,6 +896,9 @@ class LoopRecord:
     hosting: HostingRecord | None = None
     last_called_at: datetime | None = None
     reconciliation: Reconciliation | None = None
+    release: TrainingLock | None = None
+    wanted: WantedRelease | None = None
+    paused: Pause | None = None
 
 
 class KeepsLoops(Protocol):
@@ -882,6 +915,22 @@ class KeepsLoops(Protocol):
         """Give the lock back if that execution has it."""
         ...
 
+    def lock_release(self, project: str, lock: TrainingLock, instead_of: str | None = None) -> bool:
+        """The same for the right to change the project's endpoint."""
+        ...
+
+    def unlock_release(self, project: str, execution: str) -> None:
+        """Give that right back if that execution has it."""
+        ...
+
+    def save_wanted(self, project: str, wanted: WantedRelease) -> None: ...
+
+    def drop_wanted(self, project: str, request: str) -> None:
+        """Forget the wanted release if it is that one."""
+        ...
+
+    def save_pause(self, project: str, pause: Pause | None) -> None: ...
+
     def save_dataset_version(self, project: str, version: str) -> None: ...
 
     def save_champion(self, project: str, champion: Champion) -> None: ...
@@ -897,6 +946,15 @@ class KeepsLoops(Protocol):
         ...
 
     def save_reconciliation(self, project: str, reconciliation: Reconciliation) -> None: ...
+
+
+class ApprovesPackages(Protocol):
+    """The model registry's approval of a model package."""
+
+    def set_approval(self, package: str, status: Literal["Approved", "Rejected"], reason: str) -> None:
+        """Set it, by the package's ARN; nothing changes where it has that status, or is gone. Raises
+        `StoreUnavailable`."""
+        ...
 
 
 class WatchesExecutions(Protocol):

@@ -170,6 +170,19 @@ class NotifyPeopleSettings(Settings):
     portal_url: Url
 
 
+class BeginReleaseSettings(IndexSettings):
+    workspace_bucket: Name
+
+
+class DecideOnModelSettings(IndexSettings):
+    workspace_bucket: Name
+    event_bus_name: Name
+
+
+class NoteApprovalSettings(DecideOnModelSettings):
+    pass
+
+
 class PredictSettings(IndexSettings):
     raw_data_bucket: Name
     champion_cache_seconds: Annotated[float, Field(ge=0, le=60)] = 2.0

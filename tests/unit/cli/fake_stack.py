@@ -14,6 +14,7 @@ from cli.stack import (
     Json,
     KnownImages,
     Lease,
+    Pause,
     PortalJob,
     PortalProject,
     PortalTask,
@@ -74,6 +75,8 @@ class FakeStack:
         self.projects_by_name: dict[str, Project] = {}
         self.rejected_images: list[RejectedImage] = []
         self.reviews: list[Json] = []
+        self.decisions: list[tuple[str, str, str | None]] = []
+        self.promotion_paused: Pause | None = None
         self.hosting_state = "stopped"
         self.hosting: Hosting | None = None
         self.training_since: str | None = None
@@ -212,6 +215,7 @@ class FakeStack:
             "hosting": self.hosting,
             "training_since": self.training_since,
             "waiting_for": None,
+            "promotion_paused": self.promotion_paused,
             "last_training": {
                 "version": version,
                 "status": "failed" if failed else "promoted",
@@ -268,6 +272,10 @@ class FakeStack:
         if action != "describe":
             state = self.hosting_state = {"start": "starting", "stop": "stopping"}[action]
         return {"state": state, "since": NOON, "inference_units": 1}
+
+    def decide_on_model(self, project: str, action: str, version: str | None) -> Json:
+        self.decisions.append((project, action, version))
+        return {"state": "requested", "version": version or "0001", "told": f"{action} of {version}"}
 
     def start_review(self, request: Json) -> Json:
         self.reviews.append(request)

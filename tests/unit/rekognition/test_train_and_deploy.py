@@ -113,6 +113,7 @@ def test_a_first_model_is_trained_measured_started_and_promoted(monkeypatch: pyt
         "describeProjectVersions",
         "MeasureCustomLabelsFunctionArn",
         "EvaluateCandidateFunctionArn",
+        "BeginReleaseFunctionArn",
         "startProjectVersion",
         "describeProjectVersions",
         "describeProjectVersions",
@@ -282,4 +283,4 @@ def test_all_waiting_together_stays_far_from_the_limit_of_events() -> None:
         for bound in re.findall(r"\$polls < (\d+)", choice["Condition"])
     ]
     assert len(looks) >= 5
-    assert sum(looks) * 20 < 25_000
+    assert sum(looks) * 16 < 25_000

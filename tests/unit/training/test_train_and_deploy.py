@@ -39,6 +39,14 @@ PLAN = {
         "max_concurrency": 5,
     },
     "custom_labels": None,
+    "registry": {"project": "digits", "model_version": "0001", "trainer_code": "c0de"},
+}
+RELEASE = {
+    "outcome": "go",
+    "reason": "ann rolled back to model 0001",
+    "plan": PLAN,
+    "score": 0.8,
+    "model_package_arn": "arn:package",
 }
 
 
@@ -52,7 +60,9 @@ class Run:
 
     definition = TEXT
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, **answers: Any) -> None:
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, asked: dict[str, str] | None = None, **answers: Any
+    ) -> None:
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.answers: dict[str, Any] = {
             "BuildDatasetFunctionArn": {"outcome": "built", "version": "0001", "reason": ""},
@@ -64,6 +74,7 @@ class Run:
                 "score": 0.9,
                 "champion_score": None,
             },
+            "BeginReleaseFunctionArn": {"outcome": "go", "reason": "good", "plan": None},
             "createModelPackageGroup": {"ModelPackageGroupArn": "arn:group"},
             "createModelPackage": {"ModelPackageArn": "arn:package"},
             "createModel": {},
@@ -86,7 +97,7 @@ class Run:
             "stateMachineArn": "arn:machine",
             "executionArn": EXECUTION,
             "name": "one",
-            "input": json.dumps({"project": "digits", "job": "digits-1"}),
+            "input": json.dumps(asked or {"project": "digits", "job": "digits-1"}),
             "startDate": "2026-11-21T10:15:00Z",
             "status": "RUNNING",
             "events": [],
@@ -140,6 +151,7 @@ def test_a_first_model_gets_an_endpoint(monkeypatch: pytest.MonkeyPatch) -> None
         "createTrainingJob.sync",
         "createModel",
         "EvaluateCandidateFunctionArn",
+        "BeginReleaseFunctionArn",
         "createModelPackageGroup",
         "createModelPackage",
         "createEndpointConfig",
@@ -154,6 +166,7 @@ def test_a_first_model_gets_an_endpoint(monkeypatch: pytest.MonkeyPatch) -> None
     assert run.conclusion == {
         "project": "digits",
         "execution": EXECUTION,
+        "request": None,
         "outcome": "promoted",
         "version": "0001",
         "reason": "good",
@@ -247,6 +260,7 @@ def test_a_candidate_that_is_not_better_is_registered_as_rejected(monkeypatch: p
         ("PlanTrainingFunctionArn", None),
         ("createTrainingJob.sync", "0001"),
         ("EvaluateCandidateFunctionArn", "0001"),
+        ("BeginReleaseFunctionArn", "0001"),
         ("createModelPackage", "0001"),
         ("createModel", "0001"),
         ("createEndpointConfig", "0001"),
@@ -262,6 +276,7 @@ def test_whatever_fails_before_the_release_ends_as_failed_with_its_cause(
     assert run.conclusion == {
         "project": "digits",
         "execution": EXECUTION,
+        "request": None,
         "outcome": "failed",
         "version": version,
         "failure": {"Error": "States.TaskFailed", "Cause": "it broke"},
@@ -311,7 +326,7 @@ def test_an_endpoint_whose_creation_failed_is_made_anew(monkeypatch: pytest.Monk
     polls = [Run.endpoint("Failed", "old"), Run.endpoint("Creating"), Run.endpoint()]
     run = Run(monkeypatch, describeEndpoint=polls)
     assert run.execution["status"] == "SUCCEEDED"
-    assert run.names[8:11] == ["describeEndpoint", "deleteEndpoint", "createEndpoint"]
+    assert run.names[9:12] == ["describeEndpoint", "deleteEndpoint", "createEndpoint"]
 
 
 def test_an_endpoint_that_never_comes_up_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -337,3 +352,113 @@ def test_an_existing_package_group_is_used(monkeypatch: pytest.MonkeyPatch) -> N
     exists = failure("SageMaker.SageMakerException", "Model Package Group already exists")
     run = Run(monkeypatch, createModelPackageGroup=exists)
     assert run.execution["status"] == "SUCCEEDED"
+
+
+def test_a_model_is_registered_with_what_explains_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    package = Run(monkeypatch).last("createModelPackage")
+    assert package["ModelApprovalStatus"] == "Approved"
+    assert package["CustomerMetadataProperties"] == {**PLAN["registry"], "score": "0.9"}
+
+
+# What a person decides ------------------------------------------------------------------------------
+
+
+def test_a_candidate_that_a_person_has_to_approve_waits_in_the_registry(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wait = {"outcome": "wait", "reason": "good; it waits for approval"}
+    run = Run(monkeypatch, BeginReleaseFunctionArn=wait)
+    assert run.execution["status"] == "SUCCEEDED"
+    assert run.last("createModelPackage")["ModelApprovalStatus"] == "PendingManualApproval"
+    assert not {"deleteModel", "createEndpointConfig"} & set(run.names)
+    assert run.conclusion == {
+        "project": "digits",
+        "execution": EXECUTION,
+        "outcome": "awaiting_approval",
+        "version": "0001",
+        "reason": "good; it waits for approval",
+        "score": 0.9,
+        "champion_score": None,
+        "model_package_arn": "arn:package",
+    }
+
+
+def test_a_turn_waits_while_another_execution_changes_the_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    busy = {"outcome": "busy", "reason": "another execution changes the endpoint"}
+    run = Run(monkeypatch, BeginReleaseFunctionArn=[busy, busy, {"outcome": "go", "reason": "good"}])
+    assert run.execution["status"] == "SUCCEEDED"
+    assert run.names.count("BeginReleaseFunctionArn") == 3
+    run = Run(monkeypatch, BeginReleaseFunctionArn=busy)
+    assert run.execution["error"] == "ReleaseTookTooLong"
+
+
+ASKED = {"project": "digits", "version": "0001", "request": "r-1", "kind": "rollback", "by": "ann"}
+EXISTS = 'Cannot create already existing {} "arn:aws:sagemaker:us-east-1:000000000000:{}".'
+
+
+def released(monkeypatch: pytest.MonkeyPatch, **answers: Any) -> Run:
+    exist = {
+        name: failure("SageMaker.SageMakerException", EXISTS.format(what, what))
+        for name, what in (("createModel", "model"), ("createEndpointConfig", "endpoint configuration"))
+    }
+    polls = [Run.endpoint(config="now"), Run.endpoint()]
+    given: dict[str, Any] = {"BeginReleaseFunctionArn": RELEASE, "describeEndpoint": polls, **exist}
+    return Run(monkeypatch, ASKED, **{**given, **answers})
+
+
+def test_what_a_person_asked_for_is_released_without_a_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = released(monkeypatch)
+    assert run.execution["status"] == "SUCCEEDED"
+    assert run.names == [
+        "BeginReleaseFunctionArn",
+        *["createModel"] * 3,
+        *["createEndpointConfig"] * 3,
+        "describeEndpoint",
+        "updateEndpoint",
+        "describeEndpoint",
+        "SmokeTestEndpointFunctionArn",
+        "ConcludeTrainingFunctionArn",
+    ]
+    assert run.last("BeginReleaseFunctionArn")["request"] == "r-1"
+    assert (run.conclusion["request"], run.conclusion["outcome"]) == ("r-1", "promoted")
+    assert run.conclusion["reason"] == "ann rolled back to model 0001"
+
+
+def test_a_model_that_was_deleted_when_it_was_rejected_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = released(monkeypatch, createModel={}, createEndpointConfig={})
+    assert run.execution["status"] == "SUCCEEDED"
+    assert run.last("createModel")["PrimaryContainer"]["ModelDataUrl"] == "s3://workspace/model.tar.gz"
+
+
+@pytest.mark.parametrize("step", ["BeginReleaseFunctionArn", "createModel", "createEndpointConfig"])
+def test_a_release_that_fails_before_the_endpoint_changes_says_why(
+    monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    run = released(monkeypatch, **{step: failure("States.TaskFailed", "it broke")})
+    assert run.execution["status"] == "FAILED"
+    assert run.conclusion == {
+        "project": "digits",
+        "execution": EXECUTION,
+        "request": "r-1",
+        "outcome": "failed",
+        "version": "0001",
+        "failure": {"Error": "States.TaskFailed", "Cause": "it broke"},
+    }
+    assert "updateEndpoint" not in run.names
+
+
+def test_a_model_that_comes_back_and_does_not_pass_its_smoke_test_is_undone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    broken = failure("SmokeTestFailed", '{"errorMessage": "wrong labels"}')
+    polls = [Run.endpoint(config="now"), Run.endpoint(), Run.endpoint(config="now")]
+    run = released(monkeypatch, describeEndpoint=polls, SmokeTestEndpointFunctionArn=broken)
+    assert run.execution["status"] == "FAILED"
+    assert run.last("updateEndpoint")["EndpointConfigName"] == "now"
+    assert (run.conclusion["request"], run.conclusion["outcome"]) == ("r-1", "failed")
+
+
+def test_a_release_that_was_done_already_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = released(monkeypatch, BeginReleaseFunctionArn={"outcome": "off", "reason": "it was done"})
+    assert run.execution["status"] == "SUCCEEDED"
+    assert run.names == ["BeginReleaseFunctionArn"]

@@ -22,6 +22,7 @@ from loupe.domain.promotion import (
     MeasuredByTransform,
     MeasuresCandidate,
 )
+from loupe.domain.releases import BeginRelease, ConcludeRelease, Decided, DecideOnModel
 from loupe.domain.script_training import ScriptTraining
 from loupe.domain.training import PlansTraining, PlanTraining, TrainingPlan, TrainingSetup
 from loupe.domain.transforms import PlanTransforms, TransformAnswers
@@ -34,6 +35,7 @@ from tests.fakes.images import FakeImages
 from tests.fakes.labeling import FakeLabelingJobs
 from tests.fakes.loops import FakeExecutions, FakeLoops
 from tests.fakes.objects import FakeObjects
+from tests.fakes.packages import FakePackages
 from tests.fakes.projects import FakeProjects
 from tests.unit.ingest.pictures import jpeg
 
@@ -69,6 +71,8 @@ class World:
     archive: FakeObjects = field(default_factory=lambda: FakeObjects("archive"))
     region: str = "us-east-1"
     algorithm_images: dict[str, str] = field(default_factory=dict)
+    packages: FakePackages = field(default_factory=FakePackages)
+    suffixes: int = 0
 
     def __post_init__(self) -> None:
         self.images = FakeImages(self.projects)
@@ -230,6 +234,24 @@ class World:
         }
         evaluate = EvaluateCandidate(self.projects, self.loops, self.workspace, measures)
         return evaluate(PROJECT, version, failures or {})
+
+    def decide(self, action: str, version: str | None = None, by: str = "ann") -> Decided:
+        return self.decides.do(PROJECT, action, version, by)
+
+    @property
+    def decides(self) -> DecideOnModel:
+        self.suffixes += 1
+        return DecideOnModel(
+            self.loops, self.workspace, self.packages, self.events, self.clock, lambda: f"{self.suffixes:04x}"
+        )
+
+    @property
+    def begin(self) -> BeginRelease:
+        return BeginRelease(self.projects, self.loops, self.executions, self.workspace, self.clock)
+
+    def conclude_release(self, request: str, result: Result) -> str:
+        conclude = ConcludeRelease(self.loops, self.workspace, self.events, self.clock)
+        return conclude(request, result)
 
     def conclude(self, result: Result) -> str:
         conclude = ConcludeTraining(self.jobs, self.loops, self.workspace, self.events, self.clock)

@@ -27,6 +27,7 @@ SILENT = {
     "ModelStopped",
     "ProjectConfigured",
     "ReconciliationRequested",
+    "ReleaseRequested",
     "TrainingRequested",
 }
 """Events of the usual course of things."""

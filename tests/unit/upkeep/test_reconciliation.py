@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 import pytest
 
 from loupe.domain.errors import StoreUnavailable
-from loupe.domain.events import AnnotationsCompleted, TrainingRequested
+from loupe.domain.events import AnnotationsCompleted, ReleaseRequested, TrainingRequested
 from loupe.domain.manifests import write_rows
 from loupe.domain.projects import ProjectConfig
 from loupe.domain.reconciliation import MAX_ATTEMPTS, Mended, Reconcile
@@ -20,6 +20,7 @@ from loupe.ports import (
     Reconciliation,
     StoredObject,
     TrainingLock,
+    WantedRelease,
 )
 from tests.fakes.clock import FakeClock
 from tests.fakes.events import FakeEvents
@@ -232,3 +233,14 @@ def test_a_training_that_is_lost_again_and_again_is_given_up(world: World) -> No
     assert loop.last_training is not None
     assert loop.last_training.status == "failed"
     assert world.events.published == []
+
+
+def test_a_release_that_a_person_wants_and_nobody_works_on_is_asked_for_again(world: World) -> None:
+    wanted = WantedRelease("r-1", "0001", "rollback", "ann", world.clock())
+    world.loops.save_wanted("parts", wanted)
+    world.loops.lock_release("parts", TrainingLock("arn:release", world.clock()))
+    world.executions.running.add("arn:release")
+    assert world.reconcile("parts").releases_requested == 0
+    world.executions.running.clear()
+    assert world.reconcile("parts").releases_requested == 1
+    assert world.events.published == [ReleaseRequested("parts", "0001", "r-1", "rollback", "ann")]

@@ -13,9 +13,11 @@ from loupe.ports import (
     HostingRecord,
     LastTraining,
     LoopRecord,
+    Pause,
     Reconciliation,
     ServedModel,
     TrainingLock,
+    WantedRelease,
 )
 
 _SK = "LOOP"
@@ -37,6 +39,9 @@ class LoopIndex:
             last_training=_last_training(last) if last else None,
             waiting_for=item.get("waiting_for"),
             hosting=_hosting(item["hosting"]) if item.get("hosting") else None,
+            release=_lock(item["release"]) if item.get("release") else None,
+            wanted=_wanted(item["wanted"]) if item.get("wanted") else None,
+            paused=_pause(item["paused"]) if item.get("paused") else None,
             last_called_at=datetime.fromisoformat(item["last_called_at"])
             if item.get("last_called_at")
             else None,
@@ -44,32 +49,54 @@ class LoopIndex:
         )
 
     def lock_training(self, project: str, lock: TrainingLock, instead_of: str | None = None) -> bool:
+        return self._take("training", project, lock, instead_of)
+
+    def unlock_training(self, project: str, execution: str) -> None:
+        self._give_back("training", project, "execution", execution)
+
+    def lock_release(self, project: str, lock: TrainingLock, instead_of: str | None = None) -> bool:
+        return self._take("release", project, lock, instead_of)
+
+    def unlock_release(self, project: str, execution: str) -> None:
+        self._give_back("release", project, "execution", execution)
+
+    def save_wanted(self, project: str, wanted: WantedRelease) -> None:
+        self._save(project, "wanted", {**asdict(wanted), "at": wanted.at.isoformat()})
+
+    def drop_wanted(self, project: str, request: str) -> None:
+        self._give_back("wanted", project, "request", request)
+
+    def save_pause(self, project: str, pause: Pause | None) -> None:
+        fields = {**asdict(pause), "since": pause.since.isoformat()} if pause else None
+        self._save(project, "paused", fields)
+
+    def _take(self, name: str, project: str, lock: TrainingLock, instead_of: str | None) -> bool:
         try:
             self._table.update(
                 _pk(project),
                 _SK,
-                "SET #training = :lock",
+                f"SET #{name} = :lock",
                 {
                     "lock": {"execution": lock.execution, "started_at": lock.started_at.isoformat()},
                     "holder": instead_of or lock.execution,
                 },
-                condition="attribute_not_exists(#training) OR #training.#execution = :holder"
+                condition=f"attribute_not_exists(#{name}) OR #{name}.#execution = :holder"
                 if instead_of
-                else "attribute_not_exists(#training)",
+                else f"attribute_not_exists(#{name})",
             )
         except ConditionFailed:
-            training = self.loop(project).training
-            return training is not None and training.execution == lock.execution
+            held = (self._table.get(_pk(project), _SK) or {}).get(name)
+            return held is not None and held["execution"] == lock.execution
         return True
 
-    def unlock_training(self, project: str, execution: str) -> None:
+    def _give_back(self, name: str, project: str, member: str, holder: str) -> None:
         try:
             self._table.update(
                 _pk(project),
                 _SK,
-                "REMOVE #training",
-                {"execution": execution},
-                condition="#training.#execution = :execution",
+                f"REMOVE #{name}",
+                {"holder": holder},
+                condition=f"#{name}.#{member} = :holder",
             )
         except ConditionFailed:
             return
@@ -124,6 +151,16 @@ def _pk(project: str) -> str:
 
 def _lock(item: dict[str, Any]) -> TrainingLock:
     return TrainingLock(item["execution"], datetime.fromisoformat(item["started_at"]))
+
+
+def _wanted(item: dict[str, Any]) -> WantedRelease:
+    return WantedRelease(
+        item["request"], item["version"], item["kind"], item["by"], datetime.fromisoformat(item["at"])
+    )
+
+
+def _pause(item: dict[str, Any]) -> Pause:
+    return Pause(datetime.fromisoformat(item["since"]), item["by"], item["reason"])
 
 
 def _champion(item: dict[str, Any]) -> Champion:

@@ -100,14 +100,21 @@ class TrainingConcluded(Event):
 
 @dataclass(frozen=True)
 class ModelPromoted(TrainingConcluded):
-    """The candidate is the champion now and answers at the project's endpoint."""
+    """The model is the champion now and answers at the project's endpoint."""
+
+    score: float | None = None
+
+
+@dataclass(frozen=True)
+class ApprovalWanted(TrainingConcluded):
+    """The candidate is better by the project's rule, and waits for a person; the champion keeps answering."""
 
     score: float | None = None
 
 
 @dataclass(frozen=True)
 class ModelRejected(TrainingConcluded):
-    """The candidate is not better than the champion, which keeps answering."""
+    """The candidate is not better than the champion, or a person rejected it; the champion stays."""
 
     score: float | None = None
 
@@ -115,6 +122,21 @@ class ModelRejected(TrainingConcluded):
 @dataclass(frozen=True)
 class TrainingFailed(TrainingConcluded):
     """Training or release failed; the champion keeps answering."""
+
+
+@dataclass(frozen=True)
+class ReleaseFailed(TrainingConcluded):
+    """A model that a person wants released did not come into service; the champion keeps answering."""
+
+
+@dataclass(frozen=True)
+class ReleaseRequested(Event):
+    """A person approved a candidate, or wants an earlier model back: `kind` is approval or rollback."""
+
+    version: str
+    request: str
+    kind: str
+    by: str
 
 
 @dataclass(frozen=True)

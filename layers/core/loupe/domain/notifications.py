@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from loupe.domain.events import (
+    ApprovalWanted,
     Event,
     LabelingJobFailed,
     ModelPromoted,
     ModelRejected,
+    ReleaseFailed,
     TrainingFailed,
     read_event,
 )
@@ -57,10 +59,35 @@ class NotifyPeople:
             case ModelRejected():
                 return self._notice(
                     f"{project}: model {event.version} was not promoted",
-                    f"Model {event.version} of project {project} is not better by the project's rule. "
-                    "What answers did not change.",
+                    f"Model {event.version} of project {project} is not better by the project's rule, or was "
+                    "rejected. What answers did not change.",
                     event.reason,
                     [("Its numbers", self._command(f"status {project}"))],
+                    self._page(project, "models"),
+                )
+            case ApprovalWanted():
+                return self._notice(
+                    f"{project}: model {event.version} waits for approval",
+                    f"Model {event.version} of project {project} is better by the project's rule. What "
+                    "answers does not change until somebody approves it.",
+                    event.reason,
+                    [
+                        ("Its numbers", self._command(f"model show {project} {event.version}")),
+                        ("Release it", self._command(f"model approve {project} {event.version}")),
+                        ("Let it go", self._command(f"model reject {project} {event.version}")),
+                    ],
+                    self._page(project, "models"),
+                )
+            case ReleaseFailed():
+                return self._notice(
+                    f"{project}: model {event.version} could not be released",
+                    f"Model {event.version} of project {project} was to answer, and did not come into "
+                    "service. What answers did not change.",
+                    event.reason,
+                    [
+                        ("What there is", self._command(f"model list {project}")),
+                        ("Try again", self._command(f"model rollback {project} {event.version}")),
+                    ],
                     self._page(project, "models"),
                 )
             case TrainingFailed():

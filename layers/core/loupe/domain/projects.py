@@ -167,6 +167,7 @@ class Promotion(_Section):
     min_gain: float = Field(default=0.0, ge=-1, le=1)
     max_label_drop: float | None = Field(default=None, ge=0, le=1)
     min_test_images: int = Field(default=0, ge=0)
+    require: Literal["nothing", "approval"] = "nothing"
 
 
 class Hosting(_Section):
@@ -231,6 +232,10 @@ class ProjectConfig(_Section):
             raise ValueError(
                 "training.trainer and hosting.kind: a model that Rekognition trains answers only there, and "
                 "no other does: set both to rekognition, or neither"
+            )
+        if self.training.trainer == "rekognition" and self.promotion.require == "approval":
+            raise ValueError(
+                "promotion.require: only models that SageMaker hosts can wait for approval, set it to nothing"
             )
         if self.labeling.provider == "ground-truth" and self.task != "image-classification":
             if len(self.labels) > MAX_GROUND_TRUTH_LABELS:

@@ -10,7 +10,7 @@ from itertools import chain
 from loupe.domain.batches import batches
 from loupe.domain.datasets import latest_card
 from loupe.domain.errors import DomainError
-from loupe.domain.events import AnnotationsCompleted, TrainingRequested
+from loupe.domain.events import AnnotationsCompleted, ReleaseRequested, TrainingRequested
 from loupe.domain.labels import accepted_jobs, concluded_images, referred_keys
 from loupe.domain.manifests import SHA256, read_rows
 from loupe.domain.places import ReferredFolders, is_referred
@@ -52,6 +52,7 @@ class Mended:
     loops_restored: int = 0
     trainings_requested: int = 0
     folders_unreadable: int = 0
+    releases_requested: int = 0
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,7 @@ class Reconcile:
             jobs_to_conclude=self._conclude_open_job(project),
             loops_restored=loops,
             trainings_requested=self._request_missing_training(project),
+            releases_requested=self._request_missing_release(project),
         )
         if self.projects.project(project) is not None:
             self.loops.save_reconciliation(project, Reconciliation(self.clock(), asdict(mended)))
@@ -143,6 +145,16 @@ class Reconcile:
         if reason is not None:
             self.events.publish(TrainingRequested(project, reason))
         return int(reason is not None)
+
+    def _request_missing_release(self, project: str) -> int:
+        """A release that a person asked for, and that nobody works on; where somebody does, this is the same
+        event once more, a moment too early."""
+        loop = self.loops.loop(project)
+        wanted, holder = loop.wanted, loop.release
+        if wanted is None or (holder and self.executions.is_running(holder.execution)):
+            return 0
+        self.events.publish(ReleaseRequested(project, wanted.version, wanted.request, wanted.kind, wanted.by))
+        return 1
 
     def _why_training_is_due(self, project: str) -> str | None:
         """Why a training should be asked for that nobody will start by itself.

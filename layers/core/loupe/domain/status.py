@@ -60,6 +60,7 @@ class DescribeProject:
             ),
             "training_since": loop.training.started_at.isoformat() if loop.training else None,
             "waiting_for": loop.waiting_for,
+            "promotion_paused": _plain(loop.paused, "since", "by", "reason"),
             "last_training": _plain(
                 loop.last_training, "version", "status", "reason", "started_at", "ended_at", "execution"
             ),

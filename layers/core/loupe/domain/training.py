@@ -2,9 +2,9 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from hashlib import sha256
 from typing import Any, Protocol
@@ -23,6 +23,11 @@ MAX_NAME = 63
 """Longest name of a training job, model, endpoint configuration or endpoint."""
 
 _VOLUME_GB = 50
+
+_SOURCE = re.compile(r"\btrainer/([0-9a-f]{64})/")
+"""Where a request names the trainer's source, which lies under the SHA-256 of its content."""
+_NOT_IN_REGISTRY = re.compile(r"[^\w .:/=+@-]")
+_MAX_HYPERPARAMETERS = 40
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,8 @@ class TrainingPlan:
 
     `model_name` is the name of the training job, the model and its endpoint configuration. `training_job` is
     the request for CreateTrainingJob; it and `release` are None for a model that Rekognition trains and
-    hosts, which has `custom_labels` instead. `tags` are for everything that is made for the model.
+    hosts, which has `custom_labels` instead. `tags` are for everything that is made for the model;
+    `registry` is what its package in the model registry says of it.
     """
 
     project: str
@@ -81,6 +87,7 @@ class TrainingPlan:
     release: EndpointRelease | None = None
     transforms: Transforms | None = None
     custom_labels: dict[str, Any] | None = None
+    registry: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, store: StoresObjects, project: str, version: str) -> "TrainingPlan":
@@ -191,7 +198,41 @@ class PlanTraining:
                 {"Key": "loupe:dataset-version", "Value": dataset_version},
             ],
         )
-        return self.trainers[plan.trainer].complete(plan, config)
+        plan = self.trainers[plan.trainer].complete(plan, config)
+        return replace(plan, registry=registry_metadata(plan))
+
+
+def registry_metadata(plan: TrainingPlan) -> dict[str, str]:
+    """What explains a model in the registry, which takes 50 entries of letters, digits and few signs."""
+    hyperparameters = (plan.training_job or {}).get("HyperParameters", {})
+    own = {name: value for name, value in hyperparameters.items() if not name.startswith("sagemaker_")}
+    code = next(filter(None, (_SOURCE.search(str(value)) for value in _strings(plan.training_job))), None)
+    metadata = {
+        "project": plan.project,
+        "model_version": plan.version,
+        "dataset_version": plan.dataset_version,
+        "task": plan.task,
+        "trainer": plan.trainer,
+        "execution": plan.execution,
+        **({"trainer_code": code[1]} if code else {}),
+        **{f"hyperparameter:{name}": value for name, value in sorted(own.items())[:_MAX_HYPERPARAMETERS]},
+    }
+    return {
+        _NOT_IN_REGISTRY.sub("_", name)[:128]: _NOT_IN_REGISTRY.sub("_", value)[:256]
+        for name, value in metadata.items()
+    }
+
+
+def _strings(document: Any) -> Iterator[str]:
+    match document:
+        case str():
+            yield document
+        case dict():
+            for value in document.values():
+                yield from _strings(value)
+        case list():
+            for value in document:
+                yield from _strings(value)
 
 
 def training_request(plan: TrainingPlan, config: ProjectConfig, role_arn: str, bucket: str) -> dict[str, Any]:

@@ -12,7 +12,13 @@ from loupe.domain.corrections import AcceptCorrections
 from loupe.domain.dataset_report import report
 from loupe.domain.datasets import DatasetDraft, NotEnoughLabels, latest_card, next_version
 from loupe.domain.errors import AlreadyWritten, ObjectMissing
-from loupe.domain.events import ModelPromoted, ModelRejected, TrainingFailed, TrainingRequested
+from loupe.domain.events import (
+    ApprovalWanted,
+    ModelPromoted,
+    ModelRejected,
+    TrainingFailed,
+    TrainingRequested,
+)
 from loupe.domain.failures import explain
 from loupe.domain.gallery_index import write_gallery
 from loupe.domain.labels import AcceptLabels, accepted_jobs
@@ -129,7 +135,7 @@ class BuildDataset:
         return TurnBegun("built", card.version)
 
     def _is_concluded(self, project: str, dataset_version: str) -> bool:
-        """Whether a model of that dataset version was promoted or rejected, and not just failed."""
+        """Whether a model of that dataset version was compared, and did not just fail."""
         return any(
             outcome["dataset_version"] == dataset_version and outcome["outcome"] != "failed"
             for outcome in outcomes(project, self.workspace)
@@ -152,7 +158,7 @@ class Result:
 
     project: str
     execution: str
-    outcome: Literal["promoted", "rejected", "failed"]
+    outcome: Literal["promoted", "awaiting_approval", "rejected", "failed"]
     version: str | None = None
     reason: str = ""
     score: float | None = None
@@ -188,11 +194,12 @@ class ConcludeTraining:
         if result.version is not None:
             plan = TrainingPlan.read(self.workspace, project, result.version)
             outcome = _record(self.workspace, plan, result, self.clock())
-            training = _last_training(outcome)
+            training = last_training_of(outcome)
             if outcome["outcome"] == "promoted":
-                self.loops.save_champion(project, _champion(outcome))
+                crown(project, champion_of(outcome), self.loops)
                 self._note_hosting(plan)
         self.loops.save_last_training(project, training)
+        self.loops.unlock_release(project, execution)
         self.loops.unlock_training(project, execution)
         self._tell(result)
         self._go_on(result)
@@ -210,6 +217,8 @@ class ConcludeTraining:
         match result.outcome:
             case "promoted":
                 self.events.publish(ModelPromoted(*told, score=result.score))
+            case "awaiting_approval":
+                self.events.publish(ApprovalWanted(*told, score=result.score))
             case "rejected":
                 self.events.publish(ModelRejected(*told, score=result.score))
             case "failed":
@@ -229,6 +238,13 @@ class ConcludeTraining:
             self.events.publish(TrainingRequested(result.project, reason))
 
 
+def crown(project: str, champion: Champion, loops: KeepsLoops) -> None:
+    """Make it the champion, unless another one became so later: a call may be repeated long after."""
+    current = loops.loop(project).champion
+    if current is None or current.promoted_at <= champion.promoted_at:
+        loops.save_champion(project, champion)
+
+
 def abandon(
     project: str, training: LastTraining, loops: KeepsLoops, workspace: StoresObjects, now: datetime
 ) -> None:
@@ -241,9 +257,9 @@ def abandon(
             plan = TrainingPlan.read(workspace, project, training.version)
             failed = Result(project, training.execution, "failed", training.version, ABANDONED)
             outcome = _record(workspace, plan, failed, now)
-            settled = _last_training(outcome)
+            settled = last_training_of(outcome)
             if outcome["outcome"] == "promoted":  # it was written, and then the execution was lost
-                loops.save_champion(project, _champion(outcome))
+                crown(project, champion_of(outcome), loops)
     loops.save_last_training(project, settled)
 
 
@@ -258,50 +274,13 @@ def outcomes(project: str, store: StoresObjects) -> Iterator[dict[str, Any]]:
             yield json.loads(store.read(names.outcome(version)))
 
 
-@dataclass(frozen=True)
-class RestoreLoop:
-    """Rebuilds where a project's loop stands from S3, for an index that was lost."""
-
-    loops: KeepsLoops
-    executions: WatchesExecutions
-    workspace: StoresObjects
-
-    def __call__(self, project: str) -> bool:
-        """Put back champion, last training, dataset version, and the lock of an execution that still runs.
-        What the index does know stays. Returns whether it lacked anything."""
-        before = self.loops.loop(project)
-        known = list(outcomes(project, self.workspace))
-        promoted = [outcome for outcome in known if outcome["outcome"] == "promoted"]
-        if promoted and before.champion is None:
-            newest = max(promoted, key=lambda outcome: str(outcome["ended_at"]))
-            self.loops.save_champion(project, _champion(newest))
-        if before.last_training is None:
-            self._restore_last_training(project, {outcome["version"]: outcome for outcome in known})
-        card = latest_card(project, self.workspace)
-        if card and before.dataset_version is None:
-            self.loops.save_dataset_version(project, card.version)
-        return self.loops.loop(project) != before
-
-    def _restore_last_training(self, project: str, known: dict[str, dict[str, Any]]) -> None:
-        plans: list[TrainingPlan] = []
-        for version in model_versions(project, self.workspace):
-            with suppress(ObjectMissing):
-                plans.append(TrainingPlan.read(self.workspace, project, version))
-        if not plans:
-            return
-        plan = max(plans, key=lambda plan: plan.started_at)
-        started_at = datetime.fromisoformat(plan.started_at)
-        if plan.version in known:
-            self.loops.save_last_training(project, _last_training(known[plan.version]))
-            return
-        self.loops.save_last_training(
-            project,
-            LastTraining(
-                plan.version, "running", "a model is being trained", started_at, None, plan.execution
-            ),
-        )
-        if self.executions.is_running(plan.execution):
-            self.loops.lock_training(project, TrainingLock(plan.execution, started_at))
+def outcome_of(project: str, version: str, store: StoresObjects) -> dict[str, Any] | None:
+    """What came of one model, if anything did."""
+    try:
+        outcome: dict[str, Any] = json.loads(store.read(Workspace(project).outcome(version)))
+    except ObjectMissing:
+        return None
+    return outcome
 
 
 def _record(store: StoresObjects, plan: TrainingPlan, result: Result, now: datetime) -> dict[str, Any]:
@@ -342,7 +321,8 @@ def _decision(store: StoresObjects, plan: TrainingPlan) -> dict[str, Any] | None
     return decision
 
 
-def _champion(outcome: dict[str, Any]) -> Champion:
+def champion_of(outcome: dict[str, Any]) -> Champion:
+    """The champion that a promoted model, or one that was released later, became."""
     decision = outcome.get("decision") or {}
     interval = decision.get("interval")
     return Champion(
@@ -357,7 +337,8 @@ def _champion(outcome: dict[str, Any]) -> Champion:
     )
 
 
-def _last_training(outcome: dict[str, Any]) -> LastTraining:
+def last_training_of(outcome: dict[str, Any]) -> LastTraining:
+    """The turn of the loop that ended in that outcome."""
     return LastTraining(
         version=outcome["version"],
         status=outcome["outcome"],

@@ -187,5 +187,26 @@ class Workspace:
         return f"{self.model(version)}answers/{whose}/"
 
     def outcome(self, version: str) -> str:
-        """What became of a candidate: promoted, rejected or failed, with its numbers."""
+        """What became of a candidate: promoted, rejected, failed or to be approved, with its numbers."""
         return f"{self.model(version)}outcome.json"
+
+    def approval(self, version: str) -> str:
+        """What a person decided of a candidate that waited for it."""
+        return f"{self.model(version)}approval.json"
+
+    # What people decided of models that were trained
+    @property
+    def releases(self) -> str:
+        return f"{self.root}/releases/"
+
+    def release(self, request: str) -> str:
+        """What came of a release that a person asked for."""
+        return f"{self.releases}{request}.json"
+
+    @property
+    def pauses(self) -> str:
+        return f"{self.root}/pauses/"
+
+    def pause(self, pause: str) -> str:
+        """That automatic promotion was stopped, or let go on."""
+        return f"{self.pauses}{pause}.json"

@@ -1,0 +1,24 @@
+"""Step Functions task: take the right to change a project's endpoint for a model that is to be released."""
+
+from dataclasses import asdict
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from loupe import bootstrap
+
+logger = Logger(service="begin_release")
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """`{"project", "version", "execution", "request"}` in, the last null for a turn of the loop; `{"outcome",
+    "reason"}` out, and for a request `{"plan", "score", "model_package_arn"}` besides."""
+    begin, request = bootstrap.begin_release(), event["request"]
+    model = event["project"], event["version"], event["execution"]
+    begun = begin.of_request(*model, request) if request else begin.of_turn(*model)
+    logger.info(
+        "looked", project=event["project"], version=event["version"], outcome=begun.outcome, why=begun.reason
+    )
+    return asdict(begun)

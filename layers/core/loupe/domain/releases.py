@@ -1,0 +1,496 @@
+"""Who answers, when a person decides: candidates that wait for approval, and earlier models that come back.
+
+A turn of the loop never waits for a person, who may take months: it ends, keeps the candidate, and lets go
+of its lock. What a person decides is written down first (`models/<version>/approval.json`, once: the first
+word counts), then `ReleaseRequested` starts an execution of its own. Whoever changes the endpoint holds the
+project's release lock, so that a turn and a rollback don't race; a rollback need not wait for a training.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from typing import Any, Literal
+
+from loupe.domain.configuration import valid_config
+from loupe.domain.errors import AlreadyWritten, BadRequest, Conflict, NotFound, ObjectMissing
+from loupe.domain.events import ModelPromoted, ModelRejected, ReleaseFailed, ReleaseRequested
+from loupe.domain.failures import explain
+from loupe.domain.manifests import S3Uri
+from loupe.domain.projects import check_project_name
+from loupe.domain.training import TrainingPlan, model_versions
+from loupe.domain.turns import Result, champion_of, crown, outcome_of, outcomes
+from loupe.domain.workspace import Workspace
+from loupe.ports import (
+    Approval,
+    ApprovesPackages,
+    Champion,
+    Clock,
+    KeepsLoops,
+    KeepsProjects,
+    LoopRecord,
+    Pause,
+    PublishesEvents,
+    StoresObjects,
+    TrainingLock,
+    WantedRelease,
+    WatchesExecutions,
+)
+
+REGISTRY = "the model registry"
+"""Who decided, where that is all that SageMaker's event tells."""
+
+Json = dict[str, Any]
+
+
+class UnknownModel(NotFound):
+    """The project has no such model, or it was never trained to the end."""
+
+    slug, title = "unknown-model", "There is no such model"
+
+
+# What a person decides ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What came of a person's decision: `state` is requested, in_service, rejected or resumed."""
+
+    state: Literal["requested", "in_service", "rejected", "resumed"]
+    version: str | None
+    told: str
+
+
+@dataclass(frozen=True)
+class DecideOnModel:
+    """Approves and rejects candidates, brings earlier models back, and lets promotion go on after that.
+
+    Everything may be said twice. `suffix` makes names of releases distinct.
+    """
+
+    loops: KeepsLoops
+    workspace: StoresObjects
+    packages: ApprovesPackages
+    events: PublishesEvents
+    clock: Clock
+    suffix: Callable[[], str]
+
+    def do(self, project: str, action: str, version: str | None, by: str) -> Decided:
+        """What `action` names: approve, reject, rollback or resume. Raises `BadRequest` for anything else,
+        and what that raises."""
+        check_project_name(project)
+        match action, version:
+            case "approve", str():
+                return self.approve(project, version, by)
+            case "reject", str():
+                return self.reject(project, version, by)
+            case "rollback", _:
+                return self.roll_back(project, version, by)
+            case "resume", None:
+                return self.resume(project, by)
+        raise BadRequest(
+            f"action: approve and reject (each with a version), rollback and resume are known, not {action!r}"
+        )
+
+    def approve(self, project: str, version: str, by: str) -> Decided:
+        """Have a candidate that waits for it released.
+
+        Raises `UnknownModel`, and `Conflict` if it does not wait, was rejected, or was compared with another
+        model than the one that answers now.
+        """
+        outcome, loop = self._outcome(project, version), self.loops.loop(project)
+        if loop.champion and loop.champion.version == version:
+            return Decided("in_service", version, f"model {version} answers already")
+        self._check_waits(outcome)
+        _check_compared_with(loop.champion, outcome)
+        self._write_approval(project, version, Approval("approved", by, self.clock()))
+        return self._request(project, "approval", outcome, by)
+
+    def reject(self, project: str, version: str, by: str) -> Decided:
+        """Let a candidate that waits for approval go. Raises `UnknownModel`, `Conflict`."""
+        outcome = self._outcome(project, version)
+        self._check_waits(outcome)
+        known = approval_of(project, version, self.workspace)
+        approval = self._write_approval(project, version, Approval("rejected", by, self.clock()))
+        reason = f"{approval.by} rejected it"
+        last = self.loops.loop(project).last_training
+        if last and last.version == version:
+            self.loops.save_last_training(project, replace(last, status="rejected", reason=reason))
+        self._tell_registry(outcome, "Rejected", reason)
+        if known is None:
+            event = ModelRejected(project, version, reason, outcome["execution"], score=outcome["score"])
+            self.events.publish(event)
+        return Decided("rejected", version, reason)
+
+    def roll_back(self, project: str, version: str | None, by: str) -> Decided:
+        """Have an earlier model answer again, the champion's predecessor unless `version` says which, and
+        stop automatic promotion. Raises `UnknownModel`, `Conflict`."""
+        champion = self.loops.loop(project).champion
+        if version is None:
+            version = self._predecessor(project, champion)
+        outcome = self._outcome(project, version)
+        if champion and champion.version == version:
+            raise Conflict(f"model {version} is the one that answers")
+        if outcome["outcome"] == "failed":
+            raise Conflict(f"model {version} was never trained to the end: {outcome['reason']}")
+        plan = TrainingPlan.read(self.workspace, project, version)
+        if plan.release is None:
+            raise Conflict(
+                f"model {version} is hosted by Rekognition: only models that SageMaker hosts can come back"
+            )
+        where = S3Uri.parse(plan.release.model_data_url)
+        if not self.workspace.exists(where.key):
+            raise Conflict(f"model {version} is not stored any more: {plan.release.model_data_url} is gone")
+        self._pause(project, Pause(self.clock(), by, f"rollback to {version}"))
+        return self._request(project, "rollback", outcome, by)
+
+    def resume(self, project: str, by: str) -> Decided:
+        """Let better candidates be promoted again."""
+        if self.loops.loop(project).paused is not None:
+            self._note_pause(project, paused=False, by=by, reason="resumed")
+            self.loops.save_pause(project, None)
+        return Decided("resumed", None, "better candidates are promoted by the project's rule again")
+
+    # Steps
+
+    def _outcome(self, project: str, version: str) -> Json:
+        found = outcome_of(project, version, self.workspace)
+        if found is None:
+            raise UnknownModel(f"project {project!r} has no model {version!r} that is trained to the end")
+        return found
+
+    def _check_waits(self, outcome: Json) -> None:
+        version, state = outcome["version"], outcome["outcome"]
+        if state == "promoted":
+            raise Conflict(f"model {version} was promoted when it was trained: nothing is to be decided")
+        if state != "awaiting_approval":
+            raise Conflict(
+                f"model {version} does not wait for approval, it was {state}: {outcome['reason']}. `loupe "
+                "model rollback` can release it all the same"
+            )
+
+    def _write_approval(self, project: str, version: str, approval: Approval) -> Approval:
+        """The decision that counts: the first one. Raises `Conflict` if that was another one."""
+        key = Workspace(project).approval(version)
+        content = json.dumps(asdict(approval) | {"at": approval.at.isoformat()}, ensure_ascii=False)
+        try:
+            self.workspace.write_once(key, content.encode(), "application/json")
+        except AlreadyWritten:
+            first = approval_of(project, version, self.workspace)
+            if first is None or first.decision != approval.decision:
+                told = f"{first.by} {first.decision} it at {first.at.isoformat()}" if first else "it is gone"
+                raise Conflict(
+                    f"model {version} is decided on: {told}. `loupe model rollback` can release a model all "
+                    "the same"
+                ) from None
+            return first
+        return approval
+
+    def _request(
+        self, project: str, kind: Literal["approval", "rollback"], outcome: Json, by: str
+    ) -> Decided:
+        version = outcome["version"]
+        wanted = self.loops.loop(project).wanted
+        if wanted is None or (wanted.version, wanted.kind) != (version, kind):
+            now = self.clock()
+            wanted = WantedRelease(f"{now:%Y%m%dt%H%M%S}-{self.suffix()}", version, kind, by, now)
+            self.loops.save_wanted(project, wanted)
+            self.events.publish(ReleaseRequested(project, version, wanted.request, kind, by))
+        elif by != REGISTRY:  # that is the echo of what was said here
+            self.events.publish(ReleaseRequested(project, version, wanted.request, kind, by))
+        if kind == "approval":
+            self._tell_registry(outcome, "Approved", f"{by} approved it")
+        return Decided("requested", version, f"the release of model {version} has begun")
+
+    def _tell_registry(self, outcome: Json, status: Literal["Approved", "Rejected"], reason: str) -> None:
+        if outcome["model_package_arn"]:
+            self.packages.set_approval(outcome["model_package_arn"], status, reason)
+
+    def _predecessor(self, project: str, champion: Champion | None) -> str:
+        for earlier in reversed(champions(project, self.workspace)):
+            if champion is None or earlier.version != champion.version:
+                return earlier.version
+        raise UnknownModel(f"project {project!r} has no earlier model that answered: name a version")
+
+    def _pause(self, project: str, pause: Pause) -> None:
+        self._note_pause(project, paused=True, by=pause.by, reason=pause.reason)
+        self.loops.save_pause(project, pause)
+
+    def _note_pause(self, project: str, *, paused: bool, by: str, reason: str) -> None:
+        now = self.clock()
+        content = {"paused": paused, "by": by, "at": now.isoformat(), "reason": reason}
+        key = Workspace(project).pause(f"{now:%Y%m%dt%H%M%S%f}-{self.suffix()}")
+        self.workspace.write_once(key, json.dumps(content, ensure_ascii=False).encode(), "application/json")
+
+
+def _check_compared_with(champion: Champion | None, outcome: Json) -> None:
+    """A candidate that was better than another model may be worse than this one."""
+    compared = (outcome.get("decision") or {}).get("champion")
+    current = champion.version if champion else None
+    if compared != current:
+        raise Conflict(
+            f"model {outcome['version']} was compared with {compared or 'no other'}, and "
+            f"{current or 'none'} answers now: the next training compares again. `loupe model rollback` "
+            "releases it all the same"
+        )
+
+
+# What SageMaker's registry says ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class NoteApproval:
+    """Takes an approval or rejection in SageMaker's model registry as what a person decided of the model."""
+
+    decide: DecideOnModel
+
+    def __call__(self, project: str, version: str, package: str, status: str, is_new: bool) -> str:
+        """What came of it, in words. `is_new` for the event that tells that the package was made. An approval
+        that can't be followed is taken back, with the reason. Raises `UnknownModel` while the turn that made
+        the package is not concluded: try again."""
+        outcome = outcome_of(project, version, self.decide.workspace)
+        if outcome is None and is_new:
+            return "its turn is not concluded"
+        if outcome is None:
+            raise UnknownModel(f"what came of model {version} of {project} is not written down yet")
+        if outcome["model_package_arn"] != package:
+            return "it is not the package of that model"
+        if outcome["outcome"] == "promoted":
+            return "it was promoted when it was trained"
+        try:
+            if status == "Approved":
+                return self.decide.approve(project, version, REGISTRY).told
+            if outcome["outcome"] == "awaiting_approval":
+                return self.decide.reject(project, version, REGISTRY).told
+        except Conflict as conflict:
+            if status == "Approved":
+                self.decide.packages.set_approval(package, "Rejected", conflict.detail)
+            return conflict.detail
+        return "it was rejected already"
+
+
+# What an execution does -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ReleaseBegun:
+    """`go`: the release lock is held, and `plan` is to be released. `busy`: somebody else changes the
+    endpoint now. `wait`: the candidate waits for a person. `off`: nothing is to be done (any more)."""
+
+    outcome: Literal["go", "busy", "wait", "off"]
+    reason: str
+    plan: TrainingPlan | None = None
+    score: float | None = None
+    model_package_arn: str | None = None
+
+
+@dataclass(frozen=True)
+class BeginRelease:
+    """Takes the project's release lock for an execution, if its model is still to be released."""
+
+    projects: KeepsProjects
+    loops: KeepsLoops
+    executions: WatchesExecutions
+    workspace: StoresObjects
+    clock: Clock
+
+    def of_turn(self, project: str, version: str, execution: str) -> ReleaseBegun:
+        """For a candidate that was better. Raises `InvalidProject`, `StoreUnavailable`."""
+        if not self._lock(project, execution):
+            return ReleaseBegun("busy", "another execution changes the endpoint")
+        decision = json.loads(self.workspace.read(Workspace(project).decision(version)))
+        loop = self.loops.loop(project)
+        why = self._why_a_person_decides(project, decision, loop)
+        if why is None:
+            return ReleaseBegun("go", decision["reason"])
+        self.loops.unlock_release(project, execution)
+        return ReleaseBegun(
+            "wait", f"{decision['reason']}; {why}: `loupe model approve {project} {version}` releases it"
+        )
+
+    def of_request(self, project: str, version: str, execution: str, request: str) -> ReleaseBegun:
+        """For what a person asked for. Raises `Conflict` if it can't be followed any more."""
+        if not self._lock(project, execution):
+            return ReleaseBegun("busy", "another execution changes the endpoint")
+        loop = self.loops.loop(project)
+        wanted = loop.wanted
+        if wanted is None or (wanted.request, wanted.version) != (request, version):
+            self.loops.unlock_release(project, execution)
+            return ReleaseBegun("off", "it was done, or something else was asked for since")
+        outcome = outcome_of(project, version, self.workspace)
+        if outcome is None:
+            raise UnknownModel(f"project {project!r} has no model {version!r} that is trained to the end")
+        if wanted.kind == "approval":
+            _check_compared_with(loop.champion, outcome)
+        verb = "approved" if wanted.kind == "approval" else "rolled back to"
+        return ReleaseBegun(
+            "go",
+            f"{wanted.by} {verb} model {version}",
+            TrainingPlan.read(self.workspace, project, version),
+            outcome["score"],
+            outcome["model_package_arn"],
+        )
+
+    def _why_a_person_decides(self, project: str, decision: Json, loop: LoopRecord) -> str | None:
+        if loop.paused:
+            return f"automatic promotion is stopped since {loop.paused.by}'s {loop.paused.reason}"
+        current = loop.champion.version if loop.champion else None
+        if decision["champion"] != current and not self._answers_another_question(project, loop):
+            return f"it was compared with {decision['champion'] or 'no other'}, and {current} answers now"
+        if valid_config(self.projects, project).promotion.require == "approval":
+            return "it waits for approval"
+        return None
+
+    def _answers_another_question(self, project: str, loop: LoopRecord) -> bool:
+        """Whether the champion is of another task, and so was not compared."""
+        return bool(loop.champion and loop.champion.model.task != valid_config(self.projects, project).task)
+
+    def _lock(self, project: str, execution: str) -> bool:
+        lock = TrainingLock(execution, self.clock())
+        if self.loops.lock_release(project, lock):
+            return True
+        holder = self.loops.loop(project).release
+        if holder is None or self.executions.is_running(holder.execution):
+            return False
+        return self.loops.lock_release(project, lock, instead_of=holder.execution)
+
+
+@dataclass(frozen=True)
+class ConcludeRelease:
+    """Writes down what came of a release that a person asked for, and tells of it. Doing it again changes
+    nothing but repeats the event."""
+
+    loops: KeepsLoops
+    workspace: StoresObjects
+    events: PublishesEvents
+    clock: Clock
+
+    def __call__(self, request: str, result: Result) -> str:
+        """Returns the reason in words."""
+        project, version = result.project, result.version
+        if version is None:
+            raise ValueError("a release is of a model")
+        if result.failure:
+            result = replace(result, reason=explain(result.failure))
+        record = self._record(request, version, result)
+        last = self.loops.loop(project).last_training
+        told = (project, version, record["reason"], record["execution"])
+        if record["outcome"] == "released":
+            crown(project, champion_of(record), self.loops)
+            if last and last.version == version and last.status == "awaiting_approval":
+                settled = replace(last, status="promoted", reason=record["reason"])
+                self.loops.save_last_training(project, settled)
+            self.events.publish(ModelPromoted(*told, score=record["score"]))
+        else:
+            self.events.publish(ReleaseFailed(*told))
+        self.loops.drop_wanted(project, request)
+        self.loops.unlock_release(project, result.execution)
+        return str(record["reason"])
+
+    def _record(self, request: str, version: str, result: Result) -> Json:
+        plan = TrainingPlan.read(self.workspace, result.project, version)
+        outcome = outcome_of(result.project, version, self.workspace) or {}
+        record = {
+            "project": result.project,
+            "version": version,
+            "request": request,
+            "outcome": "released" if result.outcome == "promoted" else "failed",
+            "reason": result.reason,
+            "score": outcome.get("score"),
+            "ended_at": self.clock().isoformat(),
+            "execution": result.execution,
+            "model": asdict(plan.served_at(result.endpoint)),
+            "endpoint_config": plan.model_name,
+            "model_package_arn": outcome.get("model_package_arn"),
+            "failure": result.failure,
+            "decision": outcome.get("decision"),
+        }
+        key = Workspace(result.project).release(request)
+        try:
+            content = json.dumps(record, ensure_ascii=False, indent=1).encode()
+            self.workspace.write_once(key, content, "application/json")
+        except AlreadyWritten:
+            record = json.loads(self.workspace.read(key))
+        return record
+
+
+# What S3 knows --------------------------------------------------------------------------------------
+
+
+def approval_of(project: str, version: str, store: StoresObjects) -> Approval | None:
+    """What a person decided of a candidate, if anything."""
+    try:
+        document = json.loads(store.read(Workspace(project).approval(version)))
+    except ObjectMissing:
+        return None
+    return Approval(document["decision"], document["by"], datetime.fromisoformat(document["at"]))
+
+
+def released(project: str, store: StoresObjects) -> Iterator[Json]:
+    """What came of releases that people asked for, and of which a model answered."""
+    for stored in store.list(Workspace(project).releases):
+        with suppress(ObjectMissing):
+            record = json.loads(store.read(stored.key))
+            if record["outcome"] == "released":
+                yield record
+
+
+def champions(project: str, store: StoresObjects) -> list[Champion]:
+    """All models that ever answered, in the order in which they began to; one may be there more than once."""
+    promoted = (outcome for outcome in outcomes(project, store) if outcome["outcome"] == "promoted")
+    found = [champion_of(each) for each in (*promoted, *released(project, store))]
+    return sorted(found, key=lambda champion: champion.promoted_at)
+
+
+def pause_of(project: str, store: StoresObjects) -> Pause | None:
+    """Since when automatic promotion is stopped, if it is."""
+    newest = max((stored.key for stored in store.list(Workspace(project).pauses)), default=None)
+    if newest is None:
+        return None
+    document = json.loads(store.read(newest))
+    if not document["paused"]:
+        return None
+    return Pause(datetime.fromisoformat(document["at"]), document["by"], document["reason"])
+
+
+def states(project: str, store: StoresObjects) -> Iterator[Json]:
+    """All models of a project that were planned, oldest first, with what became of each: `state` is training,
+    promoted, awaiting_approval, approved, rejected or failed; `answers` is true of the champion."""
+    answered = champions(project, store)
+    champion = answered[-1].version if answered else None
+    for version in model_versions(project, store):
+        with suppress(ObjectMissing):
+            plan = TrainingPlan.read(store, project, version)
+            yield _state(plan, store, champion)
+
+
+def _state(plan: TrainingPlan, store: StoresObjects, champion: str | None) -> Json:
+    outcome = outcome_of(plan.project, plan.version, store) or {}
+    decision = outcome.get("decision") or {}
+    state, reason = outcome.get("outcome", "training"), outcome.get("reason")
+    approval = approval_of(plan.project, plan.version, store) if state == "awaiting_approval" else None
+    if approval:
+        state, reason = (
+            approval.decision,
+            f"{approval.by} {approval.decision} it at {approval.at.isoformat()}",
+        )
+    return {
+        "version": plan.version,
+        "state": state,
+        "answers": plan.version == champion,
+        "score": outcome.get("score"),
+        "interval": decision.get("interval"),
+        "test_images": decision.get("test_images"),
+        "dataset_version": plan.dataset_version,
+        "trainer": plan.trainer,
+        "started_at": plan.started_at,
+        "ended_at": outcome.get("ended_at"),
+        "reason": reason,
+        "compared_with": decision.get("champion"),
+        "champion_score": outcome.get("champion_score"),
+        "labels": decision.get("labels") or [],
+        "registry": plan.registry,
+        "model_package_arn": outcome.get("model_package_arn"),
+        "model_data_url": outcome.get("model_data_url"),
+    }
