@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from itertools import chain, zip_longest
@@ -77,7 +79,7 @@ class DigitProject:
     def configure(
         self,
         hyperparameters: Mapping[str, str] | None = None,
-        promotion: Mapping[str, float] | None = None,
+        promotion: Mapping[str, Any] | None = None,
         *,
         suggest: bool = False,
     ) -> None:
@@ -137,6 +139,15 @@ class DigitProject:
         training = eventually(concluded, "the end of a training")
         self.await_executions()
         return training
+
+    def await_champion(self, version: str | None) -> None:
+        """Return when that model is the champion."""
+
+        def is_champion() -> bool:
+            champion = self.status["champion"]
+            return champion is not None and champion["version"] == version
+
+        eventually(is_champion, f"model {version} to be the champion")
 
     @property
     def last_training(self) -> Training | None:
@@ -224,6 +235,35 @@ class DigitProject:
         )
         known: str | None = item.get("Item", {}).get("config_etag", {}).get("S")
         return known
+
+
+@dataclass
+class Caller:
+    """An app that asks the endpoint again and again."""
+
+    versions: set[str] = field(default_factory=set)
+    refused: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def asking(project: DigitProject) -> Iterator[Caller]:
+    """Have an app ask the project's endpoint meanwhile."""
+    caller, enough = Caller(), threading.Event()
+
+    def ask() -> None:
+        while not enough.wait(0.1):
+            try:
+                caller.versions.add(project.predict()["model_version"])
+            except (AssertionError, OSError) as error:
+                caller.refused.append(str(error))
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        yield caller
+    finally:
+        enough.set()
+        thread.join()
 
 
 def loupe(project: DigitProject, *arguments: str) -> str:

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import base64
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from unittest.mock import ANY
 
 import httpx
@@ -22,7 +18,7 @@ from loupe.domain.events import (
     TrainingRequested,
 )
 from tests.local.deployment import Deployment
-from tests.local.digit_project import LABELS, DigitProject, digits
+from tests.local.digit_project import LABELS, DigitProject, asking, digits
 from tests.local.waiting import eventually
 
 
@@ -79,35 +75,6 @@ def test_workers_see_small_images_and_what_the_model_suggests(in_service: DigitP
     shown = httpx.get(made["previews"][0]["url"])
     assert (shown.headers["content-type"], shown.content[8:12]) == ("image/webp", b"WEBP")
     in_service.configure()
-
-
-@dataclass
-class Caller:
-    """An app that asks the endpoint again and again."""
-
-    versions: set[str] = field(default_factory=set)
-    refused: list[str] = field(default_factory=list)
-
-
-@contextmanager
-def asking(project: DigitProject) -> Iterator[Caller]:
-    """Have an app ask the project's endpoint meanwhile."""
-    caller, enough = Caller(), threading.Event()
-
-    def ask() -> None:
-        while not enough.wait(0.1):
-            try:
-                caller.versions.add(project.predict()["model_version"])
-            except (AssertionError, OSError) as error:
-                caller.refused.append(str(error))
-
-    thread = threading.Thread(target=ask)
-    thread.start()
-    try:
-        yield caller
-    finally:
-        enough.set()
-        thread.join()
 
 
 def test_a_further_batch_turns_the_loop_while_the_endpoint_answers(in_service: DigitProject) -> None:

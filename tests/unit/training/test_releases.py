@@ -1,6 +1,7 @@
 """Candidates that wait for a person, and earlier models that come back."""
 
 import json
+from typing import Literal
 
 import pytest
 
@@ -43,8 +44,10 @@ def end(world: World, version: str, by: str = FIRST) -> str:
     """What the state machine does with a candidate that was better; returns what begin_release said."""
     world.clock.advance(minutes=1)
     begun = world.begin.of_turn(PROJECT, version, by)
-    outcome = {"go": "promoted", "wait": "awaiting_approval"}.get(begun.outcome)
-    if outcome == "promoted" or outcome == "awaiting_approval":
+    if begun.outcome in ("go", "wait"):
+        outcome: Literal["promoted", "awaiting_approval"] = (
+            "promoted" if begun.outcome == "go" else "awaiting_approval"
+        )
         package = PACKAGE.format(version)
         world.conclude(Result(PROJECT, by, outcome, version, begun.reason, 0.9, 0.8, package))
         world.executions.running.discard(by)

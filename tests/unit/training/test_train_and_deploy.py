@@ -14,7 +14,7 @@ DEFINITION = Path(__file__).parents[3] / "statemachine/train_and_deploy.asl.yaml
 TEXT = DEFINITION.read_text().replace("${SecondsToLetCallsEnd}", "60")
 EXECUTION = "arn:aws:states:us-east-1:000000000000:execution:loop:one"
 MISSING = 'Could not find endpoint "arn:aws:sagemaker:us-east-1:000000000000:endpoint/loupe-digits".'
-PLAN = {
+PLAN: dict[str, Any] = {
     "project": "digits",
     "version": "0001",
     "dataset_version": "0001",
@@ -56,13 +56,13 @@ def failure(error: str, cause: str) -> Exception:
 
 
 class Run:
-    """One execution; `answers` are results by call: an exception is raised, a list is used up."""
+    """One execution; `answers` are results by call: an exception is raised, a list is used up. `asked` is its
+    input."""
 
     definition = TEXT
 
-    def __init__(
-        self, monkeypatch: pytest.MonkeyPatch, asked: dict[str, str] | None = None, **answers: Any
-    ) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, **answers: Any) -> None:
+        asked = answers.pop("asked", {"project": "digits", "job": "digits-1"})
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.answers: dict[str, Any] = {
             "BuildDatasetFunctionArn": {"outcome": "built", "version": "0001", "reason": ""},
@@ -97,7 +97,7 @@ class Run:
             "stateMachineArn": "arn:machine",
             "executionArn": EXECUTION,
             "name": "one",
-            "input": json.dumps(asked or {"project": "digits", "job": "digits-1"}),
+            "input": json.dumps(asked),
             "startDate": "2026-11-21T10:15:00Z",
             "status": "RUNNING",
             "events": [],
@@ -403,7 +403,7 @@ def released(monkeypatch: pytest.MonkeyPatch, **answers: Any) -> Run:
     }
     polls = [Run.endpoint(config="now"), Run.endpoint()]
     given: dict[str, Any] = {"BeginReleaseFunctionArn": RELEASE, "describeEndpoint": polls, **exist}
-    return Run(monkeypatch, ASKED, **{**given, **answers})
+    return Run(monkeypatch, asked=ASKED, **{**given, **answers})
 
 
 def test_what_a_person_asked_for_is_released_without_a_training(monkeypatch: pytest.MonkeyPatch) -> None:
