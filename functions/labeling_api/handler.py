@@ -83,6 +83,13 @@ def _task(leased: LeasedTask) -> dict[str, Any]:
     return {
         "task": task.task,
         "job": task.job,
-        "image": {"url": leased.url, "name": task.key, "width": task.width, "height": task.height},
+        "image": {
+            "url": leased.url,
+            "name": task.key,
+            "sha256": task.sha256,
+            "width": task.width,
+            "height": task.height,
+            "orientation": task.orientation,
+        },
         "lease_expires_at": f"{leased.expires_at:%Y-%m-%dT%H:%M:%SZ}",
     }

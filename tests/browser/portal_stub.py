@@ -70,6 +70,8 @@ class StubProject:
     open: bool = True
     leases: dict[int, tuple[str, datetime]] = field(default_factory=dict)
     answers: dict[int, tuple[str, Json]] = field(default_factory=dict)
+    suggest: bool = False
+    examples: list[Json] = field(default_factory=list)
 
     def job_summary(self) -> Json | None:
         if not self.open:
@@ -230,13 +232,17 @@ class PortalStub:
             raise Refusal(HTTPStatus.NOT_FOUND, "not-found", f"There is no project {name}.")
         return self.projects[name]
 
-    @staticmethod
-    def _describe(project: StubProject) -> Json:
+    def _describe(self, project: StubProject) -> Json:
         return {
             "project": project.name,
             "task": project.task,
             "labels": project.labels,
             "instructions": project.instructions,
+            "suggest": project.suggest,
+            "examples": [
+                {**example, "url": f"{self.cloud_url}images/{quote(example['file'])}"}
+                for example in project.examples
+            ],
             "job": project.job_summary(),
         }
 

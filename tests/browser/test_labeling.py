@@ -281,6 +281,25 @@ def test_html_in_names_shows_as_text(serve: Serve, open_page: OpenPage) -> None:
     assert portal.projects["shapes"].answered_labels() == [evil, None]
 
 
+def test_examples_stand_beside_the_image_and_are_enlarged(serve: Serve, open_page: OpenPage) -> None:
+    file, evil = "shapes/instructions/dent.png", "<b>Only</b> the rim"
+    examples = [{"file": file, "label": "circle", "caption": evil}, {"file": file}]
+    portal = serve(plain_project(examples=examples, instructions=""))
+    portal.files[file] = plain_image(200, file, (640, 480)).content
+    page = open_page(portal, "#/projects/shapes")
+    expect_image(page, "shapes/000.png")
+    entries = page.get_by_role("list", name="Examples").get_by_role("button")
+    expect(entries).to_have_text([f"circle{evil}", ""])
+    entries.first.click()
+    dialog = page.get_by_role("dialog", name="circle")
+    expect(dialog.get_by_role("img", name=evil)).to_be_visible()
+    page.keyboard.press("1")
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    expect_image(page, "shapes/000.png")
+    assert portal.annotations() == []
+
+
 @pytest.mark.parametrize(("width", "height"), [(16, 16), (64, 48), (3000, 400), (500, 4000)])
 def test_an_image_of_any_size_fills_the_stage_and_keeps_its_shape(
     serve: Serve, open_page: OpenPage, width: int, height: int

@@ -47,7 +47,17 @@ class Kept:
 
     def image(self, name: object, key: str, version_id: str | None = "v1") -> ImageRecord:
         return ImageRecord(
-            sha(name), key, version_id, f"etag-{name}", 512, 64, 48, "png", "f" * 64, registered_at=self.now
+            sha(name),
+            key,
+            version_id,
+            f"etag-{name}",
+            512,
+            64,
+            48,
+            "png",
+            "f" * 64,
+            registered_at=self.now,
+            orientation=6,
         )
 
     def look(

@@ -67,7 +67,15 @@ def open_index(index: Index) -> Index:
 def new_tasks(count: int) -> list[NewTask]:
     key = 'digits/a "b" \n é🙂.png'
     return [
-        NewTask(f"{number:06d}", f"{number:064x}", key, "v1" if number else None, 64, 48)
+        NewTask(
+            f"{number:06d}",
+            f"{number:064x}",
+            key,
+            "v1" if number else None,
+            64,
+            48,
+            orientation=number % 8 + 1,
+        )
         for number in range(count)
     ]
 

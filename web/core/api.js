@@ -62,6 +62,12 @@ export class PortalApi {
     return this.#call("PUT", `api/projects/${path}`, body);
   }
 
+  /** What the project's model says of a task's image, in the form of an answer, with its model_version. */
+  suggestion(project, { job, task }) {
+    const path = [project, "jobs", job, "tasks", task, "suggestion"].map(encodeURIComponent).join("/");
+    return this.#call("GET", `api/projects/${path}`);
+  }
+
   /** Gives back every task that this worker holds. Works while the page is being closed. */
   release(project) {
     return this.#call("DELETE", `api/projects/${encodeURIComponent(project)}/leases`);

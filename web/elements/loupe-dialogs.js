@@ -1,4 +1,4 @@
-/** The dialogs of the labeling view: why an image is skipped, and which keys there are. */
+/** The dialogs of the labeling view: why an image is skipped, which keys there are, an example enlarged. */
 
 import { h } from "../core/dom.js";
 
@@ -123,5 +123,20 @@ class LoupeHelp extends LoupeDialog {
   }
 }
 
+/** An example image of the instructions, as large as the window allows. */
+class LoupeExample extends LoupeDialog {
+  /** @param {{url: string, label: string | null, caption: string | null}} example */
+  show({ url, label, caption }) {
+    const close = h("button", { class: "button primary", type: "button", on: { click: () => this.close() } }, "Close");
+    const text = h("p", { class: "example-caption", dir: "auto" }, caption ?? "");
+    const image = h("img", { class: "example-large", src: url, alt: caption ?? `Example${label ? ` of ${label}` : ""}` });
+    this.dialog.classList.add("wide");
+    this.fill(label ?? "Example", image, text, h("div", { class: "dialog-actions" }, close));
+    this.dialog.showModal();
+    close.focus();
+  }
+}
+
+customElements.define("loupe-example", LoupeExample);
 customElements.define("loupe-skip", LoupeSkip);
 customElements.define("loupe-help", LoupeHelp);

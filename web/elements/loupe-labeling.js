@@ -5,6 +5,7 @@ import { h, icon, plural, stateView } from "../core/dom.js";
 import { Drafts } from "../core/drafts.js";
 import { Images, taskKey } from "../core/images.js";
 import { answerText } from "../core/labels.js";
+import { Suggestions } from "../core/suggestions.js";
 import { Work } from "../core/work.js";
 
 /** The element that answers tasks of a type. */
@@ -13,6 +14,8 @@ const TASK_ELEMENTS = {
   "multi-label-classification": "loupe-several",
   "bounding-box": "loupe-boxes",
 };
+
+const EXAMPLES_RENEWED_MS = 60_000;
 
 class LoupeLabeling extends HTMLElement {
   /** Set before it is put into the page. */
@@ -26,7 +29,8 @@ class LoupeLabeling extends HTMLElement {
   /** What the page's header shows while this view is open. */
   bar = h("div", { class: "work-bar" });
 
-  #images = new Images();
+  #images = new Images((images) => this.api.previews(this.project, "preview", images));
+  #suggestions = new Suggestions((task) => this.api.suggestion(this.project, task));
   #work;
   #task;
   #drafts;
@@ -35,6 +39,9 @@ class LoupeLabeling extends HTMLElement {
   #stage = h("loupe-stage");
   #skip = h("loupe-skip");
   #help = h("loupe-help");
+  #example = h("loupe-example");
+  #examples = h("ul", { class: "examples", "aria-label": "Examples" });
+  #examplesRenewed = 0;
   #instructions = h("p", { dir: "auto" });
   #undo = actionButton("back", "Back", "U", () => this.#back());
   #skipButton = actionButton("skip", "Skip", "S", () => this.#askReason());
@@ -60,6 +67,7 @@ class LoupeLabeling extends HTMLElement {
     const { api, outbox, project, user } = this;
     this.#work = new Work({ api, outbox, images: this.#images, project, user });
     this.#work.addEventListener("change", () => this.#render());
+    this.#suggestions.addEventListener("change", () => this.#work.phase === "task" && this.#renderTask(), { signal });
     this.#work.addEventListener("notice", ({ detail }) => this.notices.show(detail));
     this.#work.addEventListener("labels-changed", () => this.#loadProject());
     await this.#work.start();
@@ -98,11 +106,37 @@ class LoupeLabeling extends HTMLElement {
       this.#showState(found ? "unknown-task" : "missing");
       return false;
     }
+    this.#suggestions.enabled = found.suggest === true;
+    this.#images.exact = this.#task === "bounding-box";
     if (!this.#view) this.#build(element);
     this.#answers.labels = found.labels;
-    this.#instructions.textContent = found.instructions;
-    this.#instructions.closest("details").hidden = found.instructions.trim() === "";
+    this.#showInstructions(found.instructions, found.examples ?? []);
     return true;
+  }
+
+  #showInstructions(text, examples) {
+    this.#instructions.textContent = text;
+    this.#instructions.hidden = text.trim() === "";
+    this.#examples.replaceChildren(...examples.map((example) => this.#exampleEntry(example)));
+    this.#examples.hidden = examples.length === 0;
+    this.#instructions.closest("details").hidden = text.trim() === "" && examples.length === 0;
+  }
+
+  #exampleEntry(example) {
+    const { url, label, caption } = example;
+    const image = h("img", { src: url, alt: caption || label || "Example", loading: "lazy", decoding: "async" });
+    // Its address runs out while the page is open.
+    image.addEventListener("error", () => this.#renewExamples());
+    const texts = [label, caption].filter(Boolean).map((text) => h("span", { dir: "auto" }, text));
+    const button = h("button", { class: "example", type: "button", title: "Enlarge" }, image, ...texts);
+    button.addEventListener("click", () => this.#example.show(example));
+    return h("li", {}, button);
+  }
+
+  #renewExamples() {
+    if (Date.now() - this.#examplesRenewed < EXAMPLES_RENEWED_MS) return;
+    this.#examplesRenewed = Date.now();
+    this.#loadProject();
   }
 
   #reconnect() {
@@ -144,7 +178,7 @@ class LoupeLabeling extends HTMLElement {
         "details",
         { class: "instructions", open: wide },
         h("summary", {}, "Instructions"),
-        this.#instructions,
+        h("div", { class: "instructions-body" }, this.#instructions, this.#examples),
       ),
       h("div", { class: "answers" }, this.#correcting, this.#answers),
       h("div", { class: "actions" }, this.#undo, this.#skipButton, help),
@@ -170,6 +204,7 @@ class LoupeLabeling extends HTMLElement {
     }
     const { labeled, skipped } = this.#work.mine;
     this.#mine.textContent = labeled + skipped ? `${(labeled + skipped).toLocaleString("en")} by you` : "";
+    this.#suggestions.keep(this.#work.queue);
     if (phase === "task") this.#renderTask();
     else this.#showState(phase);
   }
@@ -178,7 +213,7 @@ class LoupeLabeling extends HTMLElement {
     const task = this.#work.current;
     if (this.#phase !== "task") {
       this.#phase = "task";
-      this.replaceChildren(this.#view, this.#skip, this.#help);
+      this.replaceChildren(this.#view, this.#skip, this.#help, this.#example);
       this.#answers.focusFirst();
     }
     this.#stage.show(this.#images.of(task));
@@ -190,7 +225,7 @@ class LoupeLabeling extends HTMLElement {
       key: this.#draftKey(),
       picture: task.image,
       earlier: this.#work.earlierAnswer,
-      suggestion: null,
+      suggestion: this.#work.correcting === null ? this.#suggestions.of(task) : null,
     });
     this.#undo.disabled = !this.#work.canUndo;
     this.#renderCorrecting(this.#work.earlierAnswer);
@@ -308,10 +343,16 @@ class LoupeLabeling extends HTMLElement {
       this.#work.imageFailed(task);
       return;
     }
-    const retry = h("button", { class: "button primary", type: "button" }, "Try again", h("kbd", {}, "R"));
-    retry.addEventListener("click", () => this.#work.reloadImage());
     const skip = h("button", { class: "button", type: "button" }, "Skip it", h("kbd", {}, "S"));
     skip.addEventListener("click", () => this.#askReason());
+    if (this.#images.of(task).isDoubtful) {
+      const why = "The browser turns it otherwise than Loupe knows, so boxes on it would be in the wrong place.";
+      this.#stage.replaceWith(stateView("image", "This image can't be marked", why, skip));
+      this.notices.say("This image can't be marked. S skips it.");
+      return;
+    }
+    const retry = h("button", { class: "button primary", type: "button" }, "Try again", h("kbd", {}, "R"));
+    retry.addEventListener("click", () => this.#work.reloadImage());
     const text = "It may be a passing fault of the network, or the file is damaged.";
     this.#stage.replaceWith(stateView("image", "This image does not load", text, retry, skip));
     this.notices.say("This image does not load. R tries again, S skips it.");

@@ -9,6 +9,7 @@
  */
 
 import { h } from "../core/dom.js";
+import { original, turning } from "../core/images.js";
 import { turnOf, uprightSize } from "../core/turning.js";
 
 const MOST_ZOOM = 12;
@@ -88,14 +89,14 @@ class LoupeStage extends HTMLElement {
    */
   get view() {
     const { clientWidth: width, clientHeight: height } = this.#view;
-    const size = uprightSize(this.#image.picture);
+    const size = this.#size();
     const scale = this.#fit() * this.#zoom.scale;
     const left = (width - size.width * scale) / 2 + this.#zoom.x;
     const top = (height - size.height * scale) / 2 + this.#zoom.y;
     return { width, height, scale, left, top, size };
   }
 
-  /** @param {ReturnType<import("../core/images.js").Images["of"]>} image */
+  /** @param {import("../core/images.js").LoadedImage} image */
   show(image) {
     if (image === this.#image) return;
     this.#letGo();
@@ -176,8 +177,14 @@ class LoupeStage extends HTMLElement {
     this.dispatchEvent(new Event("failed"));
   }
 
+  /** Of the image as it is shown. */
+  #size() {
+    const { element, isDoubtful, picture } = this.#image;
+    return isDoubtful ? { width: element.naturalWidth, height: element.naturalHeight } : uprightSize(picture);
+  }
+
   #fit() {
-    const size = uprightSize(this.#image.picture);
+    const size = this.#size();
     return Math.min(this.#view.clientWidth / size.width, this.#view.clientHeight / size.height);
   }
 
@@ -303,7 +310,7 @@ class LoupeStage extends HTMLElement {
     if (!this.#element) return;
     const { clientWidth, clientHeight } = this.#view;
     const { picture, turned } = this.#image;
-    const size = uprightSize(picture);
+    const size = this.#size();
     const fit = this.#fit();
     const within = (value, length, room) => {
       const limit = Math.max(0, (length * fit * scale - room) / 2);
@@ -321,8 +328,27 @@ class LoupeStage extends HTMLElement {
     const parts = [a, b, c, d].map((part) => part * scale);
     style.transform = `matrix(${parts.join()}, ${e * fit * scale + left}, ${f * fit * scale + top})`;
     this.#hurry(style);
+    this.#sharpen();
     this.repaint();
     this.dispatchEvent(new Event("viewed"));
+  }
+
+  /** In place of a copy that has not enough pixels for what is in view, the original. */
+  async #sharpen() {
+    const image = this.#image;
+    const wanted = this.view.scale * devicePixelRatio * image.picture.width;
+    if (!image.isCopy || image.hasNoOriginal || this.#zoom.scale === 1 || wanted <= image.element.naturalWidth) return;
+    image.isCopy = false;
+    const element = await original(image.task);
+    if (element === null) {
+      Object.assign(image, { isCopy: true, hasNoOriginal: true });
+      return;
+    }
+    Object.assign(image, { element }, turning(element, image.picture));
+    if (this.#image !== image) return;
+    this.#element.replaceWith(element);
+    this.#element = element;
+    this.#apply(this.#zoom);
   }
 
   /** While it moves, the browser scales what it has painted; at rest it paints every pixel anew. */

@@ -178,9 +178,9 @@ class ImageRecord:
     """An image of a project: what it is, where it lies, and how far it has come.
 
     `sha256` and `phash` are hexadecimal; width and height are pixels as stored, whatever EXIF says about
-    turning them. `key` (see `loupe.domain.places`) names the object with its `version_id` and `etag`. `job`
-    is the labeling job that has the image or had it last; `attempts` counts the jobs that came to their end
-    without an answer for it; `reason` says why it was rejected.
+    turning them, and `orientation` is what it says, 1 to 8. `key` (see `loupe.domain.places`) names the object
+    with its `version_id` and `etag`. `job` is the labeling job that has the image or had it last; `attempts`
+    counts the jobs that came to their end without an answer for it; `reason` says why it was rejected.
     """
 
     sha256: str
@@ -197,6 +197,7 @@ class ImageRecord:
     job: str | None = None
     attempts: int = 0
     reason: str | None = None
+    orientation: int = 1
 
     def awaits(self, job: str) -> bool:
         """Whether what the job concludes is news of the image."""
@@ -546,8 +547,8 @@ class Answer:
 @dataclass(frozen=True)
 class NewTask:
     """A task before anybody saw it. `task` is six digits, its place in the job; `key` and `version_id` name
-    the image in the raw-data bucket; width and height are pixels. `workers` is how many have to answer it,
-    each once; a `check` asks for what is known already, to measure the workers."""
+    the image in the raw-data bucket; width, height and orientation are its record's. `workers` is how many
+    have to answer it, each once; a `check` asks for what is known already, to measure the workers."""
 
     task: str
     sha256: str
@@ -555,6 +556,7 @@ class NewTask:
     version_id: str | None
     width: int
     height: int
+    orientation: int = field(default=1, kw_only=True)
     workers: int = field(default=1, kw_only=True)
     check: bool = field(default=False, kw_only=True)
 

@@ -77,8 +77,16 @@ def test_dimensions_are_told_by_the_header_alone() -> None:
 def test_dimensions_are_those_stored_whatever_exif_says() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by a quarter
-    facts = inspect(jpeg(exif=exif))
-    assert (facts.width, facts.height) == (320, 240)
+    for data in (jpeg(exif=exif), png(exif=exif)):
+        facts = inspect(data)
+        assert (facts.width, facts.height, facts.orientation) == (320, 240, 6)
+
+
+@pytest.mark.parametrize("orientation", [0, 9])
+def test_an_orientation_that_exif_does_not_have_is_none(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    assert [inspect(data).orientation for data in (jpeg(exif=exif), png(exif=exif), jpeg())] == [1, 1, 1]
 
 
 def test_what_counts_is_the_content_not_the_pixels_encoding() -> None:

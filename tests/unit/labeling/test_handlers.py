@@ -84,6 +84,7 @@ def project(stack: IndexTable) -> IndexTable:
             format="PNG",
             phash="0" * 16,
             registered_at=bootstrap.utc_now(),
+            orientation=1 + 5 * number,
         )
         images.restore(PROJECT, [image])
     return stack
@@ -134,6 +135,7 @@ def test_a_job_from_first_lease_to_output_manifest(job: str) -> None:
     assert (task["task"], task["job"]) == ("000000", job)
     assert task["image"]["name"] == "digits/a b+0.png"
     assert (task["image"]["width"], task["image"]["height"]) == (64, 48)
+    assert (task["image"]["sha256"], task["image"]["orientation"]) == (f"{0:064x}", 1)
     assert "/digits/a%20b%2B0.png?" in task["image"]["url"]
     assert task["lease_expires_at"].endswith("Z")
 
@@ -145,6 +147,7 @@ def test_a_job_from_first_lease_to_output_manifest(job: str) -> None:
     assert kept["suggestion"] == told
     assert content["job"] == {"job": job, "tasks": 2, "answered": 1, "skipped": 0}
     assert [task["task"] for task in content["tasks"]] == ["000001"]
+    assert content["tasks"][0]["image"]["orientation"] == 6
     status, content = call("PUT", f"{path}/000001/annotation", {"skip": " blurred "})
     assert content == {"job": {"job": job, "tasks": 2, "answered": 2, "skipped": 1}, "tasks": []}
 

@@ -119,6 +119,7 @@ class World:
             format="png",
             phash=f"{looks:064x}",
             registered_at=self.clock(),
+            orientation=6,
         )
         self._look(key, None, record)
         return record.sha256

@@ -313,6 +313,7 @@ def _with_facts(known: _Image | None, seen: ImageRecord) -> _Image:
         height=seen.height,
         format=seen.format,
         phash=seen.phash,
+        orientation=seen.orientation,
     )
     return replace(known, record=facts)
 
@@ -419,6 +420,7 @@ def _image(item: Item) -> _Image:
         job=item.get("job"),
         attempts=item["attempts"],
         reason=item.get("reason"),
+        orientation=item.get("orientation", 1),
     )
     others = tuple(
         _Place(place["key"], place.get("version_id"), place["etag"]) for place in item.get("others", [])

@@ -506,6 +506,7 @@ def _task_item(job: str, new: NewTask) -> Item:
         "height": task.height,
         "version_id": task.version_id,
         "check": True if task.check else None,
+        "orientation": task.orientation if task.orientation != 1 else None,
         **_state(task),
     }
     return {name: value for name, value in item.items() if value is not None}
@@ -539,6 +540,7 @@ def _read_task(item: Item) -> Task:
         height=item["height"],
         workers=item.get("workers", 1),
         check=item.get("check", False),
+        orientation=item.get("orientation", 1),
         job=item["pk"].removeprefix("TASKS#"),
         leases=tuple(Lease(worker, datetime.fromisoformat(until)) for worker, until in leases.items()),
         answers=tuple(map(_read_answer, [item] if "answered_at" in item else item.get("answers", []))),

@@ -68,13 +68,14 @@ class ImageRejected(Exception):
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """Width and height are pixels as stored (EXIF may ask viewers to turn them), `format` is jpeg or png,
-    `phash` is 64 hexadecimal digits."""
+    """Width and height are pixels as stored, `format` is jpeg or png, `phash` is 64 hexadecimal digits.
+    `orientation` is how EXIF asks viewers to turn the image, 1 to 8; 1 is not at all."""
 
     width: int
     height: int
     format: str
     phash: str
+    orientation: int = 1
 
 
 def inspect(data: bytes) -> ImageFacts:
@@ -140,7 +141,7 @@ def _inspect_jpeg(data: bytes) -> ImageFacts:
         if not any(words in rejected.detail for words in _HARMLESS):
             raise
         phash = _hash_of_jpeg(data, shrink, "error")
-    return ImageFacts(width, height, "jpeg", phash)
+    return ImageFacts(width, height, "jpeg", phash, _orientation(header))
 
 
 def _hash_of_jpeg(data: bytes, shrink: int, fail_on: str) -> str:
@@ -161,11 +162,13 @@ def _inspect_png(data: bytes) -> ImageFacts:
     header = _PngHeader.read(data)
     width, height = _checked_dimensions(header.width, header.height)
     chunks = list(_png_chunks(data))
+    original = data
     if header.interlaced and width * height > _LARGE_INTERLACED:
         data = _first_pass(header, chunks)
     load = pyvips.Image.pngload_buffer
+    orientation = decoded(lambda: _orientation(load(original, access="sequential")))
     phash = decoded(lambda: perceptual_hash(load(data, access="sequential", fail_on="error")))
-    return ImageFacts(width, height, "png", phash)
+    return ImageFacts(width, height, "png", phash, orientation)
 
 
 @dataclass(frozen=True)
@@ -288,6 +291,11 @@ def decoded(decode: Callable[[], T]) -> T:
         lines = [line.strip() for line in error.detail.splitlines() if line.strip()]
         detail = "; ".join(dict.fromkeys(lines)) or error.message
         raise ImageRejected("truncated" if _CUT_SHORT in detail else "corrupt", detail) from error
+
+
+def _orientation(image: Any) -> int:
+    """EXIF's orientation of a pyvips image; libvips gives 1 for one that EXIF does not have."""
+    return int(image.get("orientation")) if image.get_typeof("orientation") else 1
 
 
 def perceptual_hash(image: Any) -> str:

@@ -22,6 +22,7 @@ from loupe.domain.job_ends import FailJob, has_failed
 from loupe.domain.labels import accepted_jobs
 from loupe.domain.manifests import (
     HEIGHT,
+    ORIENTATION,
     SHA256,
     VERSION_ID,
     WIDTH,
@@ -284,6 +285,8 @@ class StartLabeling:
         }
         if image.version_id is not None:
             row[VERSION_ID] = image.version_id
+        if image.orientation != 1:
+            row[ORIENTATION] = image.orientation
         return row
 
     def _discard(self, project: str, job: str) -> None:
@@ -366,6 +369,7 @@ def tasks_of_manifest(rows: Iterator[Row], raw_data_bucket: str, workers: int = 
             width=row[WIDTH],
             height=row[HEIGHT],
             workers=workers,
+            orientation=row.get(ORIENTATION, 1),
         )
 
 

@@ -5,7 +5,8 @@
     {"sha256", "key", "version_id", "etag", "bytes", "width", "height", "format", "phash", "registered_at",
      "job", "label" | "labels" | "boxes", "confidences", "labeled_at", "human"}
 
-with one confidence for each part of the label. `key` is an image's as in `loupe.domain.places`. `split` is
+with one confidence for each part of the label. `key` is an image's as in `loupe.domain.places`, and
+`orientation` is there where EXIF turns the image. `split` is
 "test" where the job's images are meant for the test set, and `origin` is where an imported label comes from.
 `workers` are the names of those who answered at the portal, and `agreement`, between 0 and 1, says how far
 several of them said what was concluded. An image that got no label and waits for none has `failure_reason`
@@ -198,9 +199,12 @@ _IMAGE_FIELDS = (
 def image_fields(record: ImageRecord) -> Line:
     """What a line has of its image."""
     fields = asdict(record)
-    return {name: fields[name] for name in _IMAGE_FIELDS} | {
-        "registered_at": record.registered_at.isoformat()
-    }
+    turned = {"orientation": record.orientation} if record.orientation != 1 else {}
+    return (
+        {name: fields[name] for name in _IMAGE_FIELDS}
+        | {"registered_at": record.registered_at.isoformat()}
+        | turned
+    )
 
 
 def _image(row: Row, raw_data_bucket: str) -> Line:
@@ -293,4 +297,5 @@ def _concluded(line: Line) -> ImageRecord:
         state="rejected" if "failure_reason" in line else "labeled",
         job=line["job"],
         reason=line.get("failure_reason"),
+        orientation=line.get("orientation") or 1,
     )

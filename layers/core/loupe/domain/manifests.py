@@ -20,6 +20,8 @@ MAX_LINE_CHARACTERS = 100_000
 SHA256, VERSION_ID = "image-sha256", "image-version-id"
 WIDTH, HEIGHT = "image-width", "image-height"
 """Keys of Loupe's own beside the label; width and height are pixels as stored."""
+ORIENTATION = "image-orientation"
+"""How EXIF asks viewers to turn the image, 2 to 8; in rows of input manifests, where it does."""
 
 
 class InvalidManifest(DomainError):

@@ -187,6 +187,7 @@ class RegisterImages:
             format=facts.format,
             phash=facts.phash,
             registered_at=now,
+            orientation=facts.orientation,
         )
         found = ObjectRecord(head.key, head.etag, head.version_id, now, sha256=digest)
         return Look(head.key, known, found, image)
