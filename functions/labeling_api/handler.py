@@ -1,5 +1,6 @@
 """/portal/api/...: signed-in workers lease tasks and answer them."""
 
+from dataclasses import asdict
 from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
@@ -65,6 +66,7 @@ def _project(project: OpenProject) -> dict[str, Any]:
         "instructions": project.instructions,
         "job": _job(project.job),
         "suggest": project.suggest,
+        "examples": list(map(asdict, project.examples)),
     }
 
 

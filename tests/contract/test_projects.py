@@ -9,7 +9,8 @@ from loupe.ports import ImageCounts, KeepsProjects, ProjectRecord
 from tests.fakes.projects import FakeProjects
 
 CONFIG = parse_project_yaml(
-    "task: image-classification\nlabels: ['0', 'é \"quoted\"']\ntraining: {min_new_labels: 5}"
+    "task: image-classification\nlabels: ['0', 'é \"quoted\"']\ntraining: {min_new_labels: 5}\n"
+    "examples: [{file: zero.png, label: '0', caption: round}]"
 )
 
 

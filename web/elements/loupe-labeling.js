@@ -305,6 +305,9 @@ class LoupeLabeling extends HTMLElement {
     const skipping = "skip" in answer;
     if (this.#work.phase !== "task" || !(this.#stage.ready || skipping)) return;
     const corrected = this.#work.correcting !== null;
+    const suggested = this.#work.earlierAnswer?.suggestion;
+    // Whoever changes an answer did not leave it as it was suggested.
+    if (suggested && !skipping) answer.suggestion = { ...suggested, accepted: false };
     this.#drafts.forget(this.#draftKey());
     this.#work.answer(answer);
     this.#answers.focusFirst();

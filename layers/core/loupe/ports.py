@@ -178,9 +178,10 @@ class ImageRecord:
     """An image of a project: what it is, where it lies, and how far it has come.
 
     `sha256` and `phash` are hexadecimal; width and height are pixels as stored, whatever EXIF says about
-    turning them, and `orientation` is what it says, 1 to 8. `key` (see `loupe.domain.places`) names the object
-    with its `version_id` and `etag`. `job` is the labeling job that has the image or had it last; `attempts`
-    counts the jobs that came to their end without an answer for it; `reason` says why it was rejected.
+    turning them, and `orientation` is what it says, 1 to 8. `key` (see `loupe.domain.places`) names the
+    object with its `version_id` and `etag`. `job` is the labeling job that has the image or had it last;
+    `attempts` counts the jobs that came to their end without an answer for it; `reason` says why it was
+    rejected.
     """
 
     sha256: str

@@ -244,7 +244,17 @@ def test_a_rejected_object_that_is_put_right_is_registered(world: World) -> None
 
 
 @pytest.mark.parametrize(
-    "key", ["digits", "a.png", "/a.png", "Digits/a.png", "digits/", "digits/folder/", "digits/.DS_Store"]
+    "key",
+    [
+        "digits",
+        "a.png",
+        "/a.png",
+        "Digits/a.png",
+        "digits/",
+        "digits/folder/",
+        "digits/.DS_Store",
+        "digits/instructions/good.png",
+    ],
 )
 def test_what_is_no_projects_business_is_ignored(world: World, key: str) -> None:
     world.put(key, png())

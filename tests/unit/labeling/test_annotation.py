@@ -1,13 +1,15 @@
 import json
+import re
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
-from loupe.domain.annotation import JobFinished, LeaseLost, Worker, read_annotation
-from loupe.domain.errors import NotFound, ProjectNotFound
+from loupe.domain.annotation import JobFinished, LeaseLost, ShownExample, Worker, read_annotation
+from loupe.domain.errors import InvalidProject, NotFound, ProjectNotFound
 from loupe.domain.events import AnnotationsCompleted
 from loupe.domain.label_values import OneLabel, UnknownLabel
+from loupe.domain.projects import parse_project_yaml
 from loupe.domain.workspace import Workspace
 from loupe.ports import Answer, Suggested, Task
 from tests.fakes.labeling import FakeTasks
@@ -315,6 +317,35 @@ def test_what_came_of_a_suggestion_is_kept_with_the_answer(open_loop: Loop) -> N
     assert answer is not None
     assert (answer.suggestion, answer.value) == (told, OneLabel("ok"))
     assert "suggestion" not in annotation(open_loop, "000001", ADA)
+
+
+def test_projects_show_the_examples_of_their_instructions(open_loop: Loop) -> None:
+    config = parse_project_yaml(
+        "task: image-classification\nlabels: [ok, dent]\n"
+        "examples:\n- {file: a dent.jpg, label: dent}\n- {file: rims/ok.png, caption: Only the rim}\n"
+    )
+    open_loop.projects.save_config(PROJECT, config, None, "etag")
+    [project] = open_loop.portal.projects()
+    address = f"https://{open_loop.raw_data.bucket}.invalid/{PROJECT}/instructions"
+    assert project.examples == (
+        ShownExample("a dent.jpg", f"{address}/a%20dent.jpg?X-Amz-Expires=3600", "dent", ""),
+        ShownExample("rims/ok.png", f"{address}/rims/ok.png?X-Amz-Expires=3600", None, "Only the rim"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("example", "words"),
+    [
+        ("{file: a.jpg, label: rust}", "examples.0.label: 'rust' is not among the labels"),
+        ("{file: ../other/a.jpg}", "without . and .."),
+        ("{file: /a.jpg}", "examples.0.file"),
+        ("{file: a.gif}", "examples.0.file"),
+        ("{caption: nothing}", "examples.0.file: is missing"),
+    ],
+)
+def test_examples_that_can_not_be_shown_are_told(example: str, words: str) -> None:
+    with pytest.raises(InvalidProject, match=re.escape(words)):
+        parse_project_yaml(f"task: image-classification\nlabels: [ok, dent]\nexamples: [{example}]")
 
 
 def test_projects_say_whether_the_page_shall_ask_the_model(open_loop: Loop) -> None:

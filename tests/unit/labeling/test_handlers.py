@@ -126,6 +126,7 @@ def test_a_job_from_first_lease_to_output_manifest(job: str) -> None:
             "instructions": "",
             "job": {"job": job, "tasks": 2, "answered": 0, "skipped": 0},
             "suggest": False,
+            "examples": [],
         }
     ]
 

@@ -110,6 +110,7 @@ def test_nothing_amiss_is_said_to_be_nothing(world: World) -> None:
 def test_objects_that_the_index_does_not_know_are_looked_at(world: World) -> None:
     world.raw_data.write("parts/project.yaml", b"task: image-classification")
     world.raw_data.write("parts/new 1.jpg", b"new")
+    world.raw_data.write("parts/instructions/example.jpg", b"shown to people")
     world.raw_data.write("parts/known.jpg", b"known")
     world.know("parts/known.jpg")
     found = world.reconcile.for_all()

@@ -18,7 +18,7 @@ from loupe.domain.label_values import InvalidLabel, LabelValue, check_value, rea
 from loupe.domain.labeling import FIRST_TASK, JobNotFound
 from loupe.domain.manifests import SHA256
 from loupe.domain.places import uri_of
-from loupe.domain.projects import LABEL_ATTRIBUTES, TaskType
+from loupe.domain.projects import LABEL_ATTRIBUTES, Example, ProjectConfig, TaskType, example_key
 from loupe.domain.workspace import Workspace
 from loupe.ports import (
     Answer,
@@ -84,7 +84,8 @@ class Worker:
 @dataclass(frozen=True)
 class OpenProject:
     """A project as a worker sees it. `job` is None while there is nothing to label; the labels and
-    instructions are the job's, where there is one. `suggest` says whether the page shall ask the model."""
+    instructions are the job's, where there is one. `suggest` says whether the page shall ask the model;
+    `examples` are the project's as it is configured now."""
 
     project: str
     task: TaskType
@@ -92,6 +93,17 @@ class OpenProject:
     instructions: str
     job: LabelingJob | None
     suggest: bool = False
+    examples: tuple["ShownExample", ...] = ()
+
+
+@dataclass(frozen=True)
+class ShownExample:
+    """An example of the instructions. `url` shows it to whoever has it."""
+
+    file: str
+    url: str
+    label: str | None
+    caption: str
 
 
 @dataclass(frozen=True)
@@ -144,14 +156,26 @@ class LabelingPortal:
             job = jobs.get(project)
             config = record.config
             suggest = config is not None and config.labeling.suggest
+            examples = self._examples(project, config)
             card = self._card(project, job.job) if job is not None and job.state == "open" else None
             if card is not None and self._is_here(card):
-                found.append(OpenProject(project, card.task, card.labels, card.instructions, job, suggest))
+                found.append(
+                    OpenProject(project, card.task, card.labels, card.instructions, job, suggest, examples)
+                )
             elif config is not None:
                 found.append(
-                    OpenProject(project, config.task, config.labels, config.instructions, None, suggest)
+                    OpenProject(
+                        project, config.task, config.labels, config.instructions, None, suggest, examples
+                    )
                 )
         return found
+
+    def _examples(self, project: str, config: ProjectConfig | None) -> tuple[ShownExample, ...]:
+        def shown(example: Example) -> ShownExample:
+            url = self._raw_data.presigned_url(example_key(project, example.file), None, IMAGE_URL_SECONDS)
+            return ShownExample(example.file, url, example.label, example.caption)
+
+        return tuple(map(shown, config.examples)) if config is not None else ()
 
     def lease(self, project: str, worker: Worker, count: int) -> Work:
         """Up to `count` tasks: those that the worker holds, renewed, and then new ones.

@@ -10,6 +10,8 @@ from loupe.domain.builtin_rules import GPU_FAMILIES, problems, trains_on
 from loupe.domain.errors import BadRequest, InvalidProject
 
 CONFIG_FILE = "project.yaml"
+EXAMPLES_FOLDER = "instructions"
+"""Folder of a project whose images are examples for the people who label."""
 MAX_NAME_LENGTH = 32
 MAX_CONFIG_BYTES = 256 * 1024
 _NAME = re.compile(r"[a-z0-9](-?[a-z0-9])*")
@@ -43,6 +45,16 @@ def project_of_key(key: str) -> str | None:
     """The project that an object key of the raw-data bucket belongs to; None if to no project."""
     project, slash, rest = key.partition("/")
     return project if slash and rest and is_project_name(project) else None
+
+
+def example_key(project: str, file: str) -> str:
+    """Key of an example of the instructions in the raw-data bucket."""
+    return f"{project}/{EXAMPLES_FOLDER}/{file}"
+
+
+def is_example_key(key: str) -> bool:
+    """Whether what lies there belongs to the instructions, and is no image to be labeled."""
+    return key.split("/", 2)[1:2] == [EXAMPLES_FOLDER] and key.count("/") > 1
 
 
 def config_key(project: str) -> str:
@@ -196,12 +208,28 @@ class Capture(_Section):
 LabelName = Annotated[str, Field(min_length=1, max_length=256)]
 
 
+class Example(_Section):
+    """An image that shows what the instructions mean: a file in the project's folder `instructions/`."""
+
+    file: str = Field(max_length=200, pattern=r"(?i)^[^/]+(/[^/]+)*\.(jpe?g|png|webp)$")
+    label: LabelName | None = None
+    caption: str = Field(default="", max_length=500)
+
+    @field_validator("file")
+    @classmethod
+    def _is_inside(cls, file: str) -> str:
+        if {".", ".."} & set(file.split("/")):
+            raise ValueError("must be a path inside the folder instructions/, without . and ..")
+        return file
+
+
 class ProjectConfig(_Section):
     """project.yaml: every field but `task` and `labels` has a default; unknown fields are an error."""
 
     task: TaskType
     labels: tuple[LabelName, ...]
     instructions: str = Field(default="", max_length=10_000)
+    examples: tuple[Example, ...] = Field(default=(), max_length=20)
     labeling: Labeling = Labeling()
     training: Training = Training()
     promotion: Promotion = Promotion()
@@ -224,6 +252,13 @@ class ProjectConfig(_Section):
         least = 1 if self.task == "bounding-box" else 2
         if len(self.labels) < least:
             raise ValueError(f"labels: {self.task} needs at least {least}, not {len(self.labels)}")
+        return self
+
+    @model_validator(mode="after")
+    def _examples_are_of_labels(self) -> "ProjectConfig":
+        for number, example in enumerate(self.examples):
+            if example.label is not None and example.label not in self.labels:
+                raise ValueError(f"examples.{number}.label: {example.label!r} is not among the labels")
         return self
 
     @model_validator(mode="after")

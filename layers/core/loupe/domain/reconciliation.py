@@ -14,7 +14,7 @@ from loupe.domain.events import AnnotationsCompleted, ReleaseRequested, Training
 from loupe.domain.labels import accepted_jobs, concluded_images, referred_keys
 from loupe.domain.manifests import SHA256, read_rows
 from loupe.domain.places import ReferredFolders, is_referred
-from loupe.domain.projects import config_key, is_project_name
+from loupe.domain.projects import config_key, is_example_key, is_project_name
 from loupe.domain.training import model_versions
 from loupe.domain.turns import abandon, finished_jobs
 from loupe.domain.workspace import Workspace
@@ -234,7 +234,7 @@ class Reconcile:
                     is_known = record is not None and record.config_etag == stored.etag
                 else:
                     is_known = stored.key in known and known[stored.key].etag == stored.etag
-                if not is_known:
+                if not is_known and not is_example_key(stored.key):
                     yield stored.key
 
     def _objects(self, project: str) -> Iterable[StoredObject]:

@@ -22,6 +22,7 @@ from loupe.domain.projects import (
     MAX_CONFIG_BYTES,
     ProjectConfig,
     config_key,
+    is_example_key,
     parse_project_yaml,
     project_of_key,
 )
@@ -237,9 +238,9 @@ def _check_key(key: str) -> None:
 
 
 def _is_ignored(key: str) -> bool:
-    """Folders as some tools create them, and what operating systems leave in them."""
+    """Examples of instructions, folders as some tools create them, what operating systems leave in them."""
     name = key.rpartition("/")[2]
-    return not name or name in _LEFTOVERS or name.startswith("._")
+    return is_example_key(key) or not name or name in _LEFTOVERS or name.startswith("._")
 
 
 class _Budget:
