@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from cli.target import read_worker
@@ -12,6 +14,7 @@ from loupe.domain.manifests import read_rows
 from loupe.domain.workspace import Workspace
 from tests.browser.chromium import launch
 from tests.browser.conftest import expect_image, sign_in
+from tests.browser.drawing import Pen
 from tests.local.deployment import Deployment
 from tests.local.flows import (
     NO_TRAINING,
@@ -49,6 +52,32 @@ def page(browser: Browser, deployment: Deployment) -> Iterator[Page]:
         page.goto(f"{deployment.outputs['ApiUrl']}/portal", timeout=60_000)
         yield page
     assert errors == []
+
+
+def test_a_box_drawn_on_a_turned_photo_arrives_in_the_manifest_to_the_pixel(
+    page: Page, deployment: Deployment
+) -> None:
+    project, exif = new_project("page-boxes"), Image.Exif()
+    exif[0x0112] = 6  # stored with 320 by 240 pixels, shown turned by a quarter
+    settings = {"task": "bounding-box", "labels": ["bolt", "nut"], "labeling": {"batch_size": 1}}
+    deployment.stack.write_configuration(project, json.dumps({**settings, "training": NO_TRAINING}))
+    deployment.drop(f"{project}/turned.jpg", jpeg(exif=exif))
+    open_job(deployment, project, 1)
+    seeded = read_worker(deployment.cloud.home)
+    assert seeded is not None
+    sign_in(page, seeded.name, seeded.password)
+    expect(page.get_by_role("heading", name="Projects")).to_be_visible(timeout=30_000)
+    page.get_by_role("link", name=f"Start labeling {project}").click(timeout=30_000)
+    expect_image(page, f"{project}/turned.jpg")
+    Pen(page, (240, 320)).draw(140, 10, 40, 30)
+    page.keyboard.press("2")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="All done: 1 image labeled by you")).to_be_visible()
+    [row] = output_manifest(deployment, project, finished_job(deployment, project))
+    assert row["boxes"] == {
+        "image_size": [{"width": 320, "height": 240, "depth": 3}],
+        "annotations": [{"class_id": 1, "left": 10, "top": 60, "width": 30, "height": 40}],
+    }
 
 
 def test_a_worker_labels_a_job_by_number_keys(page: Page, deployment: Deployment) -> None:
