@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from playwright.sync_api import CDPSession, Page, expect
+from playwright.sync_api import CDPSession, FloatRect, Page, expect
 
 from tests.browser.portal_stub import StubImage, StubProject, plain_image
 
@@ -41,8 +41,7 @@ class Pen:
 
     def at(self, x: float, y: float) -> Point:
         """Where a point of the image is on screen."""
-        shown = self._page.locator("loupe-stage img").bounding_box()
-        assert shown is not None
+        shown = self._shown()
         width, height = self._size
         return shown["x"] + x * shown["width"] / width, shown["y"] + y * shown["height"] / height
 
@@ -61,18 +60,20 @@ class Pen:
     def zoom(self, factor: float, x: float, y: float) -> None:
         """Turns the wheel over a point of the image."""
         self._page.mouse.move(*self.at(x, y))
-        before = self._width()
+        before = self._shown()["width"]
         self._page.mouse.wheel(0, -300 * math.log(factor))
         for _ in range(100):
-            if abs(self._width() - factor * before) < 1:
+            if abs(self._shown()["width"] - factor * before) < 1:
                 return
             self._page.wait_for_timeout(20)
         raise AssertionError("the wheel did not zoom")
 
-    def _width(self) -> float:
-        shown = self._page.locator("loupe-stage img").bounding_box()
-        assert shown is not None
-        return shown["width"]
+    def _shown(self) -> FloatRect:
+        """Where the image is; just then another may take its place, as the original does that of its copy."""
+        for _ in range(100):
+            if (shown := self._page.locator("loupe-stage img").bounding_box()) is not None:
+                return shown
+        raise AssertionError("there is no image")
 
 
 class Fingers(Pen):
