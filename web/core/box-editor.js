@@ -88,8 +88,9 @@ export class BoxEditor extends EventTarget {
 
   /** Puts a box in the place of the one of its id. */
   change(box, kind = null) {
-    const boxes = this.boxes.map((each) => (each.id === box.id ? box : each));
-    if (JSON.stringify(boxes) !== JSON.stringify(this.boxes)) this.#step(boxes, box.id, kind);
+    const before = this.boxes.find(({ id }) => id === box.id);
+    if (sameBox(before, box)) return;
+    this.#step(this.boxes.map((each) => (each === before ? box : each)), box.id, kind);
   }
 
   move(right, down) {

@@ -59,6 +59,11 @@ export class BoxLayer {
     this.#enabled = enabled;
   }
 
+  /** Whether a box is being drawn, moved or resized just now. */
+  get isBusy() {
+    return this.#action !== null;
+  }
+
   // The pointer ---------------------------------------------------------------------------------
 
   hover(point, event) {

@@ -29,6 +29,8 @@ class LoupeBoxes extends HTMLElement {
   #editor = null;
   #layer = null;
   #repeats = 0;
+  /** Entries of the list by their boxes' ids: hundreds of boxes are listed, and few change at a time. */
+  #entries = new Map();
   #palette = h("loupe-palette");
   #count = h("h2", { class: "marks-count" });
   #list = h("ol", { class: "marks-list", tabindex: "-1", "aria-label": "Boxes" });
@@ -136,6 +138,12 @@ class LoupeBoxes extends HTMLElement {
       this.#push(...ARROWS[key], event.shiftKey);
       return true;
     }
+    // First of all: with some layouts the digits' keys are those of other characters.
+    const index = labelOfKey(this.#labels, event);
+    if (index >= 0) {
+      if (!event.repeat) this.#choose(index);
+      return true;
+    }
     const repeated = {
       "+": () => this.#zoom(1),
       "-": () => this.#zoom(-1),
@@ -169,17 +177,16 @@ class LoupeBoxes extends HTMLElement {
       this.#answer();
       return true;
     }
-    if (key === "Escape" && selected) {
-      this.#editor.select(null);
+    if (key === "Escape" && (this.#layer.isBusy || selected)) {
+      if (this.#layer.isBusy) this.#layer.cancel();
+      else this.#editor.select(null);
       return true;
     }
     if (key === "/" && this.#palette.hasFinder) {
       this.#palette.focusFinder();
       return true;
     }
-    const index = labelOfKey(this.#labels, event);
-    if (index >= 0) this.#choose(index);
-    return index >= 0;
+    return false;
   }
 
   // Questions and answers -----------------------------------------------------------------------
@@ -187,8 +194,10 @@ class LoupeBoxes extends HTMLElement {
   #open() {
     const { key, picture, earlier } = this.#question;
     const begun = this.drafts.read(key)?.boxes ?? (earlier?.boxes ?? []).map((box) => toUpright(box, picture));
+    const known = begun.filter((box) => this.#labels.includes(box.label));
     const label = this.#labels.includes(this.#editor?.label) ? this.#editor.label : this.#labels[0];
-    this.#editor = new BoxEditor(uprightSize(picture), begun, label);
+    this.#editor = new BoxEditor(uprightSize(picture), known, label);
+    this.#entries.clear();
     this.#layer.show(this.#editor, this.#labels);
     this.#suggest();
     this.#editor.addEventListener("change", () => this.#changed());
@@ -324,8 +333,15 @@ class LoupeBoxes extends HTMLElement {
 
   #renderList(boxes, selected) {
     const hadFocus = this.#list.contains(document.activeElement);
-    const entries = boxes.map((box, index) => this.#entry(box, index, box === selected));
-    this.#list.replaceChildren(...entries);
+    const before = this.#entries;
+    this.#entries = new Map(
+      boxes.map((box, index) => {
+        const known = before.get(box.id);
+        const same = known?.box === box && known.index === index && known.isSelected === (box === selected);
+        return [box.id, same ? known : this.#entry(box, index, box === selected)];
+      }),
+    );
+    this.#list.replaceChildren(...[...this.#entries.values()].map(({ element }) => element));
     const current = this.#list.querySelector("[aria-current]");
     if (hadFocus) (current ?? this.#list).focus({ preventScroll: true });
     current?.scrollIntoView({ block: "nearest" });
@@ -350,7 +366,7 @@ class LoupeBoxes extends HTMLElement {
     };
     button.addEventListener("click", select);
     button.addEventListener("focus", () => button.matches(":focus-visible") && select());
-    return h("li", {}, button);
+    return { box, index, isSelected, element: h("li", {}, button) };
   }
 
   #renderSuggested(open) {

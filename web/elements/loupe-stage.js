@@ -1,7 +1,6 @@
 /**
  * One image, upright and as large as the space allows: small ones are scaled up, big ones fit. Click, wheel,
- * pinch and keys zoom into it. Dispatches "shown" once it is on screen, "failed" when it does not load and
- * "viewed" when another part of it comes into view.
+ * pinch and keys zoom into it. Dispatches "shown" once it is on screen, and "failed" when it does not load.
  *
  * A layer draws over the image and gets the first pointer: it has `node`, paint(view), and press, drag,
  * release, hover(point, event) and cancel(), with points in pixels of the upright image. With a layer,
@@ -330,7 +329,6 @@ class LoupeStage extends HTMLElement {
     this.#hurry(style);
     this.#sharpen();
     this.repaint();
-    this.dispatchEvent(new Event("viewed"));
   }
 
   /** In place of a copy that has not enough pixels for what is in view, the original. */
