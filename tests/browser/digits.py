@@ -30,7 +30,7 @@ def digits_project(tasks: int) -> StubProject:
 
 
 def scenes_project(tasks: int) -> tuple[StubProject, list[list[dict[str, Any]]]]:
-    """Sheets of paper with several of the scans on each, to be marked with boxes; and the boxes around them."""
+    """Sheets of paper with several of the scans on each, to be marked with boxes; and those boxes."""
     scans, digits = load_digits(return_X_y=True)
     draw = np.random.default_rng(8)
     images, truth = [], []
@@ -70,7 +70,7 @@ def _ink_on_paper(scan: Any) -> bytes:
 
 
 def _cover(scan: Any, side: int, margin: int) -> Any:
-    """How much ink is where, 0 to 1: a scan (8 x 8, 0 to 16), scaled up until its strokes have clear edges."""
+    """How much ink is where, 0 to 1: a scan (8 x 8, 0 to 16), scaled up to strokes with clear edges."""
     padded = np.pad(scan, margin) * (255 / 16)
     large = Image.fromarray(padded.astype("uint8")).resize((side, side), Image.Resampling.BICUBIC)
     return 1 / (1 + np.exp(-(np.asarray(large, dtype="float64") - 110) / 14))

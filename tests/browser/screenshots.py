@@ -18,8 +18,8 @@ SHOWN = 316
 
 
 def main() -> None:
-    """Writes labeling-page.png and labeling-boxes.png (1280 by 800) and labeling-phone.png (390 by 844 at twice
-    the density)."""
+    """Writes labeling-page.png and labeling-boxes.png (1280 by 800), and labeling-phone.png (390 by 844 at
+    twice the density)."""
     IMAGES.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
         browser = launch(playwright)

@@ -127,8 +127,9 @@ class LoupeLabeling extends HTMLElement {
     const image = h("img", { src: url, alt: caption || label || "Example", loading: "lazy", decoding: "async" });
     // Its address runs out while the page is open.
     image.addEventListener("error", () => this.#renewExamples());
-    const texts = [label, caption].filter(Boolean).map((text) => h("span", { dir: "auto" }, text));
-    const button = h("button", { class: "example", type: "button", title: "Enlarge" }, image, ...texts);
+    const name = label ? h("b", { dir: "auto" }, label) : null;
+    const text = caption ? h("span", { dir: "auto" }, caption) : null;
+    const button = h("button", { class: "example", type: "button", title: "Enlarge" }, image, name, text);
     button.addEventListener("click", () => this.#example.show(example));
     return h("li", {}, button);
   }

@@ -24,7 +24,7 @@ class LoupePalette extends HTMLElement {
     this.#list.setAttribute("aria-label", name);
     this.#buttons = labels.map((label, index) => this.#button(label, index, marks));
     this.#list.replaceChildren(...this.#buttons);
-    const short = !marks && labels.every((label) => label.length <= 3);
+    const short = labels.every((label) => label.length <= 3);
     this.#list.classList.toggle("short", short);
     this.#find = labels.length > MOST_KEYS ? this.#finder() : null;
     this.replaceChildren(...(this.#find ? [this.#find, this.#noneFound] : []), this.#list);

@@ -65,6 +65,7 @@ def test_a_label_of_any_task_is_a_line_and_the_image_is_labeled(
         "height": 64,
         "format": "png",
         "phash": record.phash,
+        "orientation": 6,
         "registered_at": record.registered_at.isoformat(),
         "job": "digits-1",
         "labeled_at": "2026-11-21T10:16:00+00:00",
