@@ -167,6 +167,7 @@ export class BoxEditor extends EventTarget {
   #step(boxes, selected, kind = null) {
     this.live = null;
     this.#edits.do({ boxes, selected }, kind);
+    this.label = this.selected?.label ?? this.label;
     this.#changed();
   }
 
