@@ -6,7 +6,9 @@ import httpx
 
 from tests.local.deployment import Deployment
 from tests.local.digit_project import DigitProject
-from tests.local.flows import problem
+from tests.local.flows import A_LONG_WAIT, look_at, new_project, open_job, problem
+from tests.local.waiting import eventually
+from tests.unit.ingest.pictures import png
 
 
 def test_a_models_figures_lead_to_the_images_behind_them(
@@ -28,3 +30,51 @@ def test_a_models_figures_lead_to_the_images_behind_them(
     for path in ("", "/0001", "/0001/judgements", "/0001/images"):
         refused = deployment.portal_request("GET", base + path, headers={"authorization": "nobody"})
         assert problem(refused) == (401, "signed-out")
+
+
+def test_the_dataset_of_a_model_has_a_report(deployment: Deployment, in_service: DigitProject) -> None:
+    version = in_service.status["champion"]["version"]
+    told = deployment.portal_request("GET", f"/projects/{in_service.name}/models/{version}").json()
+    page = httpx.get(told["report_url"])
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert f"{in_service.name}: dataset version {told['dataset_version']}" in page.text
+
+
+def test_people_ask_the_model_that_apps_ask(deployment: Deployment, in_service: DigitProject) -> None:
+    path, image = f"/projects/{in_service.name}/predictions", {"content-type": "image/png"}
+    answer = deployment.portal_request("POST", path, content=png(32, 32), headers=image)
+    assert answer.status_code == 200
+    assert answer.json()["model_version"] == in_service.status["champion"]["version"]
+    refused = deployment.portal_request("POST", path, content=b"no image", headers=image)
+    assert problem(refused) == (422, "not-an-image")
+    nobody = image | {"authorization": "nobody"}
+    refused = deployment.portal_request("POST", path, content=png(32, 32), headers=nobody)
+    assert problem(refused) == (401, "signed-out")
+
+
+def test_what_people_ask_for_is_done(deployment: Deployment, in_service: DigitProject) -> None:
+    base = f"/projects/{in_service.name}/jobs"
+    asked = deployment.portal_request("POST", f"{base}/reconciliation")
+    assert asked.status_code == 202
+    since = asked.json()["requested_at"]
+
+    def reconciled() -> bool:
+        last = deployment.portal_request("GET", base).json()["reconciliation"]
+        return last is not None and last["at"] >= since
+
+    eventually(reconciled, "the reconciliation")
+    told = deployment.portal_request("GET", base).json()
+    assert told["images"] == in_service.status["images"]
+    assert told["champion"]["version"] == in_service.status["champion"]["version"]
+    assert deployment.portal_request("GET", f"{base}/rejected").json() == {"rejected": [], "next": None}
+    assert problem(deployment.portal_request("POST", f"{base}/labeling")) == (409, "conflict")
+
+
+def test_a_job_is_cut_at_once_of_the_one_image_that_waits(deployment: Deployment) -> None:
+    project = new_project("at-once")
+    deployment.configure(project, ["cat", "dog"], labeling=A_LONG_WAIT)
+    deployment.drop(f"{project}/a.png", png(24, 24))
+    look_at(deployment, f"{project}/project.yaml", f"{project}/a.png")
+    asked = deployment.portal_request("POST", f"/projects/{project}/jobs/labeling")
+    assert asked.status_code == 202
+    open_job(deployment, project, 1)
