@@ -1,10 +1,12 @@
 """Models as the console's API tells of them, for tests of its pages and for pictures."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from PIL import Image, ImageDraw
 
 from loupe.domain.judgements import Judgements
+from loupe.domain.projects import TaskType
 from tests.browser.portal_stub import Json, Page, PortalStub, as_png
 
 LABELS = ["bolt", "<b>nut</b>", "washer"]
@@ -59,8 +61,8 @@ def answers() -> list[Json]:
     return lines
 
 
-def judged(task: str, lines: list[Json]) -> Json:
-    judgements = Judgements(task, LABELS)  # type: ignore[arg-type] # a task by its name
+def judged(task: TaskType, lines: list[Json], labels: Sequence[str] = LABELS) -> Json:
+    judgements = Judgements(task, labels)
     for line in lines:
         judgements.add(line)
     return {
@@ -131,7 +133,7 @@ def constant(answer: Json) -> Page:
     return lambda _query, _body: answer
 
 
-def serve_models(portal: PortalStub, *, task: str = "image-classification") -> None:
+def serve_models(portal: PortalStub) -> None:
     """Answers the calls of the pages about models with two versions of a classifier."""
     base = f"projects/{PROJECT}/models"
     lines = answers()
@@ -144,7 +146,9 @@ def serve_models(portal: PortalStub, *, task: str = "image-classification") -> N
     }
     for version, found in models.items():
         portal.pages["GET", f"{base}/{version}"] = constant(found)
-        portal.pages["GET", f"{base}/{version}/judgements"] = lambda _query, _body: judged(task, lines)
+        portal.pages["GET", f"{base}/{version}/judgements"] = lambda _query, _body: judged(
+            "image-classification", lines
+        )
         portal.pages["GET", f"{base}/{version}/images"] = lambda query, _body: behind(portal, lines, query)
 
 

@@ -5,8 +5,19 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
+from loupe.domain.projects import TaskType
 from tests.browser.conftest import PHONE, OpenPage, Serve, wait_until
-from tests.browser.models import CHAMPION, LABELS, NEWEST, PROJECT, judged_image, model, serve_models, summary
+from tests.browser.models import (
+    CHAMPION,
+    LABELS,
+    NEWEST,
+    PROJECT,
+    judged,
+    judged_image,
+    model,
+    serve_models,
+    summary,
+)
 from tests.browser.portal_stub import Json, PortalStub, plain_project
 from tests.browser.test_accessibility import expect_accessible
 
@@ -126,6 +137,73 @@ def test_boxes_of_people_and_model_are_drawn_over_the_image(portal: PortalStub, 
     scale = picture["width"] / 64
     assert box["x"] - picture["x"] == pytest.approx(8 * scale, abs=1.5)
     assert box["y"] - picture["y"] == pytest.approx((8 + 8) * scale, abs=1.5)
+
+
+def cells(page: Page, table: str) -> list[list[str]]:
+    """The text of a table's cells, row by row, with its heads."""
+    found: list[list[str]] = page.get_by_role("table", name=table).evaluate(
+        "table => [...table.rows].map((row) => [...row.cells].map((cell) => cell.textContent))"
+    )
+    return found
+
+
+def serve_judgements(portal: PortalStub, task: TaskType, lines: list[Json], labels: list[str]) -> str:
+    """Has the newest model give those answers; returns its page."""
+    told = model(summary(NEWEST, task=task))
+    base = f"projects/{PROJECT}/models/{NEWEST}"
+    portal.pages["GET", base] = lambda _query, _body: told
+    portal.pages["GET", f"{base}/judgements"] = lambda _query, _body: judged(task, lines, labels)
+    return f"{MODELS}?version={NEWEST}"
+
+
+def test_of_boxes_the_matrix_has_what_is_not_there_and_what_was_not_found(
+    portal: PortalStub, open_page: OpenPage
+) -> None:
+    here = {"left": 8, "top": 8, "width": 22, "height": 22}
+    there = here | {"left": 200}
+    lines: list[Json] = [
+        {
+            "boxes": [{"label": "bolt", **here}],
+            "predicted": [
+                {"label": "washer", "confidence": 0.9, "box": here},
+                {"label": "bolt", "confidence": 0.6, "box": there},
+            ],
+        },
+        {"boxes": [{"label": "washer", **here}], "predicted": []},
+    ]
+    page = open_page(portal, serve_judgements(portal, "bounding-box", lines, ["bolt", "washer"]))
+    expect(page.get_by_role("link", name="1: labeled bolt, predicted washer")).to_be_visible()
+    assert cells(page, "Confusion matrix") == [
+        ["Label", "bolt", "washer", "not found"],
+        ["bolt", "0", "1", "0"],
+        ["washer", "0", "0", "1"],
+        ["nothing there", "1", "0", "\N{EN DASH}"],
+    ]
+    link = page.get_by_role("link", name="1: labeled nothing, predicted bolt")
+    expect(link).to_have_attribute("href", f"{MODELS}?version={NEWEST}&predicted=bolt")
+
+
+def test_of_several_labels_each_is_found_missed_or_given_in_vain(
+    portal: PortalStub, open_page: OpenPage
+) -> None:
+    lines: list[Json] = [
+        {"labels": ["rust", "dent"], "predicted": ["rust"], "confidences": {"rust": 0.9, "dent": 0.2}},
+        {"labels": [], "predicted": ["dent"], "confidences": {"rust": 0.1, "dent": 0.8}},
+    ]
+    address = serve_judgements(portal, "multi-label-classification", lines, ["rust", "dent"])
+    page = open_page(portal, address)
+    expect(page.get_by_role("link", name="1: labeled rust, predicted rust")).to_be_visible()
+    assert cells(page, "Found and missed")[1:] == [["rust", "1", "0", "0"], ["dent", "0", "1", "1"]]
+
+
+def test_of_many_labels_the_most_frequent_mistakes_are_listed(
+    portal: PortalStub, open_page: OpenPage
+) -> None:
+    labels = [f"kind {number}" for number in range(41)]
+    line = {"label": "kind 1", "predicted": "kind 2", "confidence": 0.9}
+    page = open_page(portal, serve_judgements(portal, "image-classification", [line, line], labels))
+    expect(page.get_by_role("link", name="kind 1 taken for kind 2")).to_be_visible()
+    expect(page.get_by_role("table", name="Confusion matrix")).to_have_count(0)
 
 
 def test_the_threshold_is_read_off_in_words(portal: PortalStub, open_page: OpenPage) -> None:
