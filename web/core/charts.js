@@ -14,7 +14,7 @@ export function svg(tag, attributes = {}, ...children) {
 
 const WIDTH = 640;
 const HEIGHT = 280;
-const MARGIN = { left: 62, right: 20, top: 14, bottom: 46 };
+const MARGIN = { left: 72, right: 20, top: 14, bottom: 46 };
 const MOST_DOTS = 60;
 
 /**
