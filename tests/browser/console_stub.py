@@ -15,8 +15,9 @@ from loupe.domain.correcting import Correct
 from loupe.domain.dataset_console import DatasetConsole
 from loupe.domain.errors import DomainError
 from loupe.domain.galleries import Galleries
-from loupe.domain.label_values import LabelValue, OneLabel
+from loupe.domain.label_values import Box, Boxes, LabelValue, OneLabel
 from loupe.domain.manifests import write_rows
+from loupe.domain.workspace import PreviewSize
 from loupe.ports import Champion, ServedModel
 from tests.browser.portal_stub import PortalStub, Refusal, StubProject
 from tests.fakes.objects import FakeObjects
@@ -134,7 +135,7 @@ class ConsoleStub(PortalStub):
             case "POST", ["datasets", version, "corrections"]:
                 return self._correct(version, worker, body)
             case "POST", ["previews"]:
-                return self._previews(body["images"])
+                return self._previews(body["size"], body["images"])
         raise Refusal(HTTPStatus.NOT_FOUND, "not-found", "/".join(parts))
 
     def _correct(self, version: str, worker: Worker, body: Json) -> Json:
@@ -143,13 +144,13 @@ class ConsoleStub(PortalStub):
         corrected = self.correct(PROJECT, version, worker, [each.wish() for each in asked.corrections])
         return {"corrections": [each.to_json() for each in corrected]}
 
-    def _previews(self, digests: list[str]) -> Json:
+    def _previews(self, size: PreviewSize, digests: list[str]) -> Json:
         """Small copies, made where there are none yet."""
         previews = []
         for digest in digests:
             record = self.world.images.image(PROJECT, digest)
             assert record is not None
-            key = NAMES.preview("thumbnail", digest)
+            key = NAMES.preview(size, digest)
             if not self.world.workspace.exists(key):
                 self.world.workspace.write(key, self.world.raw.read(record.key))
             url = self.world.workspace.presigned_url(key, None, 3600)
@@ -158,3 +159,18 @@ class ConsoleStub(PortalStub):
 
     def image(self, name: str) -> bytes | None:
         return self.world.raw.content.get(name) or self.world.workspace.content.get(name)
+
+
+def boxes(images: int = 12) -> ServedWorld:
+    """A version of images with a box each."""
+    world = ServedWorld()
+    world.configure(task="bounding-box", labels=LABELS)
+    answers: dict[str, str | LabelValue | None] = {}
+    for number in range(images):
+        shape = LABELS[number % len(LABELS)]
+        digest = world.draw(f"{shape}-{number:03}.png", shape, (400, 300))
+        answers[digest] = Boxes((Box(shape, 100, 60, 200, 180),))
+    world.finish("digits-20260101t000000-aaaa", answers)
+    world.turn(FIRST)
+    world.clock.advance(minutes=1)
+    return world

@@ -13,7 +13,7 @@ from loupe.domain.correcting import Wish
 from loupe.domain.galleries import Wanted
 from loupe.domain.label_values import OneLabel
 from tests.browser.conftest import PHONE, OpenPage, wait_until
-from tests.browser.console_stub import ConsoleStub, ServedWorld, shapes
+from tests.browser.console_stub import ConsoleStub, ServedWorld, boxes, shapes
 from tests.browser.test_accessibility import Scheme, expect_accessible
 from tests.unit.training.world import NAMES, PROJECT
 
@@ -240,3 +240,24 @@ def test_the_phone_passes_the_accessibility_rules(console: Console, open_page: O
     expect_accessible(page)
     open_first(page)
     expect_accessible(page)
+
+
+def test_boxes_are_corrected_as_on_the_labeling_page(console: Console, open_page: OpenPage) -> None:
+    portal = console(boxes())
+    page = open_page(portal, f"{PAGE}?label=square")
+    expect_count(page, "4 images")
+    expect(page.locator(".tile .boxes").first).to_be_attached()
+    detail = open_first(page)
+    expect(detail.locator(".detail-value").first).to_have_text("square")
+    detail.get_by_role("button", name="Correct the boxes").click()
+    entry = detail.get_by_role("list", name="Boxes").get_by_role("button")
+    expect(entry).to_have_count(1)
+    entry.click()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("3")
+    expect_accessible(page)
+    page.keyboard.press("Enter")
+    expect(detail.locator(".detail-value").first).to_have_text("triangle")
+    (correction,) = [body for method, path, body in portal.requests if path.endswith("/corrections")]
+    (box,) = correction["corrections"][0]["boxes"]
+    assert box == {"label": "triangle", "left": 101, "top": 60, "width": 200, "height": 180}

@@ -1,4 +1,4 @@
-/** Thumbnails: shown from where they should lie; those that are not there yet are asked for together. */
+/** Thumbnails, or previews: shown from where they should lie; those that are not there yet are asked for together. */
 
 import { isExpected } from "./api.js";
 
@@ -8,14 +8,17 @@ const MOST_AT_ONCE = 60;
 export class Thumbnails {
   #api;
   #project;
+  #size;
   #wanted = new Map();
   /** Where thumbnails lie that were made for this page. */
   #addresses = new Map();
   #timer = 0;
 
-  constructor(api, project) {
+  /** @param {"thumbnail" | "preview"} size */
+  constructor(api, project, size = "thumbnail") {
     this.#api = api;
     this.#project = project;
+    this.#size = size;
   }
 
   /**
@@ -54,7 +57,7 @@ export class Thumbnails {
 
   async #make(images) {
     try {
-      const { previews } = await this.#api.previews(this.#project, "thumbnail", images);
+      const { previews } = await this.#api.previews(this.#project, this.#size, images);
       for (const { sha256, url } of previews) this.#addresses.set(sha256, url);
     } catch (error) {
       if (!isExpected(error)) throw error;

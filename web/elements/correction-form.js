@@ -1,11 +1,14 @@
 /**
  * The part of an image's view where its label is corrected. Dispatches "save" with what the label is to be, as
- * the API takes it: {label}, {labels}, {boxes} or {withdrawn: true}.
+ * the API takes it: {label}, {labels}, {boxes} or {withdrawn: true}. Boxes are drawn as on the labeling page:
+ * "draw" has the stage that is to show the image, and "look" says that the drawing is over.
  */
 
 import { h, icon } from "../core/dom.js";
 
 const FINDER_FROM = 12;
+/** A correction that is not sent is given up with its view. */
+const NO_DRAFTS = { read: () => null, write: () => undefined, forget: () => undefined };
 
 /** @param {object} image as the API tells it @param {string[]} labels */
 export function correctionForm(image, labels) {
@@ -21,24 +24,71 @@ class LoupeCorrection extends HTMLElement {
 
   #problem = h("p", { class: "form-problem", role: "alert" });
   #save = h("button", { class: "button primary", type: "submit" }, "Correct");
+  #drawing = null;
 
   connectedCallback() {
-    const { current } = this.image;
     this.classList.add("correction");
-    const fields = current.boxes || this.image.boxes ? null : this.#labelFields(current);
+    this.#look();
+  }
+
+  get isDrawing() {
+    return this.#drawing !== null;
+  }
+
+  /** Keys while boxes are drawn. @returns {boolean} whether the key did something */
+  handleKey(event) {
+    if (!this.#drawing) return false;
+    if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z") {
+      return event.shiftKey ? this.#drawing.redo() : this.#drawing.undo();
+    }
+    if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "y") return this.#drawing.redo();
+    return this.#drawing.handleKey(event);
+  }
+
+  #look() {
+    const { current } = this.image;
+    const hasBoxes = (current.boxes ?? this.image.boxes) !== undefined;
     const again = h("button", { class: "button quiet", type: "button" }, "Withdraw the label");
     again.title = "The image has no label then, leaves the dataset, and is asked about again";
     again.addEventListener("click", () => this.#dispatch({ withdrawn: true }));
     again.disabled = Boolean(current.withdrawn);
-    const actions = h("div", { class: "correction-actions" }, fields && this.#save, again);
-    const form = h("form", {}, fields, this.#problem, actions);
+    const draw = h("button", { class: "button primary", type: "button" }, "Correct the boxes");
+    draw.addEventListener("click", () => this.#draw());
+    const actions = h("div", { class: "correction-actions" }, hasBoxes ? draw : this.#save, again);
+    const form = h("form", {}, hasBoxes ? null : this.#labelFields(current), this.#problem, actions);
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#dispatch(this.#chosen());
     });
     form.addEventListener("change", () => this.#judge());
     this.replaceChildren(h("h3", {}, "Correct"), form);
-    this.#judge();
+    if (!hasBoxes) this.#judge();
+  }
+
+  #draw() {
+    const { sha256, width, height, current } = this.image;
+    const stage = h("loupe-stage");
+    this.#drawing = Object.assign(h("loupe-boxes"), { stage, drafts: NO_DRAFTS });
+    this.#drawing.labels = this.labels;
+    this.#drawing.addEventListener("answer", ({ detail }) => this.#dispatch({ boxes: detail.boxes }));
+    for (const type of ["say", "hint"]) {
+      this.#drawing.addEventListener(type, ({ detail }) => this.dispatchEvent(new CustomEvent(type, { detail })));
+    }
+    const cancel = h("button", { class: "button", type: "button" }, "Cancel");
+    cancel.addEventListener("click", () => {
+      this.#drawing = null;
+      this.#look();
+      this.dispatchEvent(new Event("look"));
+      this.querySelector("button").focus();
+    });
+    const tools = h("div", { class: "correction-tools" }, ...this.#drawing.tools);
+    this.replaceChildren(h("h3", {}, "Correct the boxes"), tools, this.#drawing, this.#problem, cancel);
+    this.dispatchEvent(new CustomEvent("draw", { detail: stage }));
+    const earlier = { boxes: current.boxes ?? [] };
+    this.#drawing.show({ key: sha256, picture: { width, height }, earlier, suggestion: null });
+    this.#drawing.enabled = true;
+    // On a button Enter would be that button's, and not the drawing's.
+    this.#drawing.querySelector(".marks-list").focus();
   }
 
   /** Shows why a correction was not taken. */

@@ -7,8 +7,10 @@
 import { isExpected } from "../core/api.js";
 import { boxesOver } from "../core/box-drawing.js";
 import { h, icon, plural } from "../core/dom.js";
+import { Images } from "../core/images.js";
 import { markOf } from "../core/labels.js";
 import { partsOf, percent, saidText, sourceText, timeText, valueOf } from "../core/said.js";
+import { Thumbnails } from "../core/thumbnails.js";
 import { correctionForm } from "./correction-form.js";
 
 class LoupeImageDetail extends HTMLElement {
@@ -22,6 +24,7 @@ class LoupeImageDetail extends HTMLElement {
   #previous = h("button", { class: "button", type: "button", "aria-label": "Previous image", title: "Previous (←)" }, icon("back"));
   #next = h("button", { class: "button turned", type: "button", "aria-label": "Next image", title: "Next (→)" }, icon("back"));
   #form = null;
+  #previews = null;
 
   connectedCallback() {
     const close = h("button", { class: "button", type: "button" }, "Close");
@@ -53,11 +56,11 @@ class LoupeImageDetail extends HTMLElement {
   async #load() {
     const asked = (this.#asked += 1);
     const { api, project, version, pages, index } = this.#shown;
+    this.#previews ??= new Thumbnails(api, project, "preview");
     const known = index === undefined ? null : pages.at(index);
     this.#previous.disabled = index === undefined || index === 0;
     this.#next.disabled = index === undefined || index + 1 >= pages.total;
     this.#title.textContent = known?.name ?? "Image";
-    this.#form?.leave?.();
     this.#form = null;
     this.#picture.replaceChildren(h("span", { class: "spinner", role: "img", "aria-label": "Loading the image" }));
     this.#side.replaceChildren();
@@ -82,11 +85,10 @@ class LoupeImageDetail extends HTMLElement {
 
   #showPicture() {
     const image = this.#image;
-    const picture = h("img", { alt: `Image ${image.name}`, class: "detail-image" });
-    picture.addEventListener("error", () => {
-      picture.replaceWith(h("p", { class: "detail-problem" }, "The image is not where it was when it was labeled."));
-    });
-    picture.src = image.url;
+    // Previews are as stored, which boxes are of, too; browsers turn the image itself as its EXIF says.
+    const picture = this.#previews.element({ sha256: image.sha256, thumbnail: image.preview }, `Image ${image.name}`);
+    picture.loading = "eager";
+    picture.classList.add("detail-image");
     const frame = h("div", { class: "detail-frame" }, picture);
     frame.style.setProperty("--ratio", String(image.width / image.height));
     const boxes = boxesOver(image, (image.current ?? image).boxes ?? [], this.#shown.labels);
@@ -148,9 +150,19 @@ class LoupeImageDetail extends HTMLElement {
     if (labels.length === 0 || current === null) return null;
     this.#form = correctionForm(this.#image, labels);
     this.#form.addEventListener("save", ({ detail }) => this.#save(detail));
-    this.#form.addEventListener("picture", ({ detail }) => this.#picture.replaceChildren(detail));
+    this.#form.addEventListener("draw", ({ detail }) => this.#draw(detail));
     this.#form.addEventListener("look", () => this.#showPicture());
+    this.#form.addEventListener("say", ({ detail }) => this.#shown.notices.say(detail));
+    this.#form.addEventListener("hint", ({ detail }) => this.#shown.notices.show(detail));
     return this.#form;
+  }
+
+  /** Puts the stage on which boxes are drawn in place of the picture. */
+  #draw(stage) {
+    const { sha256, name, width, height } = this.#image;
+    const url = this.#picture.querySelector("img").src;
+    this.#picture.replaceChildren(stage);
+    stage.show(new Images().of({ job: "", task: sha256, image: { url, name, width, height } }));
   }
 
   async #save(said) {
@@ -216,11 +228,12 @@ class LoupeImageDetail extends HTMLElement {
   }
 
   #key(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, textarea")) return;
-    if (this.#form?.handleKey?.(event)) {
+    if (event.altKey || event.isComposing || event.target.closest("input, select, textarea")) return;
+    if (this.#form?.handleKey(event)) {
       event.preventDefault();
       return;
     }
+    if (event.ctrlKey || event.metaKey || this.#form?.isDrawing) return;
     if (event.key === "ArrowLeft" || event.key === "ArrowRight") {
       event.preventDefault();
       this.#step(event.key === "ArrowLeft" ? -1 : 1);
@@ -229,7 +242,6 @@ class LoupeImageDetail extends HTMLElement {
 
   #closed() {
     this.#asked += 1;
-    this.#form?.leave?.();
     this.#form = null;
     this.#picture.replaceChildren();
     this.#side.replaceChildren();

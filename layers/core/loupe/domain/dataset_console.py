@@ -17,7 +17,7 @@ from loupe.domain.galleries import Galleries, Gallery, Row, Wanted, compare, rea
 from loupe.domain.mistakes import FIRM, Verdicts
 from loupe.domain.projects import LABEL_ATTRIBUTES
 from loupe.domain.splits import SPLITS
-from loupe.domain.workspace import Workspace
+from loupe.domain.workspace import PreviewSize, Workspace
 from loupe.ports import KeepsLoops, KeepsProjects, PublishesEvents, StoresObjects
 
 MAX_SHOWN = 60
@@ -138,6 +138,7 @@ class DatasetConsole:
         last = corrections[-1] if corrections else None
         return {
             **self._shown(gallery, position, row, verdicts, last),
+            "preview": self._preview(project, "preview", sha256),
             "url": self.raw_data.presigned_url(row["key"], row["version_id"], IMAGE_URL_SECONDS),
             "version": version,
             "latest_version": latest.card.version,
@@ -179,7 +180,6 @@ class DatasetConsole:
     def _shown(
         self, gallery: Gallery, position: int, row: Row, verdicts: Verdicts, corrected: Correction | None
     ) -> Json:
-        thumbnail = Workspace(gallery.project).preview("thumbnail", row["sha256"])
         image = {
             "sha256": row["sha256"],
             "name": row["key"],
@@ -187,7 +187,7 @@ class DatasetConsole:
             "height": row["height"],
             "split": row["split"],
             **_said(row),
-            "thumbnail": self.workspace.presigned_url(thumbnail, None, IMAGE_URL_SECONDS),
+            "thumbnail": self._preview(gallery.project, "thumbnail", row["sha256"]),
         }
         verdict = verdicts.by_image.get(gallery.index.digest(position))
         if verdict is not None:
@@ -200,6 +200,10 @@ class DatasetConsole:
         if corrected is not None:
             image["corrected"] = corrected.to_json()
         return image
+
+    def _preview(self, project: str, size: PreviewSize, sha256: str) -> str:
+        """Where a smaller copy of the image lies, if somebody had it made."""
+        return self.workspace.presigned_url(Workspace(project).preview(size, sha256), None, IMAGE_URL_SECONDS)
 
     def _answers(self, project: str, sha256: str, history: Iterable[Mapping[str, Any]]) -> list[Json]:
         """What single workers answered at the portal in the jobs that the image was in, oldest first."""
