@@ -21,6 +21,7 @@ from zlib import crc32
 
 from loupe.domain.batches import in_parallel
 from loupe.domain.errors import AlreadyWritten
+from loupe.domain.json_lines import read_line, write_lines
 from loupe.domain.label_values import LabelValue, read_any
 from loupe.domain.labels import Line, accepted_jobs, image_fields, label_lines
 from loupe.domain.workspace import Workspace
@@ -74,7 +75,7 @@ def write_correction(
 
 def read_correction(key: str, store: StoresObjects) -> Correction:
     """The correction in an object."""
-    return correction_of_line(json.loads(store.read(key)))
+    return correction_of_line(read_line(store.read(key)))
 
 
 def correction_of_line(line: Line) -> Correction:
@@ -97,7 +98,7 @@ def written_corrections(prefix: str, store: StoresObjects) -> Iterator[tuple[str
 def compacted_corrections(project: str, jobs: Iterable[str], store: StoresObjects) -> Iterator[str]:
     """Names of the corrections that those of the label files have."""
     for text in label_lines(project, (job for job in jobs if job.endswith(_SUFFIX)), store):
-        yield json.loads(text)["correction"]
+        yield read_line(text)["correction"]
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ class AcceptCorrections:
         if not keys:
             return 0
         lines: list[Line] = [
-            json.loads(content) for content in in_parallel(self.workspace.read, keys, _READERS)
+            read_line(content) for content in in_parallel(self.workspace.read, keys, _READERS)
         ]
         # Newest first, as a lost index is restored from label files: what counts comes first.
         lines.sort(key=lambda line: str(line["correction"]), reverse=True)
@@ -141,5 +142,4 @@ class AcceptCorrections:
 
 
 def _lines(job: str, lines: Iterable[Line]) -> Iterator[str]:
-    encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-    return (encode({**line, "job": job}) + "\n" for line in lines)
+    return write_lines({**line, "job": job} for line in lines)

@@ -4,7 +4,6 @@ Everything is found in the columns of `gallery_index`, of which each process kee
 only the lines of the images that are shown are read.
 """
 
-import json
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,6 +16,7 @@ from loupe.domain.batches import in_parallel
 from loupe.domain.datasets import DatasetCard
 from loupe.domain.errors import BadRequest, NotFound, ObjectMissing
 from loupe.domain.gallery_index import DIGEST_BYTES, GalleryIndex, write_gallery
+from loupe.domain.json_lines import read_line
 from loupe.domain.mistakes import Verdicts, read_verdicts
 from loupe.domain.projects import TaskType
 from loupe.domain.splits import SPLITS, Split
@@ -98,7 +98,7 @@ class Gallery:
             while at + 1 < len(starts) and starts[at + 1] <= begin:
                 at += 1
             text = texts[starts[at]][begin - starts[at] : end - starts[at]]
-            found[position] = json.loads(text)
+            found[position] = read_line(text)
         return [found[position] for position in positions]
 
     def row(self, sha256: str) -> Row | None:

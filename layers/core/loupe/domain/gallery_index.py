@@ -26,6 +26,7 @@ from typing import Any
 
 from loupe.domain.corrections import compacted_corrections
 from loupe.domain.datasets import DatasetCard
+from loupe.domain.json_lines import read_line, write_lines
 from loupe.domain.label_attributes import Label, read_label
 from loupe.domain.label_values import Boxes, LabelValue, SeveralLabels
 from loupe.domain.labels import label_lines
@@ -166,9 +167,9 @@ def _told(project: str, card: DatasetCard, store: StoresObjects) -> dict[bytes, 
     attribute = LABEL_ATTRIBUTES[card.task]
     kept = (attribute, "confidences", "withdrawn", "failure_reason", "labeled_at", "human", *_PASSED_ON)
     for text in label_lines(project, card.jobs, store):
-        line = json.loads(text)
+        line = read_line(text)
         short = {"job": line["job"], **{name: line[name] for name in kept if name in line}}
-        said.setdefault(bytes.fromhex(line["sha256"]), []).append(_dumps(short))
+        said.setdefault(bytes.fromhex(line["sha256"]), []).append(next(write_lines([short])))
     return said
 
 
@@ -197,8 +198,7 @@ class _Builder:
 
     def lines(self, rows: Iterable[tuple[str, Row]]) -> Iterator[str]:
         offset = self._index.offset
-        for split, row in rows:
-            line = _dumps(self._row(split, row)) + "\n"
+        for line in write_lines(self._row(split, row) for split, row in rows):
             offset.append(offset[-1] + len(line.encode()))
             yield line
 
@@ -209,7 +209,7 @@ class _Builder:
         index.worker_sets = [list(found) for found in self._worker_sets]
         index.jobs = list(self._jobs)
         index.statistics = self._statistics.to_json()
-        lines = (json.loads(text) for told in self._said.values() for text in told if '"correction"' in text)
+        lines = (read_line(text) for told in self._said.values() for text in told if '"correction"' in text)
         index.corrections = sorted(
             line["correction"] for line in lines if line["correction"] not in corrections_before
         )
@@ -256,7 +256,7 @@ def _history(said: Iterable[str], label: Label) -> tuple[dict[str, Any], list[di
     """The line that the version took the label from, and all others."""
     current: dict[str, Any] = {}
     earlier: list[dict[str, Any]] = []
-    for line in map(json.loads, said):
+    for line in map(read_line, said):
         at = line.get("labeled_at")
         if line["job"] == label.job and at and _utc(at) == label.labeled_at:
             current = line

@@ -1,12 +1,12 @@
 """Labels that are likely mistakes: the champion, asked about an image that it never learned from, firmly says
 something else."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from loupe.domain.gallery_index import value_hash
+from loupe.domain.json_lines import read_line
 from loupe.domain.label_values import Boxes, LabelValue, OneLabel, SeveralLabels, read_value
 from loupe.domain.manifests import SHA256
 from loupe.domain.metrics import box_of, overlap
@@ -50,7 +50,7 @@ class Verdicts:
 def read_verdicts(model: str, task: TaskType, lines: Iterable[str]) -> Verdicts:
     """From the lines of a model's predictions.jsonl. Images that the model refused are passed over. Raises
     `InvalidLabel`."""
-    read = (json.loads(text) for text in lines)
+    read = (read_line(text) for text in lines)
     return Verdicts(
         model,
         {
