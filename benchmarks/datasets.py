@@ -64,7 +64,7 @@ class GeneratedWorkspace(FakeObjects):
             return
         first = int(key.rpartition("-")[2].removesuffix(".jsonl"))
         for number in range(first, min(first + _JOB_SIZE, self._images)):
-            yield json.dumps(_label_line(self._task, number))
+            yield json.dumps(label_line(self._task, number))
 
     def write_lines_once(self, key: str, lines: Iterable[str]) -> None:
         self.written[key] = sum(len(line.encode()) for line in lines)
@@ -82,7 +82,7 @@ def _value(task: TaskType, number: int) -> LabelValue:
             )
 
 
-def _label_line(task: TaskType, number: int) -> dict[str, object]:
+def label_line(task: TaskType, number: int) -> dict[str, object]:
     original = number - 1 if number % 100 == 1 else number
     looks = random.Random(original).getrandbits(256) ^ (number - original)  # noqa: S311 - not a secret
     value = _value(task, number)
@@ -117,7 +117,7 @@ def _build(task: TaskType, images: int) -> DatasetCard:
 
 def _measure(task: TaskType, images: int) -> None:
     begin = time.process_time()
-    generated = sum(len(json.dumps(_label_line(task, number))) for number in range(images))
+    generated = sum(len(json.dumps(label_line(task, number))) for number in range(images))
     generating = time.process_time() - begin
     begin = time.process_time()
     card = _build(task, images)

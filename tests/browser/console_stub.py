@@ -9,13 +9,12 @@ from urllib.parse import quote
 
 from PIL import Image, ImageDraw
 
-from dataset_api.requests import CorrectionsRequest, ImagesRequest
 from loupe.domain.annotation import Worker
-from loupe.domain.correcting import Correct
+from loupe.domain.correcting import Correct, Wish
 from loupe.domain.dataset_console import DatasetConsole
 from loupe.domain.errors import DomainError
-from loupe.domain.galleries import Galleries
-from loupe.domain.label_values import Box, Boxes, LabelValue, OneLabel
+from loupe.domain.galleries import Galleries, Wanted
+from loupe.domain.label_values import Box, Boxes, LabelValue, OneLabel, read_any
 from loupe.domain.manifests import write_rows
 from loupe.domain.workspace import PreviewSize
 from loupe.ports import Champion, ServedModel
@@ -128,8 +127,8 @@ class ConsoleStub(PortalStub):
             case "GET", ["datasets", version, "changes"]:
                 return self.console.changes(PROJECT, version, query["since"])
             case "GET", ["datasets", version, "images"]:
-                asked = ImagesRequest.model_validate(query)
-                return self.console.images(PROJECT, version, asked.wanted(), asked.offset, asked.limit)
+                offset, limit = int(query["offset"]), int(query["limit"])
+                return self.console.images(PROJECT, version, _wanted(query), offset, limit)
             case "GET", ["datasets", version, "images", image]:
                 return self.console.image(PROJECT, version, image)
             case "POST", ["datasets", version, "corrections"]:
@@ -140,8 +139,8 @@ class ConsoleStub(PortalStub):
 
     def _correct(self, version: str, worker: Worker, body: Json) -> Json:
         self.world.clock.advance(seconds=1)
-        asked = CorrectionsRequest.model_validate(body)
-        corrected = self.correct(PROJECT, version, worker, [each.wish() for each in asked.corrections])
+        wishes = [Wish(each["sha256"], read_any(each), each["seen"]) for each in body["corrections"]]
+        corrected = self.correct(PROJECT, version, worker, wishes)
         return {"corrections": [each.to_json() for each in corrected]}
 
     def _previews(self, size: PreviewSize, digests: list[str]) -> Json:
@@ -159,6 +158,15 @@ class ConsoleStub(PortalStub):
 
     def image(self, name: str) -> bytes | None:
         return self.world.raw.content.get(name) or self.world.workspace.content.get(name)
+
+
+def _wanted(query: dict[str, str]) -> Wanted:
+    """What the page asks for, as far as the tests go."""
+    given: Json = {
+        name: query[name] for name in ("label", "split", "job", "since", "change") if name in query
+    }
+    human = query["by"] == "human" if "by" in query else None
+    return Wanted(**given, human=human, mistakes="mistakes" in query)
 
 
 def boxes(images: int = 12) -> ServedWorld:
