@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import httpx
 
 from tests.local.deployment import Deployment
@@ -78,3 +80,39 @@ def test_a_job_is_cut_at_once_of_the_one_image_that_waits(deployment: Deployment
     asked = deployment.portal_request("POST", f"/projects/{project}/jobs/labeling")
     assert asked.status_code == 202
     open_job(deployment, project, 1)
+
+
+def test_a_label_corrected_in_the_console_is_in_the_next_version(
+    deployment: Deployment, in_service: DigitProject
+) -> None:
+    base = f"/projects/{in_service.name}/datasets"
+    before = in_service.last_training
+    version = deployment.portal_request("GET", base).json()["versions"][0]["version"]
+    page = deployment.portal_request("GET", f"{base}/latest/images", params={"split": "train"}).json()
+    assert page["version"] == version
+    image = page["images"][0]
+    label = "1" if image["label"] != "1" else "7"
+    wish = {"sha256": image["sha256"], "label": label, "seen": None}
+    answer = deployment.portal_request("POST", f"{base}/{version}/corrections", json={"corrections": [wish]})
+    assert (answer.status_code, answer.json()["corrections"][0]["corrected"]["label"]) == (200, label)
+    told = deployment.portal_request("GET", f"{base}/{version}/images/{image['sha256']}").json()
+    assert [said["label"] for said in told["history"]] == [label, image["label"]]
+    assert httpx.get(told["url"]).content.startswith(b"\x89PNG")
+    wish["label"] = "none of them"
+    refused = deployment.portal_request("POST", f"{base}/{version}/corrections", json={"corrections": [wish]})
+    assert problem(refused) == (422, "unknown-label")
+    assert deployment.portal_request("POST", base).status_code == 202
+    after = in_service.next_training(before)
+    assert after["version"] != version
+    rows = (
+        json.loads(line)
+        for line in in_service.workspace.lines(in_service.keys.split(after["version"], "train"))
+    )
+    names = {row["image-sha256"]: row["label-metadata"]["class-name"] for row in rows}
+    assert names[image["sha256"]] == label
+    path = f"{base}/{after['version']}/changes"
+    changes = deployment.portal_request("GET", path, params={"since": version}).json()["changes"]
+    assert changes["relabeled"] == 1
+    assert problem(deployment.portal_request("POST", base)) == (409, "nothing-new")
+    refused = deployment.portal_request("GET", base, headers={"authorization": "nobody"})
+    assert problem(refused) == (401, "signed-out")
