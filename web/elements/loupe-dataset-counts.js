@@ -99,7 +99,7 @@ function bars(name, noun, rows) {
       h("th", { scope: "row" }, title),
       h("td", { class: "bar-cell" }, bar([count], most)),
       h("td", {}, figure(count)),
-      h("td", { class: "share" }, all ? percent(count / all) : ""),
+      h("td", { class: "part-share" }, all ? percent(count / all) : ""),
     ),
   );
   const head = h("tr", {}, h("th", { scope: "col" }, "What"), h("td", {}), h("th", { scope: "col" }, noun), h("th", { scope: "col" }, "Share"));
