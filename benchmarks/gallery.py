@@ -142,11 +142,11 @@ def _row(task: TaskType, number: int) -> Row:
 def _measure(task: TaskType) -> None:
     store = FakeObjects("workspace")
     card = _fill(store, "0001", task, IMAGES)
-    written = _seconds(lambda: write_gallery(PROJECT, card, store))
+    written = _seconds(lambda: write_gallery(PROJECT, card, store, "raw"))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     _fill(store, "0002", task, IMAGES)
-    opened = [_seconds(lambda: Galleries(store).open(PROJECT, "0001")) for _ in range(5)]
-    galleries = Galleries(store)
+    opened = [_seconds(lambda: Galleries(store, "raw").open(PROJECT, "0001")) for _ in range(5)]
+    galleries = Galleries(store, "raw")
     first, second = galleries.open(PROJECT, "0001"), galleries.open(PROJECT, "0002")
 
     def page(number: int) -> None:
@@ -203,7 +203,7 @@ def _page_rows() -> Iterator[tuple[str, str, str]]:
     config = ProjectConfig(task="image-classification", labels=LABELS)
     world.projects.save_config(PROJECT, config, None, "etag")
     card = _fill(world.workspace, "0001", "image-classification", IMAGES)
-    write_gallery(PROJECT, card, world.workspace)
+    write_gallery(PROJECT, card, world.workspace, "raw")
     assert world.workspace.exists(NAMES.gallery_index("0001"))
     with GalleryStub(world) as portal, sync_playwright() as playwright:
         browser = launch(playwright)
