@@ -13,7 +13,7 @@ PROJECT = "parts"
 ROUTE = f"#/projects/{PROJECT}/jobs"
 JOBS = f"projects/{PROJECT}/jobs"
 NOON = "2026-11-21T12:00:00+00:00"
-OPEN = {
+OPEN: Json = {
     "job": "parts-20261121t120000-1a2b",
     "provider": "portal",
     "state": "open",

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import FilePayload, Locator, Page, expect
 
 from tests.browser.conftest import PHONE, OpenPage, Serve, wait_until
 from tests.browser.portal_stub import Json, PortalStub, Refusal, as_png, plain_project
@@ -50,7 +50,7 @@ def answers(portal: PortalStub, given: Json | Refusal) -> list[Json]:
 
 def choose(page: Page, content: bytes, media_type: str = "image/png", name: str = "a <b>.png") -> None:
     chooser = page.get_by_label("Choose a picture")
-    chooser.set_input_files([{"name": name, "mimeType": media_type, "buffer": content}])
+    chooser.set_input_files(FilePayload(name=name, mimeType=media_type, buffer=content))
 
 
 def picture(size: tuple[int, int] = (100, 50)) -> bytes:

@@ -156,12 +156,12 @@ def _left_out(card: DatasetCard) -> str:
 
 def _changes(card: DatasetCard, previous: DatasetCard | None) -> str:
     if previous is None:
-        told = (
+        why = (
             "This is the first version."
             if card.previous_version is None
             else f"Version {card.previous_version} is not there any more to compare with."
         )
-        return _section("What changed", f"<p>{escape(told)}</p>")
+        return _section("What changed", f"<p>{escape(why)}</p>")
     added = [job for job in card.jobs if job not in set(previous.jobs)]
     facts = {
         "Images": _difference(sum(card.images.values()), sum(previous.images.values())),
