@@ -163,6 +163,7 @@ def behind(portal: PortalStub, lines: list[Json], query: dict[str, str]) -> Json
     return {
         "task": "image-classification",
         "labels": LABELS,
+        "dataset_version": NEWEST,
         "total": len(found),
         "images": [judged_image(portal, number, line) for number, line in shown],
         "next": after + 2 if after + 2 < len(found) else None,

@@ -69,6 +69,9 @@ def test_a_cell_of_the_confusion_matrix_opens_its_images(portal: PortalStub, ope
     page.get_by_role("button", name="Enlarge parts/image 0.png").click()
     large = page.get_by_role("dialog").get_by_alt_text("Image parts/image 0.png")
     wait_until(page, lambda: bool(large.evaluate("element => element.naturalWidth")))
+    correct = page.get_by_role("link", name="See or correct its label")
+    address = f"#/projects/{PROJECT}/dataset?version={NEWEST}&image={0:064x}"
+    expect(correct).to_have_attribute("href", address)
 
 
 def test_thumbnails_that_are_not_there_yet_are_asked_for_at_once(

@@ -45,7 +45,7 @@ class LoupeJudgedImages extends HTMLElement {
     const list = h("ul", { class: "pictures" });
     const more = h("button", { class: "button", type: "button" }, "More images");
     const add = ({ images, next }) => {
-      list.append(...images.map((image) => h("li", {}, this.#picture(image, page.task))));
+      list.append(...images.map((image) => h("li", {}, this.#picture(image, page))));
       more.hidden = next === null;
       more.value = next ?? "";
     };
@@ -72,35 +72,39 @@ class LoupeJudgedImages extends HTMLElement {
     }
   }
 
-  #picture(image, task) {
+  #picture(image, page) {
     const thumbnail = this.#thumbnails.element(image, "");
     const open = h("button", { class: "picture", type: "button", "aria-label": `Enlarge ${image.name}` }, thumbnail);
-    if (task === "bounding-box" && image.width) open.append(drawn(image));
-    open.addEventListener("click", () => this.#enlarge(image, task));
+    if (page.task === "bounding-box" && image.width) open.append(drawn(image));
+    open.addEventListener("click", () => this.#enlarge(image, page));
     return h("figure", {}, open, h("figcaption", {}, h("span", { class: "file-name", dir: "auto" }, image.name), h("span", { class: "muted" }, answer(image))));
   }
 
-  async #enlarge(image, task) {
+  async #enlarge(image, { task, dataset_version: version }) {
     const picture = h("img", { alt: `Image ${image.name}` });
     const frame = h("div", { class: "picture large" }, picture);
     if (task === "bounding-box" && image.width) frame.append(drawn(image));
     const close = h("button", { class: "button", type: "button", on: { click: () => this.#dialog.close() } }, "Close");
+    const correct = h("a", { class: "button", href: sectionLink(this.project, "dataset", { version, image: image.sha256 }) }, "See or correct its label");
     const caption = h("p", {}, h("b", { dir: "auto" }, image.name), h("br"), answer(image));
-    this.#dialog.replaceChildren(h("div", { class: "dialog-body" }, frame, caption, h("div", { class: "dialog-actions" }, close)));
+    this.#dialog.replaceChildren(h("div", { class: "dialog-body" }, frame, caption, h("div", { class: "dialog-actions" }, correct, close)));
     this.#dialog.showModal();
     picture.addEventListener("error", () => frame.classList.add("missing"), { once: true });
     picture.src = await this.#large(image);
   }
 
-  /** A smaller copy where one can be made; else the image itself. */
-  async #large({ sha256, url, thumbnail }) {
+  /**
+   * A smaller copy where one can be made; else the image itself. That one is turned as EXIF says, and boxes
+   * are not.
+   */
+  async #large({ sha256, url, thumbnail, truth }) {
     try {
       const { previews } = await this.api.previews(this.project, "preview", [sha256]);
       if (previews.length) return previews[0].url;
     } catch (error) {
       if (!isExpected(error)) throw error;
     }
-    return url ?? thumbnail;
+    return truth.boxes || url === null ? thumbnail : url;
   }
 }
 

@@ -114,7 +114,7 @@ def test_the_images_behind_a_cell_can_be_shown(world: World, show: ShowModels, v
     digests = keep_answers(world, version, [("a", "b", 0.6), ("a", "a", 0.9)])
     page = show.images(PROJECT, version, "a", "b")
     [image] = page["images"]
-    assert (page["total"], page["next"]) == (1, None)
+    assert (page["total"], page["next"], page["dataset_version"]) == (1, None, "0001")
     assert (image["sha256"], image["width"], image["height"]) == (digests[0], 64, 64)
     assert image["name"].startswith(f"{PROJECT}/first")
     assert image["name"] in image["url"]

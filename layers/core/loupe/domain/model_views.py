@@ -119,6 +119,7 @@ class ShowModels:
         return {
             "task": plan.task,
             "labels": list(plan.labels),
+            "dataset_version": plan.dataset_version,
             "total": len(numbers),
             "images": [self._image(plan, line, rows.get(line[SHA256], {})) for line in lines],
             "next": end if end < len(numbers) else None,
