@@ -1,13 +1,17 @@
 """Loupe's own labeling portal as a labeling provider."""
 
-from loupe.domain.labeling import tasks_of_manifest
-from loupe.domain.manifests import read_rows
+from collections.abc import Iterator
+
+from loupe.domain.checks import read_checks
+from loupe.domain.labeling import tasks_of_job
+from loupe.domain.manifests import SHA256, Row, read_rows
 from loupe.domain.workspace import Workspace
 from loupe.ports import JobCard, KeepsTasks, StoresObjects
 
 
 class PortalProvider:
-    """Implements `loupe.ports.StartsLabelingJobs`: a task for each row of the input manifest."""
+    """Implements `loupe.ports.StartsLabelingJobs`: a task for each row of the input manifest, and tasks of
+    known answer among them."""
 
     def __init__(self, workspace: StoresObjects, tasks: KeepsTasks, raw_data_bucket: str) -> None:
         self._workspace = workspace
@@ -15,7 +19,12 @@ class PortalProvider:
         self._raw_data_bucket = raw_data_bucket
 
     def start(self, card: JobCard) -> int:
-        manifest = Workspace(card.project).input_manifest(card.job)
-        rows = read_rows(self._workspace.lines(manifest))
-        tasks = tasks_of_manifest(rows, self._raw_data_bucket, card.workers)
+        checks = read_checks(card, self._workspace)
+        if checks:  # an image is in a job once: one whose label was withdrawn meanwhile is asked about
+            asked = {row[SHA256] for row in self._rows(card)}
+            checks = [row for row in checks if row[SHA256] not in asked]
+        tasks = tasks_of_job(card, self._rows(card), checks, self._raw_data_bucket)
         return self._tasks.add(card.job, tasks)
+
+    def _rows(self, card: JobCard) -> Iterator[Row]:
+        return read_rows(self._workspace.lines(Workspace(card.project).input_manifest(card.job)))

@@ -8,7 +8,7 @@ docs/decisions/leases.md tells the rest of a job's life.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime, timedelta
@@ -16,6 +16,7 @@ from itertools import islice, takewhile
 from typing import Any
 
 from loupe.domain.batches import batches
+from loupe.domain.checks import with_checks, write_checks
 from loupe.domain.errors import AlreadyWritten, DomainError, NotFound, ObjectMissing
 from loupe.domain.events import AnnotationsCompleted, LabelingJobFinished, LabelingJobStarted
 from loupe.domain.job_ends import FailJob, has_failed
@@ -238,6 +239,7 @@ class StartLabeling:
         self._workspace.write(
             space.label_categories(card.job), label_categories(card.labels).encode(), "application/json"
         )
+        write_checks(card, self._workspace, self._raw_data_bucket)
         rows = islice(self._take(card, resumed=resumed), card.batch_size)
         try:
             self._workspace.write_lines_once(manifest, write_rows(rows))
@@ -315,6 +317,8 @@ def _agreement(labeling: Labeling) -> dict[str, Any]:
     return {
         "workers": labeling.workers_per_image,
         "max_workers": labeling.most_workers,
+        "check_every": labeling.check_every or 0,
+        "min_accuracy": labeling.min_accuracy,
     }
 
 
@@ -358,9 +362,20 @@ def _task_number(place: int) -> str:
 FIRST_TASK = _task_number(0)
 
 
-def tasks_of_manifest(rows: Iterator[Row], raw_data_bucket: str, workers: int = 1) -> Iterator[NewTask]:
-    """The portal's tasks: one a row, numbered in the manifest's order, for so many workers each."""
-    for number, row in enumerate(rows):
+def tasks_of_manifest(rows: Iterable[Row], raw_data_bucket: str) -> Iterator[NewTask]:
+    """Tasks for one worker each: one a row, numbered in the manifest's order."""
+    return _tasks(((row, False) for row in rows), raw_data_bucket, 1)
+
+
+def tasks_of_job(
+    card: JobCard, rows: Iterable[Row], checks: Sequence[Row], raw_data_bucket: str
+) -> Iterator[NewTask]:
+    """The portal's tasks: those of the rows in the manifest's order, and those of known answer among them."""
+    return _tasks(with_checks(card, rows, checks), raw_data_bucket, card.workers)
+
+
+def _tasks(rows: Iterable[tuple[Row, bool]], raw_data_bucket: str, workers: int) -> Iterator[NewTask]:
+    for number, (row, is_check) in enumerate(rows):
         yield NewTask(
             task=_task_number(number),
             sha256=row[SHA256],
@@ -369,6 +384,7 @@ def tasks_of_manifest(rows: Iterator[Row], raw_data_bucket: str, workers: int = 
             width=row[WIDTH],
             height=row[HEIGHT],
             workers=workers,
+            check=is_check,
             orientation=row.get(ORIENTATION, 1),
         )
 

@@ -105,14 +105,19 @@ class Labeling(_Section):
     workers_per_image: int = Field(default=1, ge=1, le=9)
     suggest: bool = False
     max_workers_per_image: int | None = Field(default=None, ge=1, le=9)
+    check_every: int | None = Field(default=None, ge=2, le=1_000)
+    min_accuracy: float = Field(default=0.0, ge=0, le=1)
     ground_truth: GroundTruth = GroundTruth()
 
     @model_validator(mode="after")
     def _is_possible(self) -> "Labeling":
         if self.suggest and self.provider != "portal":
             raise ValueError("suggest: only the portal's page shows what the model suggests")
-        if self.provider == "ground-truth" and self.max_workers_per_image:
-            raise ValueError("max_workers_per_image: only the portal has it, not ground-truth")
+        for name in ("max_workers_per_image", "check_every", "min_accuracy"):
+            if self.provider == "ground-truth" and getattr(self, name):
+                raise ValueError(f"{name}: only the portal has it, not ground-truth")
+        if self.min_accuracy and not self.check_every:
+            raise ValueError("min_accuracy: workers are measured by known answers, so it needs check_every")
         if self.most_workers < self.workers_per_image:
             raise ValueError(
                 f"max_workers_per_image: must be at least workers_per_image, {self.workers_per_image}, "

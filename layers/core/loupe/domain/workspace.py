@@ -57,6 +57,14 @@ class Workspace:
     def annotation(self, job: str, sha256: str, worker: str) -> str:
         return f"{self.annotations(job)}{sha256}/{worker}.json"
 
+    def checks(self, job: str) -> str:
+        """The portal: images whose label is known, which measure the workers."""
+        return f"{self.job(job)}/checks.manifest"
+
+    def worker_counts(self, job: str) -> str:
+        """The portal: what each worker did."""
+        return f"{self.job(job)}/workers.json"
+
     def output_manifest(self, job: str) -> str:
         """Ground Truth's own layout: `<S3OutputPath>/<job>/manifests/output/output.manifest`."""
         return f"{self.job(job)}/manifests/output/output.manifest"
