@@ -11,7 +11,7 @@ import click
 from cli.console import err, json_option, out, print_json, progress_bar
 from cli.errors import ApiProblem, CommandFault, domain_errors_as_faults
 from cli.label_files import LocalFiles
-from cli.session import PROJECT, Session, pass_session
+from cli.session import PROJECT, Session, pass_session, sign_in_options
 from cli.stack import Lease, PortalJob, PortalProject, PortalSession, PortalTask, StoredObject
 from loupe.domain.interchange import FORMATS
 from loupe.domain.interchange.names import AmbiguousName, Names
@@ -250,8 +250,7 @@ class Annotator:
 @click.command()
 @click.argument("name", type=PROJECT)
 @click.argument("file", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--worker", envvar="LOUPE_WORKER", help="Who signs in.  [default: the local cloud's worker]")
-@click.option("--password", envvar="LOUPE_PASSWORD", help="Their password; asked for if it is not known.")
+@sign_in_options
 @click.option(
     "--parallel",
     type=click.IntRange(1, 16),

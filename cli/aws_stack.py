@@ -499,3 +499,6 @@ class HttpPortalSession:
 
     def give_back(self, project: str) -> None:
         self._call("DELETE", f"/api/projects/{project}/leases")
+
+    def workers(self, project: str) -> Json:
+        return cast(Json, self._call("GET", f"/api/projects/{project}/workers"))

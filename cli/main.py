@@ -22,6 +22,7 @@ from cli.upload import upload
 from cli.validate import validate
 from cli.wait import wait
 from cli.worker import worker
+from cli.workers import workers
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -96,6 +97,7 @@ for command in (
     open_portal,
     reconcile,
     worker,
+    workers,
     local_cloud,
     demo,
 ):

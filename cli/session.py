@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
@@ -13,6 +14,8 @@ from cli.errors import ApiProblem, CommandFault, NotRegisteredYet
 from cli.stack import ProjectStatus, Stack
 from loupe.domain.errors import BadRequest
 from loupe.domain.projects import check_project_name
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,17 @@ class Session:
 
 
 pass_session = click.make_pass_decorator(Session)
+
+
+def sign_in_options(command: F) -> F:
+    """Options of a command that talks to the portal as a worker."""
+    password = click.option(
+        "--password", envvar="LOUPE_PASSWORD", help="Their password; asked for if it is not known."
+    )
+    who = click.option(
+        "--worker", envvar="LOUPE_WORKER", help="Who signs in.  [default: the local cloud's worker]"
+    )
+    return who(password(command))
 
 
 class ProjectName(click.ParamType):

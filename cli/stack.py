@@ -208,6 +208,9 @@ class PortalSession(Protocol):
     def give_back(self, project: str) -> None:
         """Ends all leases of this worker in the project."""
 
+    def workers(self, project: str) -> Json:
+        """How each worker does, as the portal's API tells it. Raises ApiProblem."""
+
 
 class Stack(Protocol):
     """One deployed Loupe. Methods raise CommandFault, in the user's words."""

@@ -22,6 +22,7 @@ import "./elements/loupe-several.js";
 import "./elements/loupe-sign-in.js";
 import "./elements/loupe-stage.js";
 import "./elements/loupe-try.js";
+import "./elements/loupe-workers.js";
 
 const CONFIG_RETRY_MS = 5_000;
 

@@ -48,6 +48,11 @@ def annotate(project: str, job: str, task: str) -> Response[str]:
     return http.reply(_work(work))
 
 
+@api.get("/portal/api/projects/<project>/workers")
+def workers(project: str) -> Response[str]:
+    return http.reply(bootstrap.show_workers()(project))
+
+
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """API Gateway proxy event in, JSON or problem document out."""
     return api.handle(event, context)

@@ -169,6 +169,13 @@ class Portal:
         path = f"projects/{project}/jobs/{quote(task['job'])}/tasks/{quote(task['task'])}/annotation"
         return self._http.put(path, json=said)
 
+    def workers(self, project: str) -> Json:
+        """How each worker of the project does."""
+        answer = self._http.get(f"projects/{project}/workers")
+        assert answer.status_code == 200, answer.text
+        told: Json = answer.json()
+        return told
+
 
 def open_job(deployment: Deployment, project: str, tasks: int) -> None:
     """Wait for a job of exactly so many tasks."""

@@ -98,6 +98,13 @@ export class PortalApi {
     return this.#call("POST", `api/projects/${encodeURIComponent(project)}/jobs/${what}`);
   }
 
+  // Workers
+
+  /** What each worker did. */
+  workers(project) {
+    return this.#call("GET", `api/projects/${encodeURIComponent(project)}/workers`);
+  }
+
   // Models
 
   models(project) {

@@ -7,6 +7,7 @@ export const SECTIONS = [
   { name: "models", element: "loupe-models", title: "Models" },
   { name: "try", element: "loupe-try", title: "Try it" },
   { name: "jobs", element: "loupe-jobs", title: "Jobs" },
+  { name: "workers", element: "loupe-workers", title: "Workers" },
 ];
 
 /** The address of a project's section; `query` are the parameters after `?`. */

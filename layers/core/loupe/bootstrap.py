@@ -65,6 +65,7 @@ from loupe.domain.suggestion import SuggestLabels
 from loupe.domain.training import PlanTraining, TrainingSetup
 from loupe.domain.transforms import PlanTransforms, TransformAnswers
 from loupe.domain.turns import BuildDataset, ConcludeTraining
+from loupe.domain.workers import ShowWorkers
 from loupe.domain.workforce import ManageWorkforce
 from loupe.ports import StartsLabelingJobs
 from loupe.settings import (
@@ -306,6 +307,19 @@ def labeling_portal() -> LabelingPortal:
         workspace=_objects(settings.workspace_bucket),
         events=_events(settings.event_bus_name),
         clock=utc_now,
+    )
+
+
+@cache
+def show_workers() -> ShowWorkers:
+    """For labeling_api."""
+    settings = LabelingApiSettings.from_environment()
+    table = _table(settings.index_table)
+    return ShowWorkers(
+        projects=IndexedProjects(table),
+        jobs=LabelingJobIndex(table),
+        tasks=TaskIndex(table),
+        workspace=_objects(settings.workspace_bucket),
     )
 
 

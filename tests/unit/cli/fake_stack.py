@@ -77,6 +77,7 @@ class FakeStack:
         self.reviews: list[Json] = []
         self.decisions: list[tuple[str, str, str | None]] = []
         self.promotion_paused: Pause | None = None
+        self.workers_told: Json = {}
         self.hosting_state = "stopped"
         self.hosting: Hosting | None = None
         self.training_since: str | None = None
@@ -349,6 +350,15 @@ class FakeStack:
         self.referred += uris
 
 
+NO_WORKERS = {
+    "check_every": None,
+    "min_accuracy": 0.0,
+    "open_job": None,
+    "open_job_counted": False,
+    "workers": [],
+}
+
+
 class FakePortal:
     """The portal's API as one worker sees it. A lease has those held first, then those never leased."""
 
@@ -370,6 +380,9 @@ class FakePortal:
             }
             for name in self._stack.projects()
         ]
+
+    def workers(self, project: str) -> Json:
+        return {**NO_WORKERS, "project": project, **self._stack.workers_told}
 
     def _job(self, project: Project) -> PortalJob | None:
         number = project.open_job()

@@ -321,3 +321,24 @@ def test_an_import_that_is_not_there_or_an_unknown_action_is_refused(project: In
         import_labels({"action": "finish", "project": PROJECT, "job": "digits-x"}, FakeLambdaContext())
     with pytest.raises(BadRequest, match="ask for the action"):
         import_labels({"action": "forget", "project": PROJECT}, FakeLambdaContext())
+
+
+def test_workers_are_told_of(job: str) -> None:
+    call("PUT", f"{BASE}/{PROJECT}/jobs/{job}/tasks/000000/annotation", {"label": "ü"}, worker="ada")
+    status, content = call("GET", f"{BASE}/{PROJECT}/workers")
+    assert status == 200
+    assert (content["open_job"], content["open_job_counted"], content["min_accuracy"]) == (job, True, 0.0)
+    [ada] = content["workers"]
+    assert ada == {
+        "worker": "id-ada",
+        "name": "ada",
+        "answers": 1,
+        "skips": 0,
+        "agreement": None,
+        "median_seconds": None,
+        "checks": 0,
+        "accuracy": None,
+        "below_min_accuracy": False,
+    }
+    status, problem = call("GET", f"{BASE}/nuts/workers")
+    assert (status, problem["type"]) == (404, "urn:loupe:problem:project-not-found")
