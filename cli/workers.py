@@ -14,9 +14,10 @@ from cli.stack import Json
 @json_option
 @pass_session
 def workers(session: Session, name: str, worker: str | None, password: str | None, as_json: bool) -> None:
-    """Show what each worker of the project NAME did at the portal: answers, how far they agree with the labels
-    that were concluded, the median time from one answer to the next, and the share of known answers that they
-    got (`labeling.check_every` in project.yaml).
+    """Show what each worker of the project NAME did at the portal.
+
+    That is answers, how far they agree with the labels that were concluded, the median time from one answer
+    to the next, and the share of known answers that they got (`labeling.check_every` in project.yaml).
 
     \b
     Examples:
@@ -30,14 +31,14 @@ def workers(session: Session, name: str, worker: str | None, password: str | Non
         print_json(found)
         return
     if not found["workers"]:
-        out.print(f"Nobody has answered anything in {name} so far.", highlight=False)
+        out().print(f"Nobody has answered anything in {name} so far.")
         return
-    out.print(_table(found))
+    out().print(_table(found))
     if any(each["below_min_accuracy"] for each in found["workers"]):
-        out.print("What workers below the accuracy answered is asked again from others.", highlight=False)
+        out().print("What workers below the accuracy answered is asked again from others.")
     if found["open_job"] and not found["open_job_counted"]:
         told = f"Answers of the open job {found['open_job']} count when it is concluded."
-        out.print(told, highlight=False, soft_wrap=True)
+        out().print(told)
 
 
 def _table(found: Json) -> Table:
