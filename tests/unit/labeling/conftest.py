@@ -68,14 +68,19 @@ class Loop:
         )
         self.start = self.start_labeling()
         self.portal = self.labeling_portal(self.tasks)
-        self.consolidate = ConsolidateAnnotations(
-            jobs=self.jobs,
-            tasks=self.tasks,
-            images=self.images,
-            workspace=self.workspace,
-            events=self.events,
-            clock=self.clock,
-        )
+        self.consolidate = self.consolidate_annotations()
+
+    def consolidate_annotations(self, **instead: Any) -> ConsolidateAnnotations:
+        """The use case, with some of its ports replaced."""
+        ports: dict[str, Any] = {
+            "jobs": self.jobs,
+            "tasks": self.tasks,
+            "images": self.images,
+            "workspace": self.workspace,
+            "events": self.events,
+            "clock": self.clock,
+        }
+        return ConsolidateAnnotations(**ports | instead)
 
     def start_labeling(self, **instead: Any) -> StartLabeling:
         """The use case, with some of its ports replaced."""
@@ -100,16 +105,17 @@ class Loop:
             suffix=lambda: f"{next(self._suffixes):04x}",
         )
 
-    def labeling_portal(self, tasks: KeepsTasks) -> LabelingPortal:
-        return LabelingPortal(
-            projects=self.projects,
-            jobs=self.jobs,
-            tasks=tasks,
-            raw_data=self.raw_data,
-            workspace=self.workspace,
-            events=self.events,
-            clock=self.clock,
-        )
+    def labeling_portal(self, tasks: KeepsTasks, **instead: Any) -> LabelingPortal:
+        """The use case, with some of its ports replaced."""
+        ports: dict[str, Any] = {
+            "projects": self.projects,
+            "jobs": self.jobs,
+            "raw_data": self.raw_data,
+            "workspace": self.workspace,
+            "events": self.events,
+            "clock": self.clock,
+        }
+        return LabelingPortal(tasks=tasks, **ports | instead)
 
     def configure(
         self, project: str = PROJECT, task: TaskType = "image-classification", **labeling: Any
