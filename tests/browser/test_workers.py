@@ -2,7 +2,7 @@
 
 from playwright.sync_api import expect
 
-from tests.browser.conftest import PHONE, OpenPage, Serve
+from tests.browser.conftest import OpenPage, Serve
 from tests.browser.portal_stub import Json, plain_project
 from tests.browser.test_accessibility import expect_accessible
 
@@ -49,7 +49,7 @@ def test_each_worker_is_told_of_and_who_is_below_is_marked(serve: Serve, open_pa
     expect(page.get_by_text("Answers of the open job parts-1 count when it is concluded.")).to_be_visible()
     expect(page.get_by_role("link", name="Workers")).to_have_attribute("aria-current", "page")
     expect_accessible(page)
-    page.set_viewport_size(PHONE["viewport"])
+    page.set_viewport_size({"width": 390, "height": 844})
     expect_accessible(page)
     told["workers"] = []
     page.reload()

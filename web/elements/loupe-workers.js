@@ -28,7 +28,7 @@ class LoupeWorkers extends HTMLElement {
     if (below) {
       const least = percent(answer.min_accuracy, 0);
       const text = `${plural(below, "worker")} below the accuracy of ${least} that project.yaml asks for: what they answered is asked again from others.`;
-      page.append(h("p", { class: "notice-line" }, text));
+      page.append(h("p", {}, text));
     }
     page.append(h("section", {}, h("h2", {}, plural(answer.workers.length, "worker")), table(answer)));
     page.append(h("p", { class: "muted small" }, explanation(answer)));

@@ -350,7 +350,7 @@ class FakeStack:
         self.referred += uris
 
 
-NO_WORKERS = {
+NO_WORKERS: Json = {
     "check_every": None,
     "min_accuracy": 0.0,
     "open_job": None,
