@@ -35,7 +35,7 @@ def turn(loop: Loop, said: dict[Worker, str]) -> str:
     for worker, label in said.items():
         loop.answer_all(worker, label)
     loop.consolidate(PROJECT, job)
-    AcceptLabels(loop.images, loop.workspace, loop.clock)(loop.jobs.card(PROJECT, job))
+    AcceptLabels(loop.images, loop.workspace, loop.raw_data.bucket, loop.clock)(loop.jobs.card(PROJECT, job))
     return job
 
 
