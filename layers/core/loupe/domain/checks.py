@@ -15,7 +15,7 @@ from loupe.domain.errors import AlreadyWritten, ObjectMissing
 from loupe.domain.json_lines import read_line
 from loupe.domain.label_values import LabelValue, read_any
 from loupe.domain.labels import accepted_jobs, names_in_line
-from loupe.domain.manifests import HEIGHT, SHA256, VERSION_ID, WIDTH, Row, read_rows, write_rows
+from loupe.domain.manifests import HEIGHT, ORIENTATION, SHA256, VERSION_ID, WIDTH, Row, read_rows, write_rows
 from loupe.domain.places import uri_of
 from loupe.domain.projects import LABEL_ATTRIBUTES
 from loupe.domain.workspace import Workspace
@@ -104,7 +104,11 @@ def _known_row(card: JobCard, line: dict[str, Any], raw_data_bucket: str) -> Row
         HEIGHT: line["height"],
         KNOWN: {LABEL_ATTRIBUTES[card.task]: line[LABEL_ATTRIBUTES[card.task]]},
     }
-    return row | ({VERSION_ID: line["version_id"]} if line["version_id"] is not None else {})
+    if line["version_id"] is not None:
+        row[VERSION_ID] = line["version_id"]
+    if line.get("orientation", 1) != 1:
+        row[ORIENTATION] = line["orientation"]
+    return row
 
 
 def _lot(card: JobCard, row: Row) -> str:
