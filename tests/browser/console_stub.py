@@ -1,7 +1,7 @@
 """The portal with dataset versions: the domain itself, over buckets in memory that the stub serves."""
 
 import io
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import sha256
 from http import HTTPStatus
 from typing import Any
@@ -36,12 +36,12 @@ class ServedObjects(FakeObjects):
         return f"{self.origin}images/{quote(key)}?X-Amz-Expires={expires_in}"
 
 
-@dataclass
 class ServedWorld(World):
-    raw: FakeObjects = field(default_factory=lambda: ServedObjects("raw"))
+    """Has buckets whose presigned URLs work."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.raw = ServedObjects("raw")
         self.workspace = ServedObjects("workspace", others={"raw": self.raw})
 
     def draw(self, name: str, shape: str, size: tuple[int, int] = (120, 90)) -> str:
