@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 
 from PIL import Image
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, ViewportSize, sync_playwright
 
 from benchmarks.datasets import label_line
 from loupe.domain.datasets import DatasetCard
@@ -42,7 +42,7 @@ LABELS = tuple(str(digit) for digit in range(10))
 SERVER_SECONDS = 0.1
 THUMBNAILS = 60
 OPENED = 15
-WINDOW = {"width": 1720, "height": 1440}
+WINDOW: ViewportSize = {"width": 1720, "height": 1440}
 GOAL_MS = 1_000
 _TASKS: tuple[TaskType, ...] = ("image-classification", "bounding-box")
 _JOB = f"{PROJECT}-20261121t101500-1a2b"

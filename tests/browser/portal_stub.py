@@ -17,7 +17,7 @@ from hashlib import sha256
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from PIL import Image
@@ -148,7 +148,7 @@ class PortalStub:
         self._portal = _serve(_PortalHandler, self)
         self._cloud = _serve(_CloudHandler, self)
 
-    def __enter__(self) -> "PortalStub":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from cli.digits import Digit, load_digits
 from cli.errors import ApiProblem
 from cli.main import cli
-from cli.stack import ProjectStatus, Training
+from cli.stack import Champion, ProjectStatus, Training
 from loupe.adapters.objects import S3Objects
 from loupe.domain.events import SOURCE, Event
 from loupe.domain.manifests import SHA256, read_rows
@@ -73,6 +73,13 @@ class DigitProject:
     @property
     def status(self) -> ProjectStatus:
         return self.deployment.stack.status(self.name)
+
+    @property
+    def champion(self) -> Champion:
+        """The model in service; there has to be one."""
+        champion = self.status["champion"]
+        assert champion is not None
+        return champion
 
     # Steps ------------------------------------------------------------------------------------------
 

@@ -35,7 +35,7 @@ def test_a_models_figures_lead_to_the_images_behind_them(
 
 
 def test_the_dataset_of_a_model_has_a_report(deployment: Deployment, in_service: DigitProject) -> None:
-    version = in_service.status["champion"]["version"]
+    version = in_service.champion["version"]
     told = deployment.portal_request("GET", f"/projects/{in_service.name}/models/{version}").json()
     page = httpx.get(told["report_url"])
     assert page.headers["content-type"] == "text/html; charset=utf-8"
@@ -46,7 +46,7 @@ def test_people_ask_the_model_that_apps_ask(deployment: Deployment, in_service: 
     path, image = f"/projects/{in_service.name}/predictions", {"content-type": "image/png"}
     answer = deployment.portal_request("POST", path, content=png(32, 32), headers=image)
     assert answer.status_code == 200
-    assert answer.json()["model_version"] == in_service.status["champion"]["version"]
+    assert answer.json()["model_version"] == in_service.champion["version"]
     refused = deployment.portal_request("POST", path, content=b"no image", headers=image)
     assert problem(refused) == (422, "not-an-image")
     nobody = image | {"authorization": "nobody"}
@@ -67,7 +67,7 @@ def test_what_people_ask_for_is_done(deployment: Deployment, in_service: DigitPr
     eventually(reconciled, "the reconciliation")
     told = deployment.portal_request("GET", base).json()
     assert told["images"] == in_service.status["images"]
-    assert told["champion"]["version"] == in_service.status["champion"]["version"]
+    assert told["champion"]["version"] == in_service.champion["version"]
     assert deployment.portal_request("GET", f"{base}/rejected").json() == {"rejected": [], "next": None}
     assert problem(deployment.portal_request("POST", f"{base}/labeling")) == (409, "conflict")
 
@@ -103,6 +103,7 @@ def test_a_label_corrected_in_the_console_is_in_the_next_version(
     assert problem(refused) == (422, "unknown-label")
     assert deployment.portal_request("POST", base).status_code == 202
     after = in_service.next_training(before)
+    assert after["version"] is not None
     assert after["version"] != version
     rows = (
         json.loads(line)
