@@ -1,6 +1,7 @@
 """The function behind the console's pages, in process: what API Gateway sends in, what goes out."""
 
 import json
+from base64 import b64encode
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,8 +15,10 @@ from loupe.adapters.table import IndexTable
 from loupe.domain.projects import ProjectConfig
 from loupe.domain.workspace import Workspace
 from model_api.handler import handler as model_api
+from predict.handler import handler as predict
 from tests.contract.conftest import create_index_table
 from tests.fakes.lambda_context import FakeLambdaContext
+from tests.unit.ingest.pictures import png
 
 PROJECT = "digits"
 NAMES = Workspace(PROJECT)
@@ -131,3 +134,18 @@ def test_jobs_are_told_and_asked_for(stack: IndexTable) -> None:
         assert (status, list(asked)) == (202, ["requested_at"])
     status, problem = call("jobs/labeling", "POST")
     assert (status, problem["detail"]) == (409, "no image is pending: upload some first")
+
+
+@pytest.mark.parametrize("base", ["/v1", "/portal/api"])
+def test_apps_and_people_ask_the_model_in_the_same_way(stack: IndexTable, base: str) -> None:
+    event = {
+        "httpMethod": "POST",
+        "path": f"{base}/projects/{PROJECT}/predictions",
+        "headers": {"content-type": "image/png"},
+        "body": b64encode(png(24, 24)).decode(),
+        "isBase64Encoded": True,
+        "requestContext": {},
+    }
+    answer = predict(event, FakeLambdaContext())
+    assert answer["statusCode"] == 409
+    assert json.loads(answer["body"])["type"] == "urn:loupe:problem:no-model-yet"

@@ -115,6 +115,16 @@ def call(method: str, path: str, body: Any = None, worker: str = "ada") -> tuple
     return answer["statusCode"], json.loads(answer["body"]) if answer["body"] else None
 
 
+def test_a_job_that_a_person_asked_for_does_not_wait_for_a_batch(project: IndexTable) -> None:
+    config = {"task": "image-classification", "labels": ["0", "ü"], "labeling": {"batch_size": 9}}
+    IndexedProjects(project).save_config(PROJECT, ProjectConfig.model_validate(config), None, "etag")
+    for detail_type, job in (("ImagesRegistered", None), ("LabelingRequested", 2)):
+        event = {"detail-type": detail_type, "detail": {"project": PROJECT, "reason": "asked"}}
+        start_labeling(event, FakeLambdaContext())
+        found = call("GET", BASE)[1]["projects"][0]["job"]
+        assert (found and found["tasks"]) == job
+
+
 def test_a_job_from_first_lease_to_output_manifest(job: str) -> None:
     status, content = call("GET", BASE)
     assert status == 200
