@@ -16,6 +16,10 @@ read_line = orjson.loads
 """The document in a line, be it text or bytes. Raises `NotJson`."""
 
 
+write_line = orjson.dumps
+"""The bytes of a compact line, without its end."""
+
+
 def write_lines(documents: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     """Compact lines, each ending in a newline."""
     for document in documents:

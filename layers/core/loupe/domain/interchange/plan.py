@@ -13,7 +13,7 @@ from datetime import datetime
 
 from loupe.domain.errors import DomainError
 from loupe.domain.interchange.records import Findings, Labeled, Size
-from loupe.domain.json_lines import read_line
+from loupe.domain.json_lines import read_line, write_line
 from loupe.domain.label_values import (
     Boxes,
     InvalidLabel,
@@ -67,8 +67,7 @@ def digest_of(value: LabelValue) -> bytes:
             parts = sorted((b.label, *map(float, (b.left, b.top, b.width, b.height))) for b in boxes)
         case _:
             parts = sorted(value.names)
-    text = json.dumps(parts, separators=(",", ":"))
-    return hashlib.blake2b(text.encode(), digest_size=_DIGEST_BYTES).digest()
+    return hashlib.blake2b(write_line(parts), digest_size=_DIGEST_BYTES).digest()
 
 
 @dataclass(frozen=True, slots=True)
