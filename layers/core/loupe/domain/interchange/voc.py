@@ -137,8 +137,11 @@ def _size(root: Element) -> Size | None:
 
 def _texts(element: Element) -> dict[str, str]:
     """The text of each child by its tag, the first of several, without the white space of pretty printing."""
-    found = ((child.tag, child.text or "") for child in reversed(element))
-    return {tag: text.strip() if "\n" in text else text for tag, text in found}
+    found: dict[str, str] = {}
+    for child in element:
+        text = child.text or ""
+        found.setdefault(child.tag, text.strip() if "\n" in text else text)
+    return found
 
 
 # Writing --------------------------------------------------------------------------------------------
