@@ -121,7 +121,7 @@ def _zoom_and_pan(photo: StubImage) -> list[float]:
         assert middle is not None
         x, y = middle["x"] + middle["width"] / 2, middle["y"] + middle["height"] / 2
         page.mouse.move(x, y)
-        page.mouse.wheel(0, -100)
+        page.mouse.wheel(0, -400)
         # The original takes the preview's place before anything is measured.
         shown = page.locator("loupe-stage img")
         wait_until(page, lambda: "preview" not in str(shown.get_attribute("src")))
