@@ -237,3 +237,22 @@ def test_a_project_whose_yaml_is_not_valid_says_so(world: World) -> None:
     world.projects.save_config(PROJECT, None, "labels: is missing", "etag")
     with pytest.raises(InvalidProject, match="labels: is missing"):
         world.build()
+
+
+def test_only_so_many_trainings_begin_in_a_day_and_one_covers_what_waited(world: World) -> None:
+    world.configure(training={"max_per_day": 2})
+    world.label("digits-1", "a", [f"a/{at}" for at in range(10)])
+    world.label("digits-2", "b", [f"b/{at}" for at in range(10)])
+    world.plan(world.build().version or "")
+    world.conclude(Result(PROJECT, FIRST, "failed", "0001", "no disk"))
+    assert world.turn(SECOND) == "0001-2"
+    for job in ("digits-3", "digits-4"):
+        world.label(job, "a", [job])
+        begun = world.build(execution(job))
+        reason = "2 trainings began in 24 hours, and training.max_per_day is 2"
+        assert begun == TurnBegun("nothing_new", reason=reason)
+    loop = world.loops.loop(PROJECT)
+    assert (loop.training, loop.waiting_for) == (None, reason)
+    world.clock.advance(hours=24)
+    assert world.turn(execution("later")) == "0002"
+    assert {"digits-3", "digits-4"} <= set(world.card("0002").jobs)

@@ -245,3 +245,12 @@ def test_a_release_that_a_person_wants_and_nobody_works_on_is_asked_for_again(wo
     world.executions.running.clear()
     assert world.reconcile("parts").releases_requested == 1
     assert world.events.published == [ReleaseRequested("parts", "0001", "r-1", "rollback", "ann")]
+
+
+def test_labels_that_wait_for_another_day_are_asked_for_each_time(world: World) -> None:
+    card = JobCard("parts", "parts-1", "portal", "image-classification", ("a", "b"), "", 100, world.clock())
+    world.jobs.restore_finished(card, 1, 0, world.clock())
+    world.loops.save_waiting_for("parts", "2 of 9 new labels")
+    assert world.reconcile("parts").trainings_requested == 0
+    world.loops.save_waiting_for("parts", "2 trainings began in 24 hours, and training.max_per_day is 2")
+    assert world.reconcile("parts").trainings_requested == 1

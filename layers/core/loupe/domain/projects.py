@@ -164,6 +164,7 @@ class Training(_Section):
     max_run_minutes: int = Field(default=240, ge=1, le=60 * 24 * 5)
     spot: bool = False
     max_wait_minutes: int | None = Field(default=None, ge=1, le=60 * 24 * 10)
+    max_per_day: int | None = Field(default=None, ge=1, le=1_000)
     transform_instance_type: str = Field(default="ml.m5.xlarge", pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$")
     rekognition: RekognitionTraining = RekognitionTraining()
 

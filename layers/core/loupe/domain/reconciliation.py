@@ -16,7 +16,7 @@ from loupe.domain.manifests import SHA256, read_rows
 from loupe.domain.places import ReferredFolders, is_referred
 from loupe.domain.projects import config_key, is_example_key, is_project_name
 from loupe.domain.training import model_versions
-from loupe.domain.turns import abandon, finished_jobs
+from loupe.domain.turns import MAX_PER_DAY, abandon, finished_jobs
 from loupe.domain.workspace import Workspace
 from loupe.ports import (
     Clock,
@@ -170,7 +170,7 @@ class Reconcile:
                 return "the last training was stopped or lost"
             self._give_up(project, loop)
             return None
-        if (loop.last_training and loop.last_training.status == "failed") or loop.waiting_for:
+        if (loop.last_training and loop.last_training.status == "failed") or _needs_more_labels(loop):
             return None
         card = latest_card(project, self.workspace)
         missed = finished_jobs(project, self.jobs).difference(card.jobs if card else ())
@@ -239,6 +239,11 @@ class Reconcile:
 
     def _objects(self, project: str) -> Iterable[StoredObject]:
         return (stored for stored in self.raw_data.list(f"{project}/") if not stored.key.endswith("/"))
+
+
+def _needs_more_labels(loop: LoopRecord) -> bool:
+    """Whether the next training waits for something else than time."""
+    return loop.waiting_for is not None and MAX_PER_DAY not in loop.waiting_for
 
 
 def summary(found: dict[str, Mended]) -> dict[str, dict[str, dict[str, int]]]:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from loupe.domain.configuration import valid_config
@@ -44,6 +44,9 @@ from loupe.ports import (
 _ALL = 1_000_000
 """More jobs than a project has."""
 
+MAX_PER_DAY = "training.max_per_day"
+"""Stands in what a project waits for when it has had its trainings: time alone ends that."""
+
 ABANDONED = "the execution that trained it was stopped or lost"
 
 
@@ -62,7 +65,10 @@ class TurnBegun:
 
 @dataclass(frozen=True)
 class BuildDataset:
-    """Takes the project's training lock, accepts labels of finished jobs, and builds a dataset version."""
+    """Takes the project's training lock, accepts labels of finished jobs, and builds a dataset version.
+
+    Not if the project has had as many trainings as it may have in a day.
+    """
 
     projects: KeepsProjects
     images: KeepsImages
@@ -82,7 +88,7 @@ class BuildDataset:
             config = valid_config(self.projects, project)
             finished = finished_jobs(project, self.jobs)
             self._accept(project, finished)
-            begun = self._build(project, config)
+            begun = self._beyond_bounds(project, config) or self._build(project, config)
             self.loops.save_waiting_for(project, begun.reason or None)
             if begun.version is not None:
                 self.loops.save_dataset_version(project, begun.version)
@@ -114,6 +120,25 @@ class BuildDataset:
             with suppress(AlreadyWritten):
                 accept(self.jobs.card(project, job))
         AcceptCorrections(self.images, self.workspace, self.clock)(project)
+
+    def _beyond_bounds(self, project: str, config: ProjectConfig) -> TurnBegun | None:
+        """Why no training may begin now, if it may not. Those that failed count, too: they cost as much."""
+        most = config.training.max_per_day
+        if most is None:
+            return None
+        day_ago = self.clock() - timedelta(days=1)
+        begun = 0
+        for version in reversed(model_versions(project, self.workspace)):
+            with suppress(ObjectMissing):
+                plan = TrainingPlan.read(self.workspace, project, version)
+                if datetime.fromisoformat(plan.started_at) <= day_ago:
+                    break
+                begun += 1
+        if begun < most:
+            return None
+        return TurnBegun(
+            "nothing_new", reason=f"{begun} trainings began in 24 hours, and {MAX_PER_DAY} is {most}"
+        )
 
     def _build(self, project: str, config: ProjectConfig) -> TurnBegun:
         previous = latest_card(project, self.workspace)
