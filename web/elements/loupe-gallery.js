@@ -59,14 +59,15 @@ class LoupeGallery extends HTMLElement {
     this.#pages = pages;
     this.#current = 0;
     this.#forget();
-    pages.addEventListener("change", () => pages === this.#pages && this.#refresh());
+    pages.addEventListener("change", () => pages === this.#pages && this.#update());
     pages.want(0, 1);
     this.#draw();
   }
 
   set choosing(choosing) {
     this.#choosing = choosing;
-    this.#refresh();
+    this.#forget();
+    this.#draw();
   }
 
   /** Puts the focus on the tile of an image, which is scrolled into view. */
@@ -91,9 +92,14 @@ class LoupeGallery extends HTMLElement {
     });
   }
 
-  /** Everything again, as when images changed. */
-  #refresh() {
-    this.#forget();
+  /** Makes those tiles again whose image arrived or changed. */
+  #update() {
+    for (const [index, { node, button, image }] of this.#tiles) {
+      if (this.#pages.at(index) === image) continue;
+      this.#refocus ||= button === document.activeElement;
+      node.remove();
+      this.#tiles.delete(index);
+    }
     this.#draw();
   }
 
@@ -172,14 +178,17 @@ class LoupeGallery extends HTMLElement {
     if (!image) {
       button.classList.add("loading");
       button.setAttribute("aria-label", `Image ${index + 1}, loading`);
-      return { node, button };
+      return { node, button, image };
     }
     this.#fill(button, image);
-    return { node, button };
+    return { node, button, image };
   }
 
   #fill(button, image) {
-    const picture = h("span", { class: "tile-picture" }, this.thumbnails.element(image, `${image.name}:`));
+    const thumbnail = this.thumbnails.element(image, `${image.name}:`);
+    // Tiles are made where they are about to be seen: browsers need not look for that themselves.
+    thumbnail.loading = "eager";
+    const picture = h("span", { class: "tile-picture" }, thumbnail);
     const boxes = boxesOver(image, image.corrected?.boxes ?? image.boxes ?? [], this.labels ?? []);
     if (boxes) picture.append(boxes);
     const now = image.corrected ?? image;
