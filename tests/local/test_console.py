@@ -91,7 +91,7 @@ def test_a_label_corrected_in_the_console_is_in_the_next_version(
     page = deployment.portal_request("GET", f"{base}/latest/images", params={"split": "train"}).json()
     assert page["version"] == version
     image = page["images"][0]
-    label = "1" if image["label"] != "1" else "7"
+    label = "1" if image["label"] != "1" else "2"
     wish = {"sha256": image["sha256"], "label": label, "seen": None}
     answer = deployment.portal_request("POST", f"{base}/{version}/corrections", json={"corrections": [wish]})
     assert (answer.status_code, answer.json()["corrections"][0]["corrected"]["label"]) == (200, label)
