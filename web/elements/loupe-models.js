@@ -8,6 +8,8 @@ import { moment, percent } from "../core/words.js";
 
 const OUTCOMES = {
   promoted: "promoted",
+  awaiting_approval: "waits for approval",
+  approved: "approved",
   rejected: "rejected",
   failed: "failed",
   running: "in training",

@@ -72,6 +72,29 @@ def test_models_are_told_newest_first_with_what_became_of_them(
     assert (told["models"][0]["measure"], told["more"]) == ("accuracy", 0)
 
 
+@pytest.mark.parametrize(
+    ("action", "outcome", "reason"),
+    [
+        (None, "awaiting_approval", "better"),
+        ("reject", "rejected", "ann rejected it; better"),
+        ("approve", "approved", "ann approved it; better"),
+    ],
+)
+def test_a_candidate_that_waited_is_told_with_what_a_person_decided(
+    world: World, show: ShowModels, version: str, action: str | None, outcome: str, reason: str
+) -> None:
+    label_images(world, "digits-2", "second")
+    plan = world.plan(world.build(SECOND).version or "", SECOND)
+    decision = {"champion": version}
+    world.workspace.write(NAMES.decision(plan.version), json.dumps(decision).encode())
+    world.conclude(Result(PROJECT, SECOND, "awaiting_approval", plan.version, "better", 0.9, 0.8, "arn:p"))
+    if action:
+        world.decide(action, plan.version)
+    told = show.models(PROJECT)["models"][0]
+    assert (told["outcome"], told["reason"]) == (outcome, reason)
+    assert show.model(PROJECT, plan.version)["outcome"] == outcome
+
+
 def test_a_model_that_nobody_works_on_and_nobody_concluded_is_lost(
     world: World, show: ShowModels, version: str
 ) -> None:

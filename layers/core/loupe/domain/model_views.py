@@ -16,6 +16,7 @@ from loupe.domain.manifests import HEIGHT, SHA256, VERSION_ID, WIDTH, Row
 from loupe.domain.metrics import SCORES
 from loupe.domain.places import key_of
 from loupe.domain.projects import check_project_name
+from loupe.domain.releases import approval_of
 from loupe.domain.test_split import frozen_rows
 from loupe.domain.training import TrainingPlan, model_versions
 from loupe.domain.workspace import Workspace
@@ -75,7 +76,7 @@ class ShowModels:
         """
         loop, plan = self._loop(project), self._plan(project, version)
         names = Workspace(project)
-        outcome = self._json(names.outcome(version))
+        outcome = self._outcome(project, version)
         return {
             **_summary(plan, outcome, loop),
             "labels": list(plan.labels),
@@ -143,7 +144,19 @@ class ShowModels:
             plan = TrainingPlan.read(self.workspace, project, version)
         except ObjectMissing:
             return None  # it is being planned
-        return _summary(plan, self._json(Workspace(project).outcome(version)), loop)
+        return _summary(plan, self._outcome(project, version), loop)
+
+    def _outcome(self, project: str, version: str) -> Json | None:
+        """What came of a model; of one that waited for a person, what that one decided."""
+        outcome = self._json(Workspace(project).outcome(version))
+        if outcome and outcome["outcome"] == "awaiting_approval":
+            approval = approval_of(project, version, self.workspace)
+            if approval:
+                outcome |= {
+                    "outcome": approval.decision,
+                    "reason": f"{approval.by} {approval.decision} it; {outcome['reason']}",
+                }
+        return outcome
 
     def _json(self, key: str) -> Json | None:
         try:
@@ -187,8 +200,9 @@ class ShowModels:
 
 
 def _summary(plan: TrainingPlan, outcome: Mapping[str, Any] | None, loop: LoopRecord) -> Json:
-    """What the list has of a model. `outcome` is promoted, rejected or failed; running while it is trained or
-    compared; lost where nobody works on it and nobody wrote down what came of it."""
+    """What the list has of a model. `outcome` is promoted, awaiting_approval, approved, rejected or failed;
+    running while it is trained or compared; lost where nobody works on it and nobody wrote down what came of
+    it."""
     last = loop.last_training
     told = outcome or {
         "outcome": "running"
