@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 import boto3
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from loupe import bootstrap
 from loupe.adapters.labeling_index import LabelingJobIndex, TaskIndex
 from loupe.adapters.projects_index import IndexedProjects
 from loupe.adapters.table import IndexTable
@@ -89,7 +90,7 @@ def _own_milliseconds(number: int) -> float:
     # Its log lines belong to the time that it takes, but not into the table.
     with redirect_stdout(io.StringIO()):
         api = import_module("functions.labeling_api.handler")
-    vars(api)["labeling_portal"] = lambda: portal  # where the handler asks for its use case
+    vars(bootstrap)["labeling_portal"] = lambda: portal  # where the handler asks for its use case
     base = "/portal/api/projects/bench"
     first = api.handler(_event("POST", f"{base}/leases", {"count": 1}), LambdaContext())
     task = json.loads(first["body"])["tasks"][0]["task"]

@@ -189,12 +189,9 @@ class FakeTasks:
         return (known[task] for task in sorted(known))
 
     def free(self, job: str, worker: str, now: datetime, limit: int) -> list[Task]:
-        free = [
-            (task.free_from.isoformat() if task.free_from else "", task.task, task)
-            for task in self.by_job.get(job, {}).values()
-            if not (task.leases or task.answers) or task.is_free_for(worker, now)
-        ]
-        return [task for *_, task in sorted(free, key=lambda each: each[:2])[:limit]]
+        tasks = self.by_job.get(job, {}).values()
+        free = [each for each in tasks if not (each.leases or each.answers) or each.is_free_for(worker, now)]
+        return sorted(free, key=_free_from)[:limit]
 
     def held(self, job: str, worker: str) -> list[Task]:
         return [task for task in self.tasks(job) if task.lease_of(worker) is not None]
@@ -251,3 +248,9 @@ class FakeTasks:
         changed = replace(task, version=task.version + 1)
         self.by_job[task.job][task.task] = changed
         return changed
+
+
+def _free_from(task: Task) -> str:
+    """Sorts as the moments do from which tasks are free, and tasks of the same moment by their number."""
+    since = task.free_from if task.leases else None
+    return f"{since.isoformat() if since else ''}#{task.task}"
