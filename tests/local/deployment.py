@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,8 @@ from cli.localcloud import Deployer, seed_worker
 from cli.stack import PortalSession, ProjectStatus, Stack
 from cli.target import connect_locally
 from local import launcher
-from loupe.domain.label_values import OneLabel
+from loupe.domain.label_values import LabelValue
+from loupe.domain.projects import TaskType
 from tests.local.waiting import PATIENCE, until
 
 if TYPE_CHECKING:
@@ -54,9 +55,15 @@ class Deployment:
         session: boto3.Session = self.cloud.session()
         return session.client(service, endpoint_url=self.cloud.endpoint_url)  # type: ignore[call-overload]
 
-    def configure(self, project: str, labels: list[str], **sections: Mapping[str, Any]) -> None:
+    def configure(
+        self,
+        project: str,
+        labels: Sequence[str],
+        task: TaskType = "image-classification",
+        **sections: Mapping[str, Any],
+    ) -> None:
         """Write project.yaml; JSON is YAML."""
-        config = {"task": "image-classification", "labels": labels, **sections}
+        config = {"task": task, "labels": labels, **sections}
         self.stack.write_configuration(project, json.dumps(config))
 
     def drop(self, key: str, content: bytes) -> None:
@@ -70,12 +77,12 @@ class Deployment:
         assert seeded is not None
         return self.stack.sign_in(seeded.name, seeded.password)
 
-    def label_all(self, project: str, label_of: Callable[[str], str]) -> int:
-        """Answer every open task; `label_of` gets the object's key. Returns how many were answered."""
+    def label_all(self, project: str, value_of: Callable[[str], LabelValue]) -> int:
+        """Answer every open task; `value_of` gets the object's key. Returns how many were answered."""
         worker, answered = self.worker(), 0
         while tasks := worker.lease(project, 20)["tasks"]:
             for task in tasks:
-                value = OneLabel(label_of(task["image"]["name"]))
+                value = value_of(task["image"]["name"])
                 worker.annotate(project, task["job"], task["task"], value, 0)
                 answered += 1
         return answered

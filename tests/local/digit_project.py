@@ -14,18 +14,22 @@ from typing import Any
 
 from click.testing import CliRunner
 
-from cli.digits import Digit, load_digits
+from cli.digits import SIDE, Digit, load_digits
 from cli.errors import ApiProblem
 from cli.main import cli
 from cli.stack import Champion, ProjectStatus, Training
 from loupe.adapters.objects import S3Objects
 from loupe.domain.events import SOURCE, Event
+from loupe.domain.label_values import Box, Boxes, LabelValue, OneLabel, SeveralLabels
 from loupe.domain.manifests import SHA256, read_rows
+from loupe.domain.projects import TaskType
 from loupe.domain.workspace import Workspace
 from tests.local.deployment import QUICK_TRAINING, Deployment
 from tests.local.waiting import eventually
 
 LABELS = ("0", "1", "2")
+EVEN = "even"
+"""A further label of digits, where an image may have several."""
 
 
 @cache
@@ -33,6 +37,17 @@ def digits() -> tuple[Digit, ...]:
     """Scans of the labels, which take turns."""
     by_label = [[digit for digit in load_digits() if digit.label == label] for label in LABELS]
     return tuple(digit for digit in chain.from_iterable(zip_longest(*by_label)) if digit)
+
+
+def value_of(label: str, task: TaskType) -> LabelValue:
+    """What there is to say of an image of a digit."""
+    match task:
+        case "image-classification":
+            return OneLabel(label)
+        case "multi-label-classification":
+            return SeveralLabels((label, EVEN) if int(label) % 2 == 0 else (label,))
+        case "bounding-box":
+            return Boxes((Box(label, 8, 8, SIDE - 16, SIDE - 16),))
 
 
 @dataclass(frozen=True)
@@ -52,12 +67,15 @@ class Execution:
 
 @dataclass
 class DigitProject:
-    """One project. Each batch that it drops has digits that were in none before."""
+    """One project. Each batch that it drops has digits that were in none before. Of several labels a digit
+    has its own and, if so, that it is even; its box is in the middle of the image."""
 
     deployment: Deployment
     name: str = field(default_factory=lambda: f"digits-{token_hex(3)}")
     batch_size: int = 24
+    task: TaskType = "image-classification"
     training: Mapping[str, Any] = field(default_factory=lambda: {"hyperparameters": QUICK_TRAINING})
+    hosting: Mapping[str, Any] = field(default_factory=dict)
     dropped: int = 0
     labels: dict[str, str] = field(default_factory=dict)
     """What each dropped key shows."""
@@ -69,6 +87,11 @@ class DigitProject:
     @property
     def keys(self) -> Workspace:
         return Workspace(self.name)
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """What project.yaml names."""
+        return (*LABELS, EVEN) if self.task == "multi-label-classification" else LABELS
 
     @property
     def status(self) -> ProjectStatus:
@@ -94,12 +117,14 @@ class DigitProject:
         what these trainings learn differs by chance."""
         self.deployment.configure(
             self.name,
-            list(LABELS),
+            self.label_names,
+            self.task,
             labeling={"batch_size": self.batch_size, "suggest": suggest},
             training={
                 **self.training,
-                "hyperparameters": {**self.training["hyperparameters"], **(hyperparameters or {})},
+                "hyperparameters": {**self.training.get("hyperparameters", {}), **(hyperparameters or {})},
             },
+            hosting=self.hosting,
             promotion=promotion or {"min_gain": -1},
         )
         bucket, key = self.deployment.outputs["RawDataBucket"], f"{self.name}/project.yaml"
@@ -121,10 +146,14 @@ class DigitProject:
 
         def answer_some() -> bool:
             nonlocal answered
-            answered += self.deployment.label_all(self.name, self.labels.__getitem__)
+            answered += self.deployment.label_all(self.name, self.value_of)
             return answered >= count
 
         eventually(answer_some, f"{count} tasks")
+
+    def value_of(self, key: str) -> LabelValue:
+        """The right answer for an image that was dropped."""
+        return value_of(self.labels[key], self.task)
 
     def turn(self, count: int = 0) -> Training:
         """One whole turn of the loop with a batch of new digits; returns what came of it."""
@@ -209,6 +238,11 @@ class DigitProject:
         """SHA-256 of the images in a split of a dataset version."""
         rows = read_rows(self.workspace.lines(self.keys.split(version, name)))
         return {row[SHA256] for row in rows}
+
+    def evaluation(self, version: str) -> dict[str, Any]:
+        """How a model was measured."""
+        found: dict[str, Any] = json.loads(self.workspace.read(self.keys.evaluation(version)))
+        return found
 
     def dataset_versions(self) -> list[str]:
         return sorted(self.workspace.list_folders(self.keys.datasets))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -12,30 +11,17 @@ import pytest
 
 from loupe.adapters.table import IndexTable
 from loupe.adapters.training_index import LoopIndex
+from loupe.domain.manifests import S3Uri
 from tests.local.deployment import Deployment
 from tests.local.digit_project import LABELS, DigitProject, digits, loupe
 from tests.local.flows import invoke
 from tests.local.waiting import eventually
 
+HOSTING = {"kind": "rekognition", "stop_after_idle_minutes": 30}
+
 
 class RekognitionProject(DigitProject):
     """Digits that Rekognition learns and hosts."""
-
-    def configure(
-        self,
-        hyperparameters: Mapping[str, str] | None = None,
-        promotion: Mapping[str, float] | None = None,
-        *,
-        suggest: bool = False,
-    ) -> None:
-        self.deployment.configure(
-            self.name,
-            list(LABELS),
-            labeling={"batch_size": self.batch_size, "suggest": suggest},
-            training={"trainer": "rekognition"},
-            hosting={"kind": "rekognition", "stop_after_idle_minutes": 30},
-            promotion=promotion or {"min_gain": -1},
-        )
 
     @property
     def loops(self) -> LoopIndex:
@@ -48,6 +34,21 @@ class RekognitionProject(DigitProject):
         [project] = client.describe_projects(ProjectNames=[f"loupe-{self.name}"])["ProjectDescriptions"]
         found = client.describe_project_versions(ProjectArn=project["ProjectArn"])
         return {each["ProjectVersionArn"]: each["Status"] for each in found["ProjectVersionDescriptions"]}
+
+    def entries(self) -> dict[str, list[dict[str, Any]]]:
+        """The lines of each dataset in Rekognition: TRAIN and TEST."""
+        client = self.deployment.client("rekognition")
+        [project] = client.describe_projects(ProjectNames=[f"loupe-{self.name}"])["ProjectDescriptions"]
+        return {
+            dataset["DatasetType"]: [
+                json.loads(line)
+                for page in client.get_paginator("list_dataset_entries").paginate(
+                    DatasetArn=dataset["DatasetArn"]
+                )
+                for line in page["DatasetEntries"]
+            ]
+            for dataset in project["Datasets"]
+        }
 
     def ask(self) -> tuple[int, dict[str, Any]]:
         """Status and body of the REST API's answer to a digit."""
@@ -70,7 +71,7 @@ class RekognitionProject(DigitProject):
 
 @pytest.mark.timeout(900)
 def test_a_rekognition_model_is_trained_asked_stopped_started_and_replaced(deployment: Deployment) -> None:
-    project = RekognitionProject(deployment)
+    project = RekognitionProject(deployment, training={"trainer": "rekognition"}, hosting=HOSTING)
     project.configure()
     first = project.turn()
     assert first["status"] == "promoted", first["reason"]
@@ -113,6 +114,31 @@ def test_a_rekognition_model_is_trained_asked_stopped_started_and_replaced(deplo
     )
     status, answer = project.ask()
     assert (status, answer["model_version"]) == (200, second["version"])
-    evaluation = json.loads(project.workspace.read(project.keys.evaluation(str(second["version"]))))
-    assert 0 <= evaluation["champion"]["score"] <= 1
+    assert 0 <= project.evaluation(str(second["version"]))["champion"]["score"] <= 1
     assert "stopping" in loupe(project, "model", "stop", project.name)
+
+
+@pytest.mark.timeout(900)
+def test_several_labels_are_an_attribute_each_and_tested_on_the_frozen_test_set(
+    deployment: Deployment,
+) -> None:
+    project = RekognitionProject(
+        deployment,
+        task="multi-label-classification",
+        training={"trainer": "rekognition"},
+        hosting=HOSTING,
+    )
+    project.configure()
+    first = project.turn()
+    assert first["status"] == "promoted", first["reason"]
+    assert 0 <= project.evaluation("0001")["candidate"]["score"] <= 1
+    status, answer = project.ask()
+    assert (status, answer["task"], answer["model_version"]) == (200, project.task, "0001"), answer
+    assert {each["label"] for each in answer["predictions"]} <= set(project.label_names)
+
+    entries = project.entries()
+    assert len(entries["TEST"]) == len(project.split("0001", "test"))
+    for row in (*entries["TRAIN"], *entries["TEST"]):
+        names = {value["class-name"] for name, value in row.items() if name.endswith("-metadata")}
+        assert names == set(project.value_of(S3Uri.parse(row["source-ref"]).key).names)
+    loupe(project, "model", "stop", project.name)
