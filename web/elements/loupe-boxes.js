@@ -319,6 +319,7 @@ class LoupeBoxes extends HTMLElement {
   #render() {
     const { boxes, selected, label, open, canUndo, canRedo } = this.#editor;
     this.#palette.mark(new Set([label]));
+    this.#palette.reveal(label);
     this.#count.textContent = this.#countText();
     this.#renderList(boxes, selected);
     const clears = boxes.length > 0;

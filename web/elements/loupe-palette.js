@@ -13,6 +13,7 @@ class LoupePalette extends HTMLElement {
   #buttons = [];
   #list = h("div", { class: "labels", role: "group" });
   #find = null;
+  #revealed = null;
   #noneFound = h("p", { class: "none-found" }, "No label has these letters.");
 
   /**
@@ -36,6 +37,13 @@ class LoupePalette extends HTMLElement {
       button.setAttribute("aria-pressed", String(chosen.has(this.#labels[index])));
       button.classList.toggle("suggested", suggested.has(this.#labels[index]));
     });
+  }
+
+  /** Scrolls to a label that is out of view, once each time that it is another one. */
+  reveal(label) {
+    if (label === this.#revealed) return;
+    this.#revealed = label;
+    this.#buttons[this.#labels.indexOf(label)]?.scrollIntoView({ block: "nearest", inline: "nearest" });
   }
 
   set enabled(enabled) {
