@@ -25,7 +25,7 @@ FRAME_GOAL_MS = 50
 PHOTO_SIZE = (5472, 3648)
 LARGEST_SIZE = (7296, 5472)
 PREVIEW_SIDE = 2048
-GRAIN = 22
+GRAIN = 28
 """How much noise a photo has: as much as makes 20 megapixels about 10 MB."""
 
 MEASURE_IN_PAGE = """() => {
@@ -124,7 +124,7 @@ def _zoom_and_pan(photo: StubImage) -> list[float]:
         page.mouse.wheel(0, -400)
         # The original takes the preview's place before anything is measured.
         shown = page.locator("loupe-stage img")
-        wait_until(page, lambda: "preview" not in str(shown.get_attribute("src")))
+        wait_until(page, lambda: "preview" not in str(shown.get_attribute("src")), seconds=60)
         page.wait_for_timeout(1000)
         page.evaluate(MEASURE_FRAMES)
         for _ in range(15):
@@ -153,7 +153,7 @@ def _photo(number: int, size: tuple[int, int]) -> StubImage:
     smooth = np.asarray(coarse.resize(size, Image.Resampling.BICUBIC), dtype="int16")
     grain = noise.integers(-GRAIN, GRAIN + 1, (size[1], size[0], 1), dtype="int16")
     buffer = io.BytesIO()
-    Image.fromarray((smooth + grain).clip(0, 255).astype("uint8")).save(buffer, "JPEG", quality=88)
+    Image.fromarray((smooth + grain).clip(0, 255).astype("uint8")).save(buffer, "JPEG", quality=91)
     return StubImage(f"photos/{number:03}.jpg", buffer.getvalue(), *size)
 
 
