@@ -15,7 +15,16 @@ from samcli.yamlhelper import yaml_parse
 
 from tests.unit.rekognition import test_train_and_deploy as rekognition
 from tests.unit.rekognition.test_train_and_deploy import OLD, CustomLabelsRun
-from tests.unit.training.test_train_and_deploy import PLAN, TEXT, TRANSFORMS, Run, failure
+from tests.unit.training.test_train_and_deploy import (
+    ASKED,
+    EXISTS,
+    PLAN,
+    RELEASE,
+    TEXT,
+    TRANSFORMS,
+    Run,
+    failure,
+)
 
 STATES: dict[str, Any] = yaml_parse(TEXT)["States"]
 UNFORESEEN = "Lambda.Unforeseen"
@@ -24,6 +33,13 @@ UNFORESEEN = "Lambda.Unforeseen"
 WORSE = {"promote": False, "reason": "worse", "score": 0.8, "champion_score": 0.9}
 WRONG = failure("SmokeTestFailed", "wrong labels")
 LOST = failure("SageMaker.Lost", "nobody knows")
+THERE = failure("SageMaker.SageMakerException", EXISTS.format("model", "model"))
+WAIT = {"outcome": "wait", "reason": "good; it waits for approval"}
+RELEASED: dict[str, Any] = {
+    "asked": ASKED,
+    "BeginReleaseFunctionArn": RELEASE,
+    "describeEndpoint": [Run.endpoint(config="now"), Run.endpoint()],
+}
 
 
 class FailsOnce(Run):
@@ -99,6 +115,20 @@ EXECUTIONS: dict[str, Execute] = {
         describeEndpoint=[Run.endpoint(config="old"), Run.endpoint(), LOST],
         SmokeTestEndpointFunctionArn=WRONG,
     ),
+    "a model that waits for approval": sagemaker(BeginReleaseFunctionArn=WAIT),
+    "an endpoint that others change for hours": sagemaker(
+        BeginReleaseFunctionArn={"outcome": "busy", "reason": "others change it"}
+    ),
+    "a release that was done already": sagemaker(
+        asked=ASKED, BeginReleaseFunctionArn={"outcome": "off", "reason": "done"}
+    ),
+    "a release of a model that was deleted": sagemaker(**RELEASED),
+    "a release of a model that is there": sagemaker(
+        **RELEASED, createModel=THERE, createEndpointConfig=THERE
+    ),
+    "a release of a model that can't be made": sagemaker(**RELEASED, createModel=LOST),
+    "a release that can't be configured": sagemaker(**RELEASED, createEndpointConfig=LOST),
+    "a version that waits for approval": custom_labels(BeginReleaseFunctionArn=WAIT),
     "a first version": custom_labels(),
     "a further version": custom_labels({"old_version": OLD}),
     "datasets of an earlier version": custom_labels(
