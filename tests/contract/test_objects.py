@@ -128,6 +128,15 @@ def test_objects_are_copied(bucket: Bucket) -> None:
     assert bucket.read("copy") == b"content"
 
 
+@pytest.mark.usefixtures("aws")
+def test_tags_stay_behind_since_reading_them_takes_another_right() -> None:
+    client = boto3.client("s3", region_name=REGION)
+    client.create_bucket(Bucket="raw-data")
+    client.put_object(Bucket="raw-data", Key="a", Body=b"content", Tagging="owner=ana")
+    S3Objects(client, "raw-data").copy_from("raw-data", "a", "copy")
+    assert client.get_object_tagging(Bucket="raw-data", Key="copy")["TagSet"] == []
+
+
 def test_a_listing_tells_size_and_etag(bucket: Bucket) -> None:
     for key in ("b/2", "a/1", "b/1", "c"):
         bucket.write(key, key.encode())

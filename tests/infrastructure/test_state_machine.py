@@ -31,6 +31,11 @@ def test_it_is_jsonata_and_says_what_it_is_for(state_machine: State) -> None:
     assert state_machine["Comment"]
 
 
+def test_an_execution_ends_at_last_and_no_sooner_than_the_longest_training(state_machine: State) -> None:
+    longest = next(each for each in Training.model_fields["max_wait_minutes"].metadata if hasattr(each, "le"))
+    assert longest.le * 60 < state_machine["TimeoutSeconds"] <= 30 * 24 * 3600
+
+
 def test_every_task_has_a_timeout_and_catches_what_goes_wrong(state_machine: State) -> None:
     for name, state in tasks(state_machine):
         assert state.get("TimeoutSeconds"), name

@@ -117,10 +117,10 @@ class Loop(RuleBasedStateMachine):
             self._conclude_turn("promoted" if comes == "up" else "failed")
             return
         try:
-            begun = self.world.begin.of_request(PROJECT, version, by, request)
+            is_off = self.world.begin.of_request(PROJECT, version, by, request).outcome == "off"
         except Conflict:
-            comes, begun = "down", None
-        if begun and begun.outcome == "off":
+            comes, is_off = "down", False
+        if is_off:
             self.world.executions.running.discard(by)
             return
         if comes == "up":

@@ -108,7 +108,11 @@ class S3Objects:
     def copy_from(self, source_bucket: str, source_key: str, key: str) -> None:
         with self._errors(source_key):
             self._client.copy_object(
-                Bucket=self._bucket, Key=key, CopySource={"Bucket": source_bucket, "Key": source_key}
+                Bucket=self._bucket,
+                Key=key,
+                CopySource={"Bucket": source_bucket, "Key": source_key},
+                # Tags are not copied: reading and writing them would take rights of its own.
+                TaggingDirective="REPLACE",
             )
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
