@@ -351,7 +351,7 @@ def await_registration(
                 bar.update(task, completed=len(settled.images) + len(settled.rejected))
                 renew()
                 if waiting:
-                    patience.wait(progress=len(waiting) < before)
+                    patience.wait(progress=len(waiting) < before, waiting=waiting.values())
     return settled
 
 
@@ -384,15 +384,18 @@ class _Patience:
         self._since = session.clock()
         self._reconciled = False
 
-    def wait(self, *, progress: bool) -> None:
+    def wait(self, *, progress: bool, waiting: Iterable[str]) -> None:
         now = self._session.clock()
         if progress:
             self._since = now
         if now - self._since > PATIENCE:
+            first = min(waiting)
+            elsewhere = " An image of another bucket may be gone, or the stack's roles may not read it."
             raise CommandFault(
-                f"Images of {self._project} are stored, but the stack has not registered them for "
-                f"{PATIENCE / 60:.0f} minutes.",
-                "Nothing is imported yet. Look at the ingest dead-letter queue; the same command goes on.",
+                f"Images of {self._project} are there, but the stack has not registered them for "
+                f"{PATIENCE / 60:.0f} minutes, {first} for one.",
+                "Nothing is imported yet. Look at the ingest dead-letter queue; the same command goes on."
+                + (elsewhere if is_referred(first) else ""),
             )
         if now - self._since > SECONDS_UNTIL_RECONCILE and not self._reconciled:
             self._reconciled = True

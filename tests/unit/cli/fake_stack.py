@@ -290,7 +290,8 @@ class FakeStack:
 
     def reconcile(self, project: str | None) -> Json:
         self.reconciled.append(project)
-        self.unregistered.clear()
+        # It lists the raw-data bucket alone.
+        self.unregistered = {key for key in self.unregistered if key.startswith("s3://")}
         return {"projects": {name: {"images_registered": 2, "jobs_finished": 0} for name in self.projects()}}
 
     # Import

@@ -279,6 +279,16 @@ def test_an_import_that_refers_goes_on_where_it_was_interrupted_and_nothing_is_h
     assert len(rows_of(stack, project, found["job"])) == 2
 
 
+def test_a_referred_image_that_is_never_registered_is_named_with_what_may_be_wrong(
+    loupe: Loupe, stack: FakeStack, project: str, archive: FakeObjects
+) -> None:
+    stack.unregistered.add("s3://archive/2026//2.png")
+    result = loupe("import", project, *REFER, "--yes", exit_code=1)
+    assert "for 10 minutes, s3://archive/2026//2.png for one" in result.stderr
+    assert "may be gone, or the stack's roles may not read it" in result.stderr
+    assert not stack.jobs.records
+
+
 def test_unknown_labels_come_with_the_way_to_mend_them(loupe: Loupe, project: str, table: Path) -> None:
     (table / "labels.csv").write_text("file,label\na.png,00\nb.png,1\n")
     result = loupe("import", project, "--format", "csv", table, "--yes", exit_code=1)

@@ -256,3 +256,10 @@ def test_no_other_images_are_referred_to(
     with pytest.raises(error, match=words):
         import_labels(loop, queue, ("archive",)).do({"action": "refer", "project": PROJECT, "uris": uris})
     assert queue.asked == []
+
+
+def test_a_stack_that_refers_to_more_buckets_than_a_training_takes_refers_to_none(loop: Loop) -> None:
+    buckets = tuple(f"archive-{number}" for number in range(11))
+    asked = {"action": "refer", "project": PROJECT, "uris": ["s3://archive-1/a.png"]}
+    with pytest.raises(BadRequest, match="names 11 buckets, and a training takes at most 10"):
+        import_labels(loop, FakeIngestQueue(), buckets).do(asked)

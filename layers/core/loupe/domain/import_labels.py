@@ -23,6 +23,8 @@ from loupe.ports import (
 )
 
 MAX_ASKED = 1_000
+MAX_REFERRED_BUCKETS = 10
+"""Each bucket is a channel of a training, of which SageMaker takes 20."""
 """So many images are told of at a time."""
 
 
@@ -128,6 +130,11 @@ class ImportLabels:
 
 def check_referred(buckets: Iterable[str], allowed: Collection[str]) -> None:
     """Raises `BadRequest` for buckets whose images the stack may not refer to, and says how it may."""
+    if len(allowed) > MAX_REFERRED_BUCKETS:
+        raise BadRequest(
+            f"the stack's parameter ReferredBuckets names {len(allowed)} buckets, and a training takes at "
+            f"most {MAX_REFERRED_BUCKETS}: deploy it with fewer, or have the images copied"
+        )
     others = sorted(set(buckets).difference(allowed))
     if others:
         raise BadRequest(
