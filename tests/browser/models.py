@@ -29,6 +29,7 @@ def summary(version: str, **fields: Any) -> Json:
         "reason": "accuracy 0.9000 on 60 test images; it is the first model",
         "score": 0.9,
         "champion_score": None,
+        "release_failed": None,
         **fields,
     }
 
@@ -143,6 +144,7 @@ def serve_models(portal: PortalStub) -> None:
         "models": [REJECTED, summary(CHAMPION)],
         "more": 0,
         "waiting_for": "3 of 20 new labels",
+        "promotion_paused": None,
     }
     for version, found in models.items():
         portal.pages["GET", f"{base}/{version}"] = constant(found)

@@ -49,6 +49,9 @@ def status(**changes: Any) -> Json:
         "training_since": None,
         "waiting_for": None,
         "last_training": None,
+        "promotion_paused": None,
+        "releasing": None,
+        "failed_release": None,
         "now": NOON,
         "labeling": {"provider": "portal", "batch_size": 20, "max_wait_minutes": 60},
         "reconciliation": None,
@@ -135,6 +138,58 @@ def test_what_failed_is_told_with_its_reason_and_the_button_that_mends_it(
     trouble.get_by_role("button", name=button).click()
     expect(trouble.get_by_role("button", name="Asked for…")).to_be_disabled()
     assert asked == [what]
+
+
+WAITING = TRAINING | {"status": "awaiting_approval", "reason": "better"}
+RELEASE = {"version": "0002", "reason": "SmokeTestFailed: <b>wrong</b>", "ended_at": NOON}
+
+
+@pytest.mark.parametrize(
+    ("changes", "heading", "text", "commands"),
+    [
+        (
+            {"last_training": WAITING},
+            "A model waits for approval",
+            "Model 0002 waits for a person.",
+            ["loupe model approve parts 0002", "loupe model reject parts 0002"],
+        ),
+        (
+            {"last_training": WAITING, "failed_release": RELEASE},
+            "The last release failed",
+            "SmokeTestFailed: <b>wrong</b>",
+            ["loupe model approve parts 0002"],
+        ),
+        (
+            {"failed_release": RELEASE | {"version": "0001"}},
+            "The last release failed",
+            "The release of model 0001 failed",
+            ["loupe model rollback parts 0001"],
+        ),
+        (
+            {"promotion_paused": {"since": NOON, "by": "ann", "reason": "rollback to 0001"}},
+            "Promotion is stopped",
+            "ann, rollback to 0001",
+            ["loupe model resume parts"],
+        ),
+    ],
+)
+def test_what_a_person_has_to_decide_of_a_release_is_told_with_its_command(
+    portal: PortalStub, open_page: OpenPage, changes: Json, heading: str, text: str, commands: list[str]
+) -> None:
+    tells(portal, status(**changes))
+    page = open_page(portal, ROUTE)
+    trouble = page.locator(".trouble")
+    expect(trouble.get_by_role("heading")).to_have_text([heading])
+    expect(trouble).to_contain_text(text)
+    expect(trouble.locator("code")).to_have_text(commands)
+
+
+def test_a_release_that_is_under_way_is_no_trouble(portal: PortalStub, open_page: OpenPage) -> None:
+    releasing = {"version": "0002", "kind": "approval", "by": "ann", "at": NOON}
+    tells(portal, status(last_training=WAITING, releasing=releasing))
+    page = open_page(portal, ROUTE)
+    expect(page.get_by_text("The release of model 0002 is under way")).to_be_visible()
+    expect(page.locator(".trouble")).to_have_count(0)
 
 
 def test_a_project_that_is_not_valid_says_so_and_has_no_buttons(

@@ -44,6 +44,35 @@ def test_versions_are_listed_with_what_became_of_them_and_why(
     expect(page.get_by_role("img", name="Scores of versions 0001 to 0002")).to_be_visible()
 
 
+def test_what_a_person_has_to_decide_of_a_model_is_told_with_its_command(
+    portal: PortalStub, open_page: OpenPage
+) -> None:
+    waiting = summary("0003", outcome="awaiting_approval", is_champion=False)
+    failed = summary(
+        "0002", outcome="approved", is_champion=False, release_failed="SmokeTestFailed: <b>wrong</b>"
+    )
+    portal.pages["GET", f"projects/{PROJECT}/models"] = lambda _query, _body: {
+        "champion": CHAMPION,
+        "models": [waiting, failed, summary(CHAMPION)],
+        "more": 0,
+        "waiting_for": None,
+        "promotion_paused": {"since": "2026-11-21T12:00:00+00:00", "by": "ann", "reason": "rollback to 0001"},
+    }
+    portal.pages["GET", f"projects/{PROJECT}/models/0002"] = lambda _query, _body: model(failed)
+    page = open_page(portal, MODELS)
+    expect(page.locator(".panel code")).to_have_text(["loupe model resume parts"])
+    cards = page.locator(".model-card")
+    approve = "loupe model approve parts"
+    expect(cards.nth(0).locator("code")).to_have_text([f"{approve} 0003", "loupe model reject parts 0003"])
+    expect(cards.nth(1)).to_contain_text("release failed")
+    expect(cards.nth(1)).to_contain_text("SmokeTestFailed: <b>wrong</b>")
+    expect(cards.nth(1).locator("code")).to_have_text([f"{approve} 0002"])
+    expect(cards.nth(2).locator("code")).to_have_count(0)
+    expect_accessible(page)
+    page.get_by_role("link", name="Model 0002").click()
+    expect(page.locator(".panel code")).to_have_text([f"{approve} 0002"])
+
+
 def test_candidate_and_champion_stand_side_by_side(portal: PortalStub, open_page: OpenPage) -> None:
     page = open_page(portal, MODELS)
     page.get_by_role("link", name=f"Model {NEWEST}").click()
@@ -258,6 +287,7 @@ def test_without_a_model_the_page_says_what_starts_one(portal: PortalStub, open_
         "models": [],
         "more": 0,
         "waiting_for": "2 of 20 new labels",
+        "promotion_paused": None,
     }
     page = open_page(portal, MODELS)
     expect(page.get_by_role("heading", name="No models yet")).to_be_visible()

@@ -2,6 +2,7 @@
 
 import { isExpected } from "../core/api.js";
 import { h, plural, stateView } from "../core/dom.js";
+import { failedNote, pausedNote, waitingNote } from "../core/releases.js";
 import { sectionLink } from "../core/sections.js";
 import { moment } from "../core/words.js";
 
@@ -118,6 +119,14 @@ class LoupeJobs extends HTMLElement {
       const text = `Model ${training.version} is said to be in training, but nobody works on it. Reconciliation settles it.`;
       found.push(trouble("A training was lost", text, this.#button("reconciliation")));
     }
+    const { failed_release: failed, releasing, promotion_paused: paused } = status;
+    if (failed) {
+      const isApproved = training?.version === failed.version && training.status === "awaiting_approval";
+      found.push(panel("The last release failed", failedNote(this.project, failed.version, failed.reason, isApproved)));
+    } else if (training?.status === "awaiting_approval" && !releasing) {
+      found.push(panel("A model waits for approval", waitingNote(this.project, training.version)));
+    }
+    if (paused) found.push(panel("Promotion is stopped", pausedNote(this.project, paused)));
     return found;
   }
 
@@ -175,6 +184,7 @@ class LoupeJobs extends HTMLElement {
       parts.push(h("p", {}, version, ` ${last.status}: ${last.reason ?? "no reason was given"} (${moment(last.ended_at ?? last.started_at)})`));
     }
     if (!since && !last) parts.push(h("p", { class: "muted" }, "None yet: the first finished labeling job starts one."));
+    if (status.releasing) parts.push(h("p", {}, `The release of model ${status.releasing.version} is under way since ${moment(status.releasing.at)}.`));
     if (waitingFor) parts.push(h("p", {}, `The next one waits: ${waitingFor}.`));
     parts.push(h("p", { class: "muted" }, champion ? `In service: model ${champion.version}.` : "No model is in service."));
     if (status.hosting) parts.push(h("p", {}, hosted(status.hosting)));
@@ -246,7 +256,11 @@ function rejectedItem({ key, reason, detail, at }) {
 }
 
 function trouble(title, text, action = null) {
-  return h("section", { class: "panel trouble" }, h("h2", {}, title), h("p", {}, text), action);
+  return panel(title, h("p", {}, text), action);
+}
+
+function panel(title, ...content) {
+  return h("section", { class: "panel trouble" }, h("h2", {}, title), ...content);
 }
 
 function openJob({ jobs }) {

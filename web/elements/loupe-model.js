@@ -6,7 +6,7 @@ import { h, plural } from "../core/dom.js";
 import { load } from "../core/loading.js";
 import { sectionLink } from "../core/sections.js";
 import { difference, duration, moment, percent } from "../core/words.js";
-import { outcomeMark } from "./loupe-models.js";
+import { outcomeMark, toDecide } from "./loupe-models.js";
 
 const MOST_LABELS_IN_MATRIX = 40;
 const MISTAKES_SHOWN = 20;
@@ -88,7 +88,7 @@ class LoupeModel extends HTMLElement {
     ];
     const told = h("p", { class: "reason-text" }, model.reason || "No reason was given.");
     const report = h("a", { href: model.report_url, target: "_blank", rel: "noopener" }, `Report of dataset ${model.dataset_version}`);
-    return panel("What became of it", told, factList(facts), model.report_url ? h("p", {}, report) : null);
+    return panel("What became of it", told, toDecide(this.project, model), factList(facts), model.report_url ? h("p", {}, report) : null);
   }
 
   #answers(model) {

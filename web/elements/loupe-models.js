@@ -3,6 +3,7 @@
 import { legend, lineChart } from "../core/charts.js";
 import { h, plural, stateView } from "../core/dom.js";
 import { load } from "../core/loading.js";
+import { failedNote, pausedNote, waitingNote } from "../core/releases.js";
 import { sectionLink } from "../core/sections.js";
 import { moment, percent } from "../core/words.js";
 
@@ -17,9 +18,17 @@ const OUTCOMES = {
 };
 
 /** What became of a model, as a mark. */
-export function outcomeMark({ outcome, is_champion: isChampion }) {
+export function outcomeMark({ outcome, is_champion: isChampion, release_failed: failed }) {
   if (isChampion) return h("span", { class: "mark-champion" }, "champion");
+  if (failed) return h("span", { class: "outcome outcome-failed" }, "release failed");
   return h("span", { class: `outcome outcome-${outcome}` }, OUTCOMES[outcome] ?? outcome);
+}
+
+/** What a person has to do about a model, if anything. */
+export function toDecide(project, { version, outcome, is_champion: isChampion, release_failed: failed }) {
+  if (isChampion) return null;
+  if (failed) return failedNote(project, version, failed, outcome === "approved");
+  return outcome === "awaiting_approval" ? waitingNote(project, version) : null;
 }
 
 class LoupeModels extends HTMLElement {
@@ -42,8 +51,9 @@ class LoupeModels extends HTMLElement {
     this.replaceChildren(Object.assign(view, { api, project, version, query }));
   }
 
-  #list({ champion, models, more, waiting_for: waitingFor }) {
+  #list({ champion, models, more, waiting_for: waitingFor, promotion_paused: paused }) {
     const page = h("div", { class: "console-page" }, h("h1", {}, "Models"));
+    if (paused) page.append(h("section", { class: "panel" }, h("h2", {}, "Promotion is stopped"), pausedNote(this.project, paused)));
     if (models.length === 0) {
       const jobs = h("a", { class: "button", href: sectionLink(this.project, "") }, "Label images");
       const why = waitingFor ? ` The next training waits: ${waitingFor}.` : "";
@@ -72,6 +82,7 @@ class LoupeModels extends HTMLElement {
         ? h("p", { class: "model-score" }, h("b", {}, percent(model.score)), ` ${model.measure}`)
         : null,
       h("p", {}, model.reason || "No reason was given."),
+      toDecide(this.project, model),
       h("p", { class: "muted small" }, facts),
     );
   }

@@ -644,6 +644,7 @@ def show_jobs() -> ShowJobs:
         projects=IndexedProjects(table),
         jobs=LabelingJobIndex(table),
         loops=LoopIndex(table),
+        workspace=_objects(settings.workspace_bucket),
         events=_events(settings.event_bus_name),
         clock=utc_now,
     )

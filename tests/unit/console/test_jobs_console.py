@@ -1,5 +1,6 @@
 """What the console is told of jobs, and what people can have done."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -9,8 +10,8 @@ from loupe.domain.errors import Conflict, ProjectNotFound
 from loupe.domain.events import Event, LabelingRequested, ReconciliationRequested, TrainingRequested
 from loupe.domain.jobs_console import ShowJobs
 from loupe.domain.status import DescribeProject
-from loupe.ports import JobCard, Reconciliation, TrainingLock
-from tests.unit.training.world import FIRST, PROJECT, World
+from loupe.ports import JobCard, Reconciliation, TrainingLock, WantedRelease
+from tests.unit.training.world import FIRST, NAMES, PROJECT, World
 
 ASKED = "maria asked for it in the console"
 
@@ -23,7 +24,9 @@ def world() -> World:
 @pytest.fixture
 def show(world: World) -> ShowJobs:
     describe = DescribeProject(world.projects, world.images, world.jobs, world.loops, world.clock, 4.0)
-    return ShowJobs(describe, world.projects, world.jobs, world.loops, world.events, world.clock)
+    return ShowJobs(
+        describe, world.projects, world.jobs, world.loops, world.workspace, world.events, world.clock
+    )
 
 
 def open_job(world: World) -> None:
@@ -48,6 +51,39 @@ def test_a_project_that_is_not_valid_is_told_without_rules(world: World, show: S
     world.projects.save_config(PROJECT, None, "labels: is missing", "etag")
     told = show.show(PROJECT)
     assert (told["config_error"], told["labeling"]) == ("labels: is missing", None)
+
+
+def fail_release(world: World) -> None:
+    record = {
+        "version": "0002",
+        "outcome": "failed",
+        "reason": "wrong",
+        "ended_at": world.clock().isoformat(),
+    }
+    world.workspace.write(NAMES.release("20260101t000000-aaaa"), json.dumps(record).encode())
+
+
+def test_the_last_release_is_told_if_it_failed(world: World, show: ShowJobs) -> None:
+    world.upload("a.png")
+    assert show.show(PROJECT)["failed_release"] is None
+    fail_release(world)
+    failed = {"version": "0002", "reason": "wrong", "ended_at": world.clock().isoformat()}
+    assert show.show(PROJECT)["failed_release"] == failed
+    wanted = WantedRelease("20260102t000000-bbbb", "0002", "approval", "ann", world.clock())
+    world.loops.save_wanted(PROJECT, wanted)
+    told = show.show(PROJECT)
+    assert told["failed_release"] is None
+    releasing = {"version": "0002", "kind": "approval", "by": "ann", "at": world.clock().isoformat()}
+    assert told["releasing"] == releasing
+
+
+def test_a_failed_release_is_over_when_a_model_began_to_answer_since(world: World, show: ShowJobs) -> None:
+    digests = [world.upload(f"{number}.png") for number in range(20)]
+    fail_release(world)
+    world.clock.advance(minutes=1)
+    world.finish("digits-1", {digest: "ab"[number % 2] for number, digest in enumerate(digests)})
+    assert world.turn()
+    assert show.show(PROJECT)["failed_release"] is None
 
 
 @pytest.mark.parametrize(

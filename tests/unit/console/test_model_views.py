@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -10,6 +10,7 @@ from loupe.domain.errors import BadRequest, ProjectNotFound
 from loupe.domain.model_views import IMAGES_A_PAGE, ModelNotFound, NoPredictions, ShowModels
 from loupe.domain.training import TrainingPlan
 from loupe.domain.turns import Result
+from loupe.ports import Pause
 from tests.unit.training.world import NAMES, PROJECT, World, execution
 
 SECOND = execution("second")
@@ -72,6 +73,15 @@ def test_models_are_told_newest_first_with_what_became_of_them(
     assert (told["models"][0]["measure"], told["more"]) == ("accuracy", 0)
 
 
+def wait_for_approval(world: World, champion: str) -> str:
+    """A candidate that waits; returns its version."""
+    label_images(world, "digits-2", "second")
+    plan = world.plan(world.build(SECOND).version or "", SECOND)
+    world.workspace.write(NAMES.decision(plan.version), json.dumps({"champion": champion}).encode())
+    world.conclude(Result(PROJECT, SECOND, "awaiting_approval", plan.version, "better", 0.9, 0.8, "arn:p"))
+    return plan.version
+
+
 @pytest.mark.parametrize(
     ("action", "outcome", "reason"),
     [
@@ -83,16 +93,44 @@ def test_models_are_told_newest_first_with_what_became_of_them(
 def test_a_candidate_that_waited_is_told_with_what_a_person_decided(
     world: World, show: ShowModels, version: str, action: str | None, outcome: str, reason: str
 ) -> None:
-    label_images(world, "digits-2", "second")
-    plan = world.plan(world.build(SECOND).version or "", SECOND)
-    decision = {"champion": version}
-    world.workspace.write(NAMES.decision(plan.version), json.dumps(decision).encode())
-    world.conclude(Result(PROJECT, SECOND, "awaiting_approval", plan.version, "better", 0.9, 0.8, "arn:p"))
+    candidate = wait_for_approval(world, version)
     if action:
-        world.decide(action, plan.version)
+        world.decide(action, candidate)
     told = show.models(PROJECT)["models"][0]
     assert (told["outcome"], told["reason"]) == (outcome, reason)
-    assert show.model(PROJECT, plan.version)["outcome"] == outcome
+    assert show.model(PROJECT, candidate)["outcome"] == outcome
+
+
+def release(world: World, version: str, failure: dict[str, str] | None = None) -> None:
+    """What the execution does that the newest request started."""
+    wanted, by = world.loops.loop(PROJECT).wanted, execution("release")
+    assert wanted
+    world.clock.advance(minutes=1)
+    outcome: Literal["failed", "promoted"] = "failed" if failure else "promoted"
+    world.conclude_release(wanted.request, Result(PROJECT, by, outcome, version, "asked", failure=failure))
+
+
+def test_a_release_that_failed_is_told_until_the_next_one_of_the_version_succeeds(
+    world: World, show: ShowModels, version: str
+) -> None:
+    candidate = wait_for_approval(world, version)
+    world.decide("approve", candidate)
+    release(world, candidate, {"Error": "SmokeTestFailed", "Cause": "wrong labels"})
+    told, champion = show.models(PROJECT)["models"]
+    assert told["outcome"] == "approved"
+    assert "wrong labels" in told["release_failed"]
+    assert champion["release_failed"] is None
+    assert show.model(PROJECT, candidate)["release_failed"] == told["release_failed"]
+    world.decide("approve", candidate)
+    release(world, candidate)
+    assert show.model(PROJECT, candidate)["release_failed"] is None
+
+
+def test_a_pause_of_promotion_is_told(world: World, show: ShowModels, version: str) -> None:
+    assert show.models(PROJECT)["promotion_paused"] is None
+    world.loops.save_pause(PROJECT, Pause(world.clock(), "ann", "rollback to 0001"))
+    paused = {"since": world.clock().isoformat(), "by": "ann", "reason": "rollback to 0001"}
+    assert show.models(PROJECT)["promotion_paused"] == paused
 
 
 def test_a_model_that_nobody_works_on_and_nobody_concluded_is_lost(

@@ -7,8 +7,16 @@ from typing import Any
 from loupe.domain.errors import Conflict, ProjectNotFound
 from loupe.domain.events import LabelingRequested, ReconciliationRequested, TrainingRequested
 from loupe.domain.projects import ProjectConfig, check_project_name
-from loupe.domain.status import DescribeProject
-from loupe.ports import Clock, KeepsLabelingJobs, KeepsLoops, KeepsProjects, PublishesEvents
+from loupe.domain.releases import failed_release
+from loupe.domain.status import DescribeProject, plain
+from loupe.ports import (
+    Clock,
+    KeepsLabelingJobs,
+    KeepsLoops,
+    KeepsProjects,
+    PublishesEvents,
+    StoresObjects,
+)
 
 REJECTED_A_PAGE = 100
 
@@ -17,23 +25,25 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class ShowJobs:
-    """Reads the index, so that a page may ask again and again; what people ask for goes out as an event, and
-    the functions that listen do it as they do it by themselves."""
+    """Reads the index and the last release, so that a page may ask again and again; what people ask for goes
+    out as an event, and the functions that listen do it as they do it by themselves."""
 
     describe: DescribeProject
     projects: KeepsProjects
     jobs: KeepsLabelingJobs
     loops: KeepsLoops
+    workspace: StoresObjects
     events: PublishesEvents
     clock: Clock
 
     def show(self, project: str) -> Json:
-        """The project's status, with its rules of labeling and the last reconciliation. Raises
-        `ProjectNotFound`."""
+        """The project's status, with its rules of labeling, the release that is under way or failed last,
+        and the last reconciliation. Raises `ProjectNotFound`."""
         found = self.describe.describe(project)
         record = self.projects.project(project)
         labeling = record.config.labeling if record and record.config else None
-        last = self.loops.loop(project).reconciliation
+        loop = self.loops.loop(project)
+        last, failed = loop.reconciliation, failed_release(project, loop, self.workspace)
         return {
             **found,
             "now": self.clock().isoformat(),
@@ -43,6 +53,10 @@ class ShowJobs:
                 "max_wait_minutes": labeling.max_wait_minutes,
             }
             if labeling
+            else None,
+            "releasing": plain(loop.wanted, "version", "kind", "by", "at"),
+            "failed_release": {name: failed[name] for name in ("version", "reason", "ended_at")}
+            if failed
             else None,
             "reconciliation": {"at": last.at.isoformat(), "mended": last.mended} if last else None,
         }

@@ -16,7 +16,8 @@ from loupe.domain.manifests import HEIGHT, SHA256, VERSION_ID, WIDTH, Row
 from loupe.domain.metrics import SCORES
 from loupe.domain.places import key_of
 from loupe.domain.projects import check_project_name
-from loupe.domain.releases import approval_of
+from loupe.domain.releases import approval_of, failed_releases
+from loupe.domain.status import plain
 from loupe.domain.test_split import frozen_rows
 from loupe.domain.training import TrainingPlan, model_versions
 from loupe.domain.workspace import Workspace
@@ -59,13 +60,16 @@ class ShowModels:
         loop = self._loop(project)
         versions = list(reversed(model_versions(project, self.workspace)))
         with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
-            found = pool.map(lambda version: self._summary(project, version, loop), versions[:MODELS_SHOWN])
+            failed = failed_releases(project, self.workspace)
+            shown = versions[:MODELS_SHOWN]
+            found = pool.map(lambda each: self._summary(project, each, loop, failed.get(each)), shown)
             models = [summary for summary in found if summary is not None]
         return {
             "champion": loop.champion.version if loop.champion else None,
             "models": models,
             "more": max(0, len(versions) - MODELS_SHOWN),
             "waiting_for": loop.waiting_for,
+            "promotion_paused": plain(loop.paused, "since", "by", "reason"),
         }
 
     def model(self, project: str, version: str) -> Json:
@@ -76,9 +80,9 @@ class ShowModels:
         """
         loop, plan = self._loop(project), self._plan(project, version)
         names = Workspace(project)
-        outcome = self._outcome(project, version)
+        outcome, failed = self._outcome(project, version), failed_releases(project, self.workspace)
         return {
-            **_summary(plan, outcome, loop),
+            **_summary(plan, outcome, loop, failed.get(version)),
             "labels": list(plan.labels),
             "requested": _requested(plan),
             "evaluation": self._json(names.evaluation(version)),
@@ -139,12 +143,12 @@ class ShowModels:
                 return TrainingPlan.read(self.workspace, project, version)
         raise ModelNotFound(f"project {project!r} has no model {version!r}")
 
-    def _summary(self, project: str, version: str, loop: LoopRecord) -> Json | None:
+    def _summary(self, project: str, version: str, loop: LoopRecord, failed: Json | None) -> Json | None:
         try:
             plan = TrainingPlan.read(self.workspace, project, version)
         except ObjectMissing:
             return None  # it is being planned
-        return _summary(plan, self._outcome(project, version), loop)
+        return _summary(plan, self._outcome(project, version), loop, failed)
 
     def _outcome(self, project: str, version: str) -> Json | None:
         """What came of a model; of one that waited for a person, what that one decided."""
@@ -199,10 +203,15 @@ class ShowModels:
         }
 
 
-def _summary(plan: TrainingPlan, outcome: Mapping[str, Any] | None, loop: LoopRecord) -> Json:
+def _summary(
+    plan: TrainingPlan,
+    outcome: Mapping[str, Any] | None,
+    loop: LoopRecord,
+    failed_release: Mapping[str, Any] | None,
+) -> Json:
     """What the list has of a model. `outcome` is promoted, awaiting_approval, approved, rejected or failed;
     running while it is trained or compared; lost where nobody works on it and nobody wrote down what came of
-    it."""
+    it. `release_failed` is why the last release of it that people asked for failed, None if it did not."""
     last = loop.last_training
     told = outcome or {
         "outcome": "running"
@@ -221,6 +230,7 @@ def _summary(plan: TrainingPlan, outcome: Mapping[str, Any] | None, loop: LoopRe
         "is_champion": bool(loop.champion and loop.champion.version == plan.version),
         "outcome": told["outcome"],
         "reason": told["reason"],
+        "release_failed": failed_release["reason"] if failed_release else None,
         **{name: told.get(name) for name in ("score", "champion_score", "ended_at")},
     }
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from operator import itemgetter
 from typing import Any, Literal
 
 from loupe.domain.configuration import valid_config
@@ -429,11 +430,33 @@ def approval_of(project: str, version: str, store: StoresObjects) -> Approval | 
 
 def released(project: str, store: StoresObjects) -> Iterator[Json]:
     """What came of releases that people asked for, and of which a model answered."""
+    return (record for record in _releases(project, store) if record["outcome"] == "released")
+
+
+def failed_releases(project: str, store: StoresObjects) -> dict[str, Json]:
+    """Versions whose last release that people asked for failed, with what came of it."""
+    newest = {each["version"]: each for each in sorted(_releases(project, store), key=itemgetter("ended_at"))}
+    return {version: each for version, each in newest.items() if each["outcome"] == "failed"}
+
+
+def failed_release(project: str, loop: LoopRecord, store: StoresObjects) -> Json | None:
+    """What came of the last release that people asked for, if it failed, none is under way, and no model
+    began to answer since."""
+    newest = max((stored.key for stored in store.list(Workspace(project).releases)), default=None)
+    if newest is None or loop.wanted:
+        return None
+    record: Json = json.loads(store.read(newest))
+    ended_at = datetime.fromisoformat(record["ended_at"])
+    if record["outcome"] == "released" or (loop.champion and loop.champion.promoted_at >= ended_at):
+        return None
+    return record
+
+
+def _releases(project: str, store: StoresObjects) -> Iterator[Json]:
+    """What came of all releases that people asked for."""
     for stored in store.list(Workspace(project).releases):
         with suppress(ObjectMissing):
-            record = json.loads(store.read(stored.key))
-            if record["outcome"] == "released":
-                yield record
+            yield json.loads(store.read(stored.key))
 
 
 def champions(project: str, store: StoresObjects) -> list[Champion]:

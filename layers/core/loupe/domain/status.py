@@ -60,8 +60,8 @@ class DescribeProject:
             ),
             "training_since": loop.training.started_at.isoformat() if loop.training else None,
             "waiting_for": loop.waiting_for,
-            "promotion_paused": _plain(loop.paused, "since", "by", "reason"),
-            "last_training": _plain(
+            "promotion_paused": plain(loop.paused, "since", "by", "reason"),
+            "last_training": plain(
                 loop.last_training, "version", "status", "reason", "started_at", "ended_at", "execution"
             ),
         }
@@ -70,7 +70,7 @@ class DescribeProject:
         """The document of `GET /v1/projects/{project}/rejected`. Raises `BadRequest` for an odd `after`."""
         page = self.images.rejected(check_project_name(project), min(limit, MAX_REJECTED), after)
         return {
-            "rejected": [_plain(record, "key", "reason", "detail", "at") for record in page.rejected],
+            "rejected": [plain(record, "key", "reason", "detail", "at") for record in page.rejected],
             "next": page.next,
         }
 
@@ -91,7 +91,8 @@ def _champion(champion: Champion | None) -> dict[str, Any] | None:
     }
 
 
-def _plain(record: object | None, *names: str) -> dict[str, Any] | None:
+def plain(record: object | None, *names: str) -> dict[str, Any] | None:
+    """Those attributes of a record, times as text."""
     if record is None:
         return None
     values = {name: getattr(record, name) for name in names}
