@@ -201,6 +201,26 @@ def test_the_echo_of_what_was_said_here_asks_for_nothing_more(waiting: World) ->
     assert len(waiting.events.published) == told + 1
 
 
+def test_a_late_word_of_the_registry_undoes_no_rollback(waiting: World) -> None:
+    note(waiting, "0002", "Approved")
+    run(waiting)
+    waiting.decide("rollback", "0001")
+    run(waiting)
+    assert note(waiting, "0002", "Approved") == "it was approved before"
+    assert waiting.loops.loop(PROJECT).wanted is None
+    assert waiting.packages.approvals[PACKAGE.format("0002")][0] == "Approved"
+    assert champion(waiting) == "0001"
+
+
+def test_a_word_of_the_registry_that_comes_again_repeats_no_release_that_failed(waiting: World) -> None:
+    note(waiting, "0002", "Approved")
+    run(waiting, fails=True)
+    note(waiting, "0002", "Approved")
+    assert waiting.loops.loop(PROJECT).wanted is None
+    assert waiting.decide("approve", "0002").state == "requested"  # a person may try again
+    assert run(waiting) == "go"
+
+
 def test_an_approval_that_cannot_be_followed_is_taken_back_in_the_registry(waiting: World) -> None:
     turn(waiting, 0.95, 0.8, execution("third"))
     waiting.decide("approve", "0003")

@@ -97,15 +97,21 @@ class DecideOnModel:
     def approve(self, project: str, version: str, by: str) -> Decided:
         """Have a candidate that waits for it released.
 
-        Raises `UnknownModel`, and `Conflict` if it does not wait, was rejected, or was compared with another
-        model than the one that answers now.
+        The registry's events come late and repeatedly: of those only the one by which it is approved asks for
+        a release, while a person may ask again. Raises `UnknownModel`, and `Conflict` if it does not wait,
+        was rejected, or was compared with another model than the one that answers now.
         """
         outcome, loop = self._outcome(project, version), self.loops.loop(project)
         if loop.champion and loop.champion.version == version:
             return Decided("in_service", version, f"model {version} answers already")
         self._check_waits(outcome)
+        known = approval_of(project, version, self.workspace)
+        if by == REGISTRY and known and known.decision == "approved":
+            return Decided("requested", version, "it was approved before")
         _check_compared_with(loop.champion, outcome)
-        self._write_approval(project, version, Approval("approved", by, self.clock()))
+        is_first = self._write_approval(project, version, Approval("approved", by, self.clock())) is None
+        if by == REGISTRY and not is_first:
+            return Decided("requested", version, "it was approved before")
         return self._request(project, "approval", outcome, by)
 
     def reject(self, project: str, version: str, by: str) -> Decided:
@@ -113,7 +119,8 @@ class DecideOnModel:
         outcome = self._outcome(project, version)
         self._check_waits(outcome)
         known = approval_of(project, version, self.workspace)
-        approval = self._write_approval(project, version, Approval("rejected", by, self.clock()))
+        rejection = Approval("rejected", by, self.clock())
+        approval = self._write_approval(project, version, rejection) or rejection
         reason = f"{approval.by} rejected it"
         last = self.loops.loop(project).last_training
         if last and last.version == version:
@@ -171,8 +178,9 @@ class DecideOnModel:
                 "model rollback` can release it all the same"
             )
 
-    def _write_approval(self, project: str, version: str, approval: Approval) -> Approval:
-        """The decision that counts: the first one. Raises `Conflict` if that was another one."""
+    def _write_approval(self, project: str, version: str, approval: Approval) -> Approval | None:
+        """Write a decision; returns the earlier one if there is one that says the same. Raises `Conflict` if
+        that was another one."""
         key = Workspace(project).approval(version)
         content = json.dumps(asdict(approval) | {"at": approval.at.isoformat()}, ensure_ascii=False)
         try:
@@ -186,7 +194,7 @@ class DecideOnModel:
                     "the same"
                 ) from None
             return first
-        return approval
+        return None
 
     def _request(
         self, project: str, kind: Literal["approval", "rollback"], outcome: Json, by: str
@@ -197,9 +205,7 @@ class DecideOnModel:
             now = self.clock()
             wanted = WantedRelease(f"{now:%Y%m%dt%H%M%S}-{self.suffix()}", version, kind, by, now)
             self.loops.save_wanted(project, wanted)
-            self.events.publish(ReleaseRequested(project, version, wanted.request, kind, by))
-        elif by != REGISTRY:  # that is the echo of what was said here
-            self.events.publish(ReleaseRequested(project, version, wanted.request, kind, by))
+        self.events.publish(ReleaseRequested(project, version, wanted.request, kind, by))
         if kind == "approval":
             self._tell_registry(outcome, "Approved", f"{by} approved it")
         return Decided("requested", version, f"the release of model {version} has begun")
