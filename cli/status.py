@@ -65,7 +65,7 @@ def describe_training(training: Training | None) -> str:
         case "awaiting_approval":
             return f"version {version} waits for approval: {reason}"
         case "rejected":
-            return f"version {version} was not better, so the champion stays: {reason}"
+            return f"version {version} was not promoted, so the champion stays: {reason}"
         case _:
             return f"last training failed: {reason}; the next finished job tries again"
 

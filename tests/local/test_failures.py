@@ -80,7 +80,7 @@ def test_a_worse_candidate_is_rejected_and_registered_as_such(in_service: DigitP
     assert before is not None
     assert in_service.predict()["model_version"] == before["version"]
     assert in_service.registered_models()[-1]["ModelApprovalStatus"] == "Rejected"
-    assert "was not better, so the champion stays" in loupe(in_service, "status", in_service.name)
+    assert "was not promoted, so the champion stays" in loupe(in_service, "status", in_service.name)
     in_service.configure()
 
 

@@ -105,9 +105,9 @@ class Loop(RuleBasedStateMachine):
         self.world.clock.advance(minutes=1)
         if request is None:
             begun = self.world.begin.of_turn(PROJECT, version, by)
-            assert begun.outcome in ("go", "wait")
-            if begun.outcome == "wait":
-                self._conclude_turn("awaiting_approval")
+            assert begun.outcome in ("go", "wait", "drop")
+            if begun.outcome != "go":
+                self._conclude_turn("awaiting_approval" if begun.outcome == "wait" else "rejected")
                 return
             current = self.world.loops.loop(PROJECT).champion
             if current:  # whoever is promoted without a person is as good on today's test set

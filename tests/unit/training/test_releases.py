@@ -1,6 +1,7 @@
 """Candidates that wait for a person, and earlier models that come back."""
 
 import json
+from dataclasses import replace
 from typing import Literal
 
 import pytest
@@ -17,6 +18,11 @@ from tests.fakes.loops import FakeLoops
 from tests.unit.training.world import FIRST, NAMES, PROJECT, World, execution
 
 APPROVAL = {"require": "approval"}
+ENDS: dict[str, Literal["promoted", "awaiting_approval", "rejected"]] = {
+    "go": "promoted",
+    "wait": "awaiting_approval",
+    "drop": "rejected",
+}
 PACKAGE = "arn:aws:sagemaker:us-east-1:123456789012:model-package/loupe-digits/{}"
 
 
@@ -44,10 +50,8 @@ def end(world: World, version: str, by: str = FIRST) -> str:
     """What the state machine does with a candidate that was better; returns what begin_release said."""
     world.clock.advance(minutes=1)
     begun = world.begin.of_turn(PROJECT, version, by)
-    if begun.outcome in ("go", "wait"):
-        outcome: Literal["promoted", "awaiting_approval"] = (
-            "promoted" if begun.outcome == "go" else "awaiting_approval"
-        )
+    if begun.outcome in ENDS:
+        outcome = ENDS[begun.outcome]
         package = PACKAGE.format(version)
         world.conclude(Result(PROJECT, by, outcome, version, begun.reason, 0.9, 0.8, package))
         world.executions.running.discard(by)
@@ -158,6 +162,49 @@ def test_an_approval_that_was_overtaken_fails_and_says_why(waiting: World) -> No
     second = requested(waiting)
     assert waiting.begin.of_request(PROJECT, "0003", FIRST, third.request).outcome == "off"
     assert waiting.begin.of_request(PROJECT, "0002", FIRST, second.request).outcome == "go"
+
+
+def test_a_candidate_of_another_task_is_approved_though_it_was_not_compared(waiting: World) -> None:
+    known = waiting.loops.loop(PROJECT).champion
+    assert known
+    other = replace(known, model=replace(known.model, task="object-detection"))
+    waiting.loops.save_champion(PROJECT, other)
+    turn(waiting, 0.9, None, execution("third"))
+    assert json.loads(waiting.workspace.read(NAMES.decision("0003")))["champion"] is None
+    waiting.decide("approve", "0003")
+    assert run(waiting) == "go"
+    assert champion(waiting) == "0003"
+
+
+def hosted_by_rekognition(world: World, version: str) -> None:
+    plan = json.loads(world.workspace.read(NAMES.plan(version)))
+    world.workspace.write(NAMES.plan(version), json.dumps(plan | {"release": None}).encode())
+
+
+def test_a_candidate_that_rekognition_hosts_can_neither_be_approved_nor_wait(waiting: World) -> None:
+    hosted_by_rekognition(waiting, "0002")
+    with pytest.raises(Conflict, match="hosted by Rekognition"):
+        waiting.decide("approve", "0002")
+    assert not waiting.workspace.exists(NAMES.approval("0002"))
+    third = train(waiting, 0.95, 0.8, execution("third"))
+    hosted_by_rekognition(waiting, third)
+    assert end(waiting, third, execution("third")) == "drop"
+    last = waiting.loops.loop(PROJECT).last_training
+    assert last
+    assert "only models that SageMaker hosts can wait for approval" in last.reason
+
+
+def test_a_release_that_rekognition_would_have_to_host_fails_and_is_forgotten(waiting: World) -> None:
+    waiting.decide("approve", "0002")
+    hosted_by_rekognition(waiting, "0002")
+    asked = requested(waiting)
+    with pytest.raises(Conflict, match="hosted by Rekognition"):
+        waiting.begin.of_request(PROJECT, "0002", FIRST, asked.request)
+    failure = {"Error": "Conflict", "Cause": "hosted by Rekognition"}
+    waiting.conclude_release(asked.request, Result(PROJECT, FIRST, "failed", "0002", failure=failure))
+    loop = waiting.loops.loop(PROJECT)
+    assert (loop.wanted, loop.release) == (None, None)
+    assert isinstance(waiting.events.published[-1], ReleaseFailed)
 
 
 def test_only_what_waits_can_be_approved_or_rejected(waiting: World) -> None:
@@ -325,10 +372,25 @@ def test_a_rollback_while_a_model_is_trained_keeps_that_from_being_promoted(twic
     twice.decide("rollback")
     assert run(twice) == "go"  # it does not wait for the training
     twice.decide("resume")
-    assert end(twice, version, execution("third")) == "wait"
-    last = twice.loops.loop(PROJECT).last_training
-    assert last
-    assert "compared with 0002, and 0001 answers now" in last.reason
+    assert end(twice, version, execution("third")) == "drop"
+    loop = twice.loops.loop(PROJECT)
+    assert loop.last_training
+    assert loop.last_training.status == "rejected"
+    assert "compared with 0002, and 0001 answers now" in loop.last_training.reason
+    assert "`loupe model rollback digits 0003` releases it all the same" in loop.last_training.reason
+    assert (loop.training, loop.release) == (None, None)
+    with pytest.raises(Conflict, match="does not wait for approval, it was rejected"):
+        twice.decide("approve", version)
+    twice.decide("rollback", version)
+    run(twice)
+    assert champion(twice) == version
+
+
+def test_what_no_approval_could_release_does_not_wait_for_one(twice: World) -> None:
+    version = train(twice, 0.99, 0.9, execution("third"))
+    twice.decide("rollback")
+    run(twice)
+    assert end(twice, version, execution("third")) == "drop"  # while promotion is stopped, too
 
 
 def test_two_that_change_the_endpoint_wait_for_each_other(twice: World) -> None:

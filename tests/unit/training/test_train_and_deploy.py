@@ -383,6 +383,14 @@ def test_a_candidate_that_a_person_has_to_approve_waits_in_the_registry(
     }
 
 
+def test_a_candidate_that_no_approval_could_release_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
+    drop = {"outcome": "drop", "reason": "good; it was compared with 0002, and 0001 answers now"}
+    run = Run(monkeypatch, BeginReleaseFunctionArn=drop)
+    assert run.execution["status"] == "SUCCEEDED"
+    assert run.last("createModelPackage")["ModelApprovalStatus"] == "Rejected"
+    assert (run.conclusion["outcome"], run.conclusion["reason"]) == ("rejected", drop["reason"])
+
+
 def test_a_turn_waits_while_another_execution_changes_the_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
     busy = {"outcome": "busy", "reason": "another execution changes the endpoint"}
     run = Run(monkeypatch, BeginReleaseFunctionArn=[busy, busy, {"outcome": "go", "reason": "good"}])

@@ -59,8 +59,8 @@ class NotifyPeople:
             case ModelRejected():
                 return self._notice(
                     f"{project}: model {event.version} was not promoted",
-                    f"Model {event.version} of project {project} is not better by the project's rule, or was "
-                    "rejected. What answers did not change.",
+                    f"Model {event.version} of project {project} was not promoted. What answers did not "
+                    "change.",
                     event.reason,
                     [("Its numbers", self._command(f"status {project}"))],
                     self._page(project, "models"),

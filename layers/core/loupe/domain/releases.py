@@ -20,7 +20,7 @@ from loupe.domain.events import ModelPromoted, ModelRejected, ReleaseFailed, Rel
 from loupe.domain.failures import explain
 from loupe.domain.manifests import S3Uri
 from loupe.domain.projects import check_project_name
-from loupe.domain.training import TrainingPlan, model_versions
+from loupe.domain.training import EndpointRelease, TrainingPlan, model_versions
 from loupe.domain.turns import Result, champion_of, crown, outcome_of, outcomes
 from loupe.domain.workspace import Workspace
 from loupe.ports import (
@@ -108,7 +108,9 @@ class DecideOnModel:
         known = approval_of(project, version, self.workspace)
         if by == REGISTRY and known and known.decision == "approved":
             return Decided("requested", version, "it was approved before")
-        _check_compared_with(loop.champion, outcome)
+        plan = TrainingPlan.read(self.workspace, project, version)
+        _check_can_be_released(plan)
+        _check_compared_with(loop.champion, outcome, plan)
         is_first = self._write_approval(project, version, Approval("approved", by, self.clock())) is None
         if by == REGISTRY and not is_first:
             return Decided("requested", version, "it was approved before")
@@ -143,13 +145,9 @@ class DecideOnModel:
         if outcome["outcome"] == "failed":
             raise Conflict(f"model {version} was never trained to the end: {outcome['reason']}")
         plan = TrainingPlan.read(self.workspace, project, version)
-        if plan.release is None:
-            raise Conflict(
-                f"model {version} is hosted by Rekognition: only models that SageMaker hosts can come back"
-            )
-        where = S3Uri.parse(plan.release.model_data_url)
-        if not self.workspace.exists(where.key):
-            raise Conflict(f"model {version} is not stored any more: {plan.release.model_data_url} is gone")
+        stored = _check_can_be_released(plan).model_data_url
+        if not self.workspace.exists(S3Uri.parse(stored).key):
+            raise Conflict(f"model {version} is not stored any more: {stored} is gone")
         self._pause(project, Pause(self.clock(), by, f"rollback to {version}"))
         return self._request(project, "rollback", outcome, by)
 
@@ -231,16 +229,32 @@ class DecideOnModel:
         self.workspace.write_once(key, json.dumps(content, ensure_ascii=False).encode(), "application/json")
 
 
-def _check_compared_with(champion: Champion | None, outcome: Json) -> None:
-    """A candidate that was better than another model may be worse than this one."""
-    compared = (outcome.get("decision") or {}).get("champion")
-    current = champion.version if champion else None
-    if compared != current:
+def _check_can_be_released(plan: TrainingPlan) -> EndpointRelease:
+    if plan.release is None:
         raise Conflict(
-            f"model {outcome['version']} was compared with {compared or 'no other'}, and "
-            f"{current or 'none'} answers now: the next training compares again. `loupe model rollback` "
-            "releases it all the same"
+            f"model {plan.version} is hosted by Rekognition: a person can release only models that SageMaker "
+            "hosts. `loupe model resume` lets the next better one be promoted again"
         )
+    return plan.release
+
+
+def _check_compared_with(champion: Champion | None, outcome: Json, plan: TrainingPlan) -> None:
+    """A candidate that was better than another model may be worse than this one."""
+    why = _why_not_comparable(champion, (outcome.get("decision") or {}).get("champion"), plan)
+    if why is not None:
+        raise Conflict(f"model {plan.version} was {why}")
+
+
+def _why_not_comparable(champion: Champion | None, compared: str | None, plan: TrainingPlan) -> str | None:
+    """Why the comparison says nothing about the model that answers now, and what works instead, if that is
+    so. A champion of another task answers another question, and was not compared."""
+    current = champion.version if champion else None
+    if compared == current or (champion and champion.model.task != plan.task):
+        return None
+    return (
+        f"compared with {compared or 'no other'}, and {current or 'none'} answers now: the next training "
+        f"compares again, and `loupe model rollback {plan.project} {plan.version}` releases it all the same"
+    )
 
 
 # What SageMaker's registry says ---------------------------------------------------------------------
@@ -283,9 +297,10 @@ class NoteApproval:
 @dataclass(frozen=True)
 class ReleaseBegun:
     """`go`: the release lock is held, and `plan` is to be released. `busy`: somebody else changes the
-    endpoint now. `wait`: the candidate waits for a person. `off`: nothing is to be done (any more)."""
+    endpoint now. `wait`: the candidate waits for a person. `drop`: it is let go, since no approval could
+    release it. `off`: nothing is to be done (any more)."""
 
-    outcome: Literal["go", "busy", "wait", "off"]
+    outcome: Literal["go", "busy", "wait", "drop", "off"]
     reason: str
     plan: TrainingPlan | None = None
     score: float | None = None
@@ -307,11 +322,18 @@ class BeginRelease:
         if not self._lock(project, execution):
             return ReleaseBegun("busy", "another execution changes the endpoint")
         decision = json.loads(self.workspace.read(Workspace(project).decision(version)))
-        loop = self.loops.loop(project)
-        why = self._why_a_person_decides(project, decision, loop)
+        loop, plan = self.loops.loop(project), TrainingPlan.read(self.workspace, project, version)
+        why = _why_not_comparable(loop.champion, decision["champion"], plan)
+        if why is not None:
+            self.loops.unlock_release(project, execution)
+            return ReleaseBegun("drop", f"{decision['reason']}; it was {why}")
+        why = self._why_a_person_decides(project, loop)
         if why is None:
             return ReleaseBegun("go", decision["reason"])
         self.loops.unlock_release(project, execution)
+        if plan.release is None:
+            told = "only models that SageMaker hosts can wait for approval"
+            return ReleaseBegun("drop", f"{decision['reason']}; {why}, and {told}")
         return ReleaseBegun(
             "wait", f"{decision['reason']}; {why}: `loupe model approve {project} {version}` releases it"
         )
@@ -328,30 +350,25 @@ class BeginRelease:
         outcome = outcome_of(project, version, self.workspace)
         if outcome is None:
             raise UnknownModel(f"project {project!r} has no model {version!r} that is trained to the end")
+        plan = TrainingPlan.read(self.workspace, project, version)
+        _check_can_be_released(plan)
         if wanted.kind == "approval":
-            _check_compared_with(loop.champion, outcome)
+            _check_compared_with(loop.champion, outcome, plan)
         verb = "approved" if wanted.kind == "approval" else "rolled back to"
         return ReleaseBegun(
             "go",
             f"{wanted.by} {verb} model {version}",
-            TrainingPlan.read(self.workspace, project, version),
+            plan,
             outcome["score"],
             outcome["model_package_arn"],
         )
 
-    def _why_a_person_decides(self, project: str, decision: Json, loop: LoopRecord) -> str | None:
+    def _why_a_person_decides(self, project: str, loop: LoopRecord) -> str | None:
         if loop.paused:
             return f"automatic promotion is stopped since {loop.paused.by}'s {loop.paused.reason}"
-        current = loop.champion.version if loop.champion else None
-        if decision["champion"] != current and not self._answers_another_question(project, loop):
-            return f"it was compared with {decision['champion'] or 'no other'}, and {current} answers now"
         if valid_config(self.projects, project).promotion.require == "approval":
             return "it waits for approval"
         return None
-
-    def _answers_another_question(self, project: str, loop: LoopRecord) -> bool:
-        """Whether the champion is of another task, and so was not compared."""
-        return bool(loop.champion and loop.champion.model.task != valid_config(self.projects, project).task)
 
     def _lock(self, project: str, execution: str) -> bool:
         lock = TrainingLock(execution, self.clock())
@@ -407,7 +424,7 @@ class ConcludeRelease:
             "score": outcome.get("score"),
             "ended_at": self.clock().isoformat(),
             "execution": result.execution,
-            "model": asdict(plan.served_at(result.endpoint)),
+            "model": asdict(plan.served_at(result.endpoint)) if result.outcome == "promoted" else None,
             "endpoint_config": plan.model_name,
             "model_package_arn": outcome.get("model_package_arn"),
             "failure": result.failure,
