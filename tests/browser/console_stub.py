@@ -24,6 +24,7 @@ from tests.unit.training.world import FIRST, NAMES, PROJECT, World
 
 Json = dict[str, Any]
 LABELS = ("circle", "square", "triangle")
+PREVIEW_SIDE = 2048
 
 
 @dataclass
@@ -151,13 +152,24 @@ class ConsoleStub(PortalStub):
             assert record is not None
             key = NAMES.preview(size, digest)
             if not self.world.workspace.exists(key):
-                self.world.workspace.write(key, self.world.raw.read(record.key))
+                self.world.workspace.write(key, _smaller(self.world.raw.read(record.key)))
             url = self.world.workspace.presigned_url(key, None, 3600)
             previews.append({"sha256": digest, "url": url, "width": record.width, "height": record.height})
         return {"previews": previews, "missing": []}
 
     def image(self, name: str) -> bytes | None:
         return self.world.raw.content.get(name) or self.world.workspace.content.get(name)
+
+
+def _smaller(content: bytes) -> bytes:
+    """As it is, where it is no larger than previews are."""
+    with Image.open(io.BytesIO(content)) as picture:
+        if max(picture.size) <= PREVIEW_SIDE:
+            return content
+        picture.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
+        buffer = io.BytesIO()
+        picture.save(buffer, "PNG")
+        return buffer.getvalue()
 
 
 def _wanted(query: dict[str, str]) -> Wanted:
@@ -169,15 +181,16 @@ def _wanted(query: dict[str, str]) -> Wanted:
     return Wanted(**given, human=human, mistakes="mistakes" in query)
 
 
-def boxes(images: int = 12) -> ServedWorld:
+def boxes(images: int = 12, size: tuple[int, int] = (400, 300)) -> ServedWorld:
     """A version of images with a box each."""
     world = ServedWorld()
     world.configure(task="bounding-box", labels=LABELS)
     answers: dict[str, str | LabelValue | None] = {}
     for number in range(images):
         shape = LABELS[number % len(LABELS)]
-        digest = world.draw(f"{shape}-{number:03}.png", shape, (400, 300))
-        answers[digest] = Boxes((Box(shape, 100, 60, 200, 180),))
+        digest = world.draw(f"{shape}-{number:03}.png", shape, size)
+        width, height = size
+        answers[digest] = Boxes((Box(shape, width // 4, height // 5, width // 2, height * 3 // 5),))
     world.finish("digits-20260101t000000-aaaa", answers)
     world.turn(FIRST)
     world.clock.advance(minutes=1)

@@ -252,6 +252,7 @@ def test_boxes_are_corrected_as_on_the_labeling_page(console: Console, open_page
     detail.get_by_role("button", name="Correct the boxes").click()
     entry = detail.get_by_role("list", name="Boxes").get_by_role("button")
     expect(entry).to_have_count(1)
+    expect(detail.locator("loupe-stage img")).to_be_visible()
     entry.click()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("3")
@@ -261,3 +262,48 @@ def test_boxes_are_corrected_as_on_the_labeling_page(console: Console, open_page
     (correction,) = [body for method, path, body in portal.requests if path.endswith("/corrections")]
     (box,) = correction["corrections"][0]["boxes"]
     assert box == {"label": "triangle", "left": 101, "top": 60, "width": 200, "height": 180}
+
+
+def test_boxes_of_an_image_that_is_larger_than_its_preview_are_in_pixels_of_the_original(
+    console: Console, open_page: OpenPage
+) -> None:
+    portal = console(boxes(size=(4000, 3000)))
+    page = open_page(portal, f"{PAGE}?label=square")
+    detail = open_first(page)
+    detail.get_by_role("button", name="Correct the boxes").click()
+    shown = detail.locator("loupe-stage img")
+    expect(shown).to_be_visible()
+    assert shown.evaluate("image => image.naturalWidth") == 2048
+    picture = shown.bounding_box()
+    assert picture is not None
+
+    def at(x: float, y: float) -> tuple[float, float]:
+        scale = picture["width"] / 4000
+        return picture["x"] + x * scale, picture["y"] + y * scale
+
+    page.mouse.move(*at(3100, 100))
+    page.mouse.down()
+    page.mouse.move(*at(3500, 300), steps=4)
+    page.mouse.move(*at(3900, 500), steps=4)
+    page.mouse.up()
+    expect(detail.get_by_role("list", name="Boxes").get_by_role("button")).to_have_count(2)
+    page.keyboard.press("Enter")
+    expect(detail.get_by_role("button", name="Correct the boxes")).to_be_visible()
+    (correction,) = [body for method, path, body in portal.requests if path.endswith("/corrections")]
+    before, drawn = correction["corrections"][0]["boxes"]
+    assert before == {"label": "square", "left": 1000, "top": 600, "width": 2000, "height": 1800}
+    corners = (drawn["left"], drawn["top"], drawn["width"], drawn["height"])
+    assert corners == pytest.approx((3100, 100, 800, 400), abs=12)
+
+
+def test_boxes_are_not_corrected_on_an_image_that_does_not_load(
+    console: Console, open_page: OpenPage
+) -> None:
+    portal = console(boxes())
+    page = open_page(portal, f"{PAGE}?label=square")
+    page.route("**/previews/preview/**", lambda route: route.abort())
+    detail = open_first(page)
+    detail.get_by_role("button", name="Correct the boxes").click()
+    expect(detail.get_by_role("alert")).to_have_text("The image does not load, so its boxes can't be drawn now.")
+    expect(detail.get_by_role("button", name="Correct the boxes")).to_be_visible()
+    expect(detail.locator("loupe-boxes")).to_have_count(0)

@@ -23,6 +23,7 @@ export function taskKey({ job, task }) {
  * @property {import("./turning.js").Picture} picture the original's size as stored and how EXIF turns it
  * @property {boolean} turned whether the browser shows the element upright; a copy lies as it is stored
  * @property {boolean} isCopy
+ * @property {boolean} [hasNoOriginal] only the copy is ever shown, however far somebody zooms in
  * @property {boolean} isDoubtful it is shown turned, and nobody knows how: boxes on it would be anywhere
  * @property {Promise<boolean>} ready settles with false when the image does not load
  * @property {boolean} loaded
@@ -119,6 +120,28 @@ export async function original(task) {
     return null;
   }
   return element;
+}
+
+/**
+ * Only a copy, however small the image: it lies as the image is stored, and of the original that may be unknown.
+ * @param {string | null} url where the copy lies, null where there is none
+ * @returns {LoadedImage}
+ */
+export function copyOf(picture, url) {
+  const element = elementOf({ image: picture });
+  const image = { element, picture, turned: false, isCopy: true, isDoubtful: false, hasNoOriginal: true, loaded: false, failed: false };
+  const settled = (loaded) => Object.assign(image, { loaded, failed: !loaded }).loaded;
+  image.ready = url === null ? Promise.resolve(settled(false)) : loading(element).then(settled);
+  if (url !== null) element.src = url;
+  return image;
+}
+
+/** Settles with false when the element's image does not load. */
+function loading(element) {
+  return new Promise((resolve) => {
+    element.addEventListener("load", () => resolve(true));
+    element.addEventListener("error", () => resolve(false));
+  });
 }
 
 /** How the browser shows a loaded original: whether upright, and whether nobody knows. */

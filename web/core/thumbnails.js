@@ -35,6 +35,12 @@ export class Thumbnails {
     return element;
   }
 
+  /** Where the image's copy lies, made if need be; null where there is none to be had. */
+  async address(sha256) {
+    if (!this.#addresses.has(sha256)) await this.#make([sha256]);
+    return this.#addresses.get(sha256) ?? null;
+  }
+
   #want(sha256, element) {
     const elements = this.#wanted.get(sha256) ?? [];
     this.#wanted.set(sha256, [...elements, element]);

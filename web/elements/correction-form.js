@@ -74,21 +74,31 @@ class LoupeCorrection extends HTMLElement {
     for (const type of ["say", "hint"]) {
       this.#drawing.addEventListener(type, ({ detail }) => this.dispatchEvent(new CustomEvent(type, { detail })));
     }
-    const cancel = h("button", { class: "button", type: "button" }, "Cancel");
-    cancel.addEventListener("click", () => {
-      this.#drawing = null;
-      this.#look();
-      this.dispatchEvent(new Event("look"));
-      this.querySelector("button").focus();
+    const drawing = this.#drawing;
+    stage.addEventListener("shown", () => {
+      drawing.enabled = true;
     });
+    stage.addEventListener("failed", () => {
+      this.#stopDrawing();
+      this.fail("The image does not load, so its boxes can't be drawn now.");
+    });
+    const cancel = h("button", { class: "button", type: "button" }, "Cancel");
+    cancel.addEventListener("click", () => this.#stopDrawing());
     const tools = h("div", { class: "correction-tools" }, ...this.#drawing.tools);
     this.replaceChildren(h("h3", {}, "Correct the boxes"), tools, this.#drawing, this.#problem, cancel);
     this.dispatchEvent(new CustomEvent("draw", { detail: stage }));
     const earlier = { boxes: current.boxes ?? [] };
     this.#drawing.show({ key: sha256, picture: { width, height }, earlier, suggestion: null });
-    this.#drawing.enabled = true;
+    drawing.enabled = stage.ready;
     // On a button Enter would be that button's, and not the drawing's.
     this.#drawing.querySelector(".marks-list").focus();
+  }
+
+  #stopDrawing() {
+    this.#drawing = null;
+    this.#look();
+    this.dispatchEvent(new Event("look"));
+    this.querySelector("button").focus();
   }
 
   /** Shows why a correction was not taken. */

@@ -7,7 +7,7 @@
 import { isExpected } from "../core/api.js";
 import { boxesOver } from "../core/box-drawing.js";
 import { h, icon, plural } from "../core/dom.js";
-import { Images } from "../core/images.js";
+import { copyOf } from "../core/images.js";
 import { markOf } from "../core/labels.js";
 import { partsOf, percent, saidText, sourceText, timeText, valueOf } from "../core/said.js";
 import { Thumbnails } from "../core/thumbnails.js";
@@ -157,12 +157,13 @@ class LoupeImageDetail extends HTMLElement {
     return this.#form;
   }
 
-  /** Puts the stage on which boxes are drawn in place of the picture. */
-  #draw(stage) {
+  /** Puts the stage on which boxes are drawn in place of the picture; it shows the preview, too. */
+  async #draw(stage) {
     const { sha256, name, width, height } = this.#image;
-    const url = this.#picture.querySelector("img").src;
+    const picture = this.#picture.querySelector("img");
     this.#picture.replaceChildren(stage);
-    stage.show(new Images().of({ job: "", task: sha256, image: { url, name, width, height } }));
+    const url = picture.naturalWidth > 0 ? picture.src : await this.#previews.address(sha256);
+    if (stage.isConnected) stage.show(copyOf({ name, width, height }, url));
   }
 
   async #save(said) {
