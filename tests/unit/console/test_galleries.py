@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from loupe.domain.errors import BadRequest, NotFound, ProjectNotFound
-from loupe.domain.galleries import Wanted
-from loupe.domain.label_values import Box, Boxes, SeveralLabels
+from loupe.domain.galleries import Galleries, Wanted
+from loupe.domain.label_values import Box, Boxes, InvalidLabel, SeveralLabels
 from loupe.domain.manifests import write_rows
 from loupe.ports import Champion, ServedModel
 from tests.unit.console.console import console, two_labels
@@ -204,6 +204,31 @@ def test_a_label_that_has_changed_since_the_champion_saw_it_is_no_mistake() -> N
     world.build()
     assert shown(ask(world, "0001", mistakes=True)) == [a[0]]
     assert shown(ask(world, "0002", mistakes=True)) == []
+
+
+def test_a_champion_of_another_task_says_nothing_of_the_images() -> None:
+    world = World()
+    a, _ = two_labels(world)
+    world.build()
+    several = {"source-ref": "s3://raw/x", "image-sha256": a[0], "labels": ["a"], "predicted": ["b"]}
+    model = ServedModel("serverless", "script", "multi-label-classification", ("a", "b"), "loupe-digits")
+    world.loops.save_champion(PROJECT, Champion("0001", 0.9, model, None, None, world.clock()))
+    world.workspace.write_lines(NAMES.predictions("0001"), write_rows([several]))
+    shows = console(world)
+    told = shows.version(PROJECT, "0001")
+    assert (told["mistakes"], told["judged"], told["champion"]) == (0, 0, "0001")
+    assert len(shown(ask(world))) == 12
+    assert "champion" not in shows.image(PROJECT, "0001", a[0])
+
+
+def test_what_a_model_said_is_read_for_each_task_by_itself() -> None:
+    world = World()
+    galleries = Galleries(world.workspace, world.raw.bucket)
+    row = {"image-sha256": "00" * 32, "label": "a", "predicted": "b", "confidence": 0.9}
+    world.workspace.write_lines(NAMES.predictions("0001"), write_rows([row]))
+    assert galleries.verdicts(PROJECT, "0001", "image-classification").by_image
+    with pytest.raises(InvalidLabel):
+        galleries.verdicts(PROJECT, "0001", "bounding-box")
 
 
 def test_versions_are_compared() -> None:

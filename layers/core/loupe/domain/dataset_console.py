@@ -167,8 +167,12 @@ class DatasetConsole:
 
     def _verdicts(self, gallery: Gallery) -> Verdicts:
         champion = self.loops.loop(gallery.project).champion
-        model = champion.version if champion else None
-        return self.galleries.verdicts(gallery.project, model, gallery.card.task)
+        if champion is None:
+            return Verdicts()
+        # After the project's task changed, versions of before and after it have the same champion.
+        if champion.model.task != gallery.card.task:
+            return Verdicts(champion.version)
+        return self.galleries.verdicts(gallery.project, champion.version, gallery.card.task)
 
     def _corrected(self, project: str, sha256s: Iterable[str]) -> dict[str, Correction]:
         """The newest correction of each of the images that was corrected since the latest version."""

@@ -240,7 +240,7 @@ class Galleries:
     raw_data_bucket: str
     _cards: dict[tuple[str, str], DatasetCard] = field(default_factory=dict)
     _open: "OrderedDict[tuple[str, str], Gallery]" = field(default_factory=OrderedDict)
-    _verdicts: dict[tuple[str, str], Verdicts] = field(default_factory=dict)
+    _verdicts: dict[tuple[str, str, TaskType], Verdicts] = field(default_factory=dict)
 
     def cards(self, project: str) -> list[DatasetCard]:
         """Of all complete versions, newest first."""
@@ -264,16 +264,15 @@ class Galleries:
         kept.move_to_end((project, version))
         return kept[project, version]
 
-    def verdicts(self, project: str, model: str | None, task: TaskType) -> Verdicts:
+    def verdicts(self, project: str, model: str, task: TaskType) -> Verdicts:
         """What that model said of its test images; nothing if it does not tell."""
-        if model is None:
-            return Verdicts()
-        if (project, model) not in self._verdicts:
-            self._verdicts = {(project, model): Verdicts(model)}
+        kept = (project, model, task)
+        if kept not in self._verdicts:
+            found = Verdicts(model)
             with suppress(ObjectMissing):
-                lines = self.store.lines(Workspace(project).predictions(model))
-                self._verdicts = {(project, model): read_verdicts(model, task, lines)}
-        return self._verdicts[project, model]
+                found = read_verdicts(model, task, self.store.lines(Workspace(project).predictions(model)))
+            self._verdicts = {kept: found}
+        return self._verdicts[kept]
 
     def _index(self, project: str, card: DatasetCard) -> GalleryIndex:
         with suppress(ObjectMissing):
