@@ -12,10 +12,11 @@ from loupe.domain.annotation import Worker
 from loupe.domain.correcting import Wish
 from loupe.domain.galleries import Wanted
 from loupe.domain.label_values import OneLabel
+from loupe.ports import TrainingLock
 from tests.browser.conftest import PHONE, OpenPage, wait_until
-from tests.browser.console_stub import ConsoleStub, ServedWorld, boxes, shapes
+from tests.browser.console_stub import LABELS, ConsoleStub, ServedWorld, boxes, shapes
 from tests.browser.test_accessibility import Scheme, expect_accessible
-from tests.unit.training.world import NAMES, PROJECT
+from tests.unit.training.world import NAMES, PROJECT, execution
 
 SHOWN = (
     "[...document.querySelectorAll('.tile-picture img')].filter((image) => image.naturalWidth).length >= 12"
@@ -164,8 +165,25 @@ def test_a_person_has_a_version_built_of_the_corrections(console: Console, open_
     expect(detail.get_by_text("No label: asked again").first).to_be_visible()
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Build it now").click()
-    expect(page.get_by_text("A new version is being built")).to_be_visible()
+    expect(page.get_by_text("A new version is asked for")).to_be_visible()
     assert [event.detail_type for event in portal.world.events.published][-1] == "TrainingRequested"
+    portal.world.configure(labels=LABELS, training={"min_new_labels": 1000})
+    assert portal.world.build().version is None
+    expect(page.locator(".pending")).to_contain_text("Waiting: 0 of 1000 new labels.")
+
+
+def test_while_a_model_is_trained_a_person_asks_later(console: Console, open_page: OpenPage) -> None:
+    portal = console()
+    page = open_page(portal, f"{PAGE}?label=square")
+    detail = open_first(page)
+    detail.get_by_role("button", name="Withdraw the label").click()
+    expect(detail.get_by_text("No label: asked again").first).to_be_visible()
+    page.keyboard.press("Escape")
+    world = portal.world
+    assert world.loops.lock_training(PROJECT, TrainingLock(execution("second"), world.clock()))
+    page.get_by_role("button", name="Build it now").click()
+    expect(page.get_by_text("ask for a version of the corrections when that is over")).to_be_visible()
+    expect(page.locator(".pending")).to_contain_text("A model is being trained now.")
 
 
 def test_a_hundred_thousand_tiles_are_never_in_the_page(console: Console, open_page: OpenPage) -> None:
@@ -304,6 +322,7 @@ def test_boxes_are_not_corrected_on_an_image_that_does_not_load(
     page.route("**/previews/preview/**", lambda route: route.abort())
     detail = open_first(page)
     detail.get_by_role("button", name="Correct the boxes").click()
-    expect(detail.get_by_role("alert")).to_have_text("The image does not load, so its boxes can't be drawn now.")
+    problem = "The image does not load, so its boxes can't be drawn now."
+    expect(detail.get_by_role("alert")).to_have_text(problem)
     expect(detail.get_by_role("button", name="Correct the boxes")).to_be_visible()
     expect(detail.locator("loupe-boxes")).to_have_count(0)

@@ -20,6 +20,8 @@ const SHOWS = [
 const SPLITS = ["train", "validation", "test"];
 const CHANGES = { added: "Added", removed: "Removed", relabeled: "Relabeled", moved: "Moved to another split" };
 const MOST_CHOSEN = 60;
+const LOOK_MS = 4_000;
+const MOST_LOOKS = 15;
 
 class LoupeDataset extends HTMLElement {
   /** Set before it is put into the page. */
@@ -156,11 +158,24 @@ class LoupeDataset extends HTMLElement {
     button.disabled = true;
     try {
       await this.api.requestVersion(this.project);
-      this.notices.show("A new version is being built, and a model trained on it. It shows up here when it is done.");
+      this.notices.show("A new version is asked for. It shows up here when it is built, or else what it waits for.");
+      this.#lookForVersion();
     } catch (error) {
       if (!isExpected(error)) throw error;
       this.notices.show(error.message);
       button.disabled = false;
+      this.#refreshPending();
+    }
+  }
+
+  /** Looks a few times what came of the request: a version, or what it waits for. */
+  async #lookForVersion() {
+    const { waiting_for: before } = this.#dataset;
+    for (let looks = 0; looks < MOST_LOOKS && !this.#left; looks += 1) {
+      await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+      if (!this.#left) await this.#refreshPending();
+      const { corrected_images: corrected, waiting_for: waiting } = this.#dataset;
+      if (corrected === 0 || waiting !== before) return;
     }
   }
 

@@ -8,15 +8,17 @@ import pytest
 from loupe.domain.annotation import Worker
 from loupe.domain.correcting import Corrected, ImageUnknown, Wish
 from loupe.domain.dataset_console import NothingToUse
-from loupe.domain.errors import NotFound
+from loupe.domain.errors import Conflict, NotFound
 from loupe.domain.events import TrainingRequested
 from loupe.domain.label_values import Box, Boxes, InvalidLabel, LabelValue, OneLabel, UnknownLabel
 from loupe.domain.labels import accepted_jobs, concluded_images
+from loupe.ports import TrainingLock
 from tests.fakes.images import FakeImages
 from tests.unit.console.console import console, correct, two_labels
-from tests.unit.training.world import NAMES, PROJECT, World
+from tests.unit.training.world import NAMES, PROJECT, World, execution
 
 ANN, BEN = Worker("id-ann", "ann"), Worker("id-ben", "ben")
+SECOND = execution("second")
 
 
 def built() -> tuple[World, list[str], list[str]]:
@@ -273,6 +275,17 @@ def test_a_person_has_the_corrections_used_at_once() -> None:
     assert world.events.published == [
         TrainingRequested(PROJECT, "ann asks for a version with 1 corrected images")
     ]
+
+
+def test_a_version_is_not_asked_for_while_a_training_would_pass_it_over() -> None:
+    world, a, _ = built()
+    fix(world, a[0], "b")
+    assert world.loops.lock_training(PROJECT, TrainingLock(SECOND, world.clock()))
+    with pytest.raises(Conflict, match="is being trained"):
+        console(world).request_version(PROJECT, ANN)
+    assert world.events.published == []
+    world.loops.unlock_training(PROJECT, SECOND)
+    assert console(world).request_version(PROJECT, ANN) == {"corrected_images": 1}
 
 
 def test_a_crash_after_the_label_file_repeats_no_correction() -> None:

@@ -150,12 +150,15 @@ class DatasetConsole:
 
     def request_version(self, project: str, worker: Worker) -> Json:
         """Have a version built, and a model trained, of what is corrected; without, they wait for the next
-        finished job. Raises `ProjectNotFound`, `InvalidProject`, `NothingToUse`."""
+        finished job. Raises `ProjectNotFound`, `InvalidProject`, `NothingToUse`, and `Conflict` during a
+        training, which would pass the request over."""
         valid_config(self.projects, project)
         cards = self.galleries.cards(project)
         corrected = len(pending(self._latest(project, cards))) if cards else 0
         if not corrected:
             raise NothingToUse("no label was corrected since the latest version was built")
+        if self.loops.loop(project).training is not None:
+            raise Conflict("a model is being trained: ask for a version of the corrections when that is over")
         reason = f"{worker.name} asks for a version with {corrected} corrected images"
         self.events.publish(TrainingRequested(project, reason))
         return {"corrected_images": corrected}
