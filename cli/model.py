@@ -183,7 +183,8 @@ def reject(session: Session, name: str, version: str, as_json: bool) -> None:
 def rollback(session: Session, name: str, version: str | None, as_json: bool) -> None:
     """Have an earlier model answer again: the one before the champion, or VERSION.
 
-    Better models are not promoted by themselves from then on, until `loupe model resume`.
+    Better models are not promoted by themselves from then on, until `loupe model resume`; until then a
+    further rollback has to name VERSION.
 
     \b
     Examples:

@@ -139,7 +139,10 @@ def test_a_wanted_release_is_forgotten_only_by_its_name(loops: KeepsLoops) -> No
     loops.save_wanted("digits", WantedRelease("r-1", "0002", "approval", "bob", NOW))
     loops.save_wanted("digits", wanted)
     loops.drop_wanted("digits", "r-1")
+    loops.save_attempts("digits", "r-1", 2)
     assert loops.loop("digits").wanted == wanted
+    loops.save_attempts("digits", "r-2", 2)
+    assert loops.loop("digits").wanted == replace(wanted, attempts=2)
     loops.drop_wanted("digits", "r-2")
     assert loops.loop("digits").wanted is None
 

@@ -52,6 +52,11 @@ class FakeLoops:
     def save_wanted(self, project: str, wanted: WantedRelease) -> None:
         self._loops[project] = replace(self._loops[project], wanted=wanted)
 
+    def save_attempts(self, project: str, request: str, attempts: int) -> None:
+        wanted = self._loops[project].wanted
+        if wanted and wanted.request == request:
+            self.save_wanted(project, replace(wanted, attempts=attempts))
+
     def drop_wanted(self, project: str, request: str) -> None:
         wanted = self._loops[project].wanted
         if wanted and wanted.request == request:

@@ -1,7 +1,8 @@
 """The model registry's approvals, in memory."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+
+from loupe.ports import PackageApproval
 
 
 @dataclass
@@ -11,5 +12,5 @@ class FakePackages:
     approvals: dict[str, tuple[str, str]] = field(default_factory=dict)
     """By the package's ARN: status and reason."""
 
-    def set_approval(self, package: str, status: Literal["Approved", "Rejected"], reason: str) -> None:
+    def set_approval(self, package: str, status: PackageApproval, reason: str) -> None:
         self.approvals[package] = (status, reason)

@@ -844,13 +844,15 @@ class Approval:
 
 @dataclass(frozen=True)
 class WantedRelease:
-    """The release that a person asked for last, until it is done: `request` is its name."""
+    """The release that a person asked for last, until it is done: `request` is its name; `attempts` tells how
+    often reconciliation asked for it again."""
 
     request: str
     version: str
     kind: Literal["approval", "rollback"]
     by: str
     at: datetime
+    attempts: int = 0
 
 
 @dataclass(frozen=True)
@@ -928,6 +930,10 @@ class KeepsLoops(Protocol):
 
     def save_wanted(self, project: str, wanted: WantedRelease) -> None: ...
 
+    def save_attempts(self, project: str, request: str, attempts: int) -> None:
+        """Note how often the wanted release was asked for again, if it is that one."""
+        ...
+
     def drop_wanted(self, project: str, request: str) -> None:
         """Forget the wanted release if it is that one."""
         ...
@@ -951,10 +957,13 @@ class KeepsLoops(Protocol):
     def save_reconciliation(self, project: str, reconciliation: Reconciliation) -> None: ...
 
 
+PackageApproval = Literal["Approved", "Rejected", "PendingManualApproval"]
+
+
 class ApprovesPackages(Protocol):
     """The model registry's approval of a model package."""
 
-    def set_approval(self, package: str, status: Literal["Approved", "Rejected"], reason: str) -> None:
+    def set_approval(self, package: str, status: PackageApproval, reason: str) -> None:
         """Set it, by the package's ARN; nothing changes where it has that status, or is gone. Raises
         `StoreUnavailable`."""
         ...

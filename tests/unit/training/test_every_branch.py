@@ -34,6 +34,7 @@ WORSE = {"promote": False, "reason": "worse", "score": 0.8, "champion_score": 0.
 WRONG = failure("SmokeTestFailed", "wrong labels")
 LOST = failure("SageMaker.Lost", "nobody knows")
 THERE = failure("SageMaker.SageMakerException", EXISTS.format("model", "model"))
+DROP = {"outcome": "drop", "reason": "good; it was compared with another"}
 WAIT = {"outcome": "wait", "reason": "good; it waits for approval"}
 RELEASED: dict[str, Any] = {
     "asked": ASKED,
@@ -116,6 +117,7 @@ EXECUTIONS: dict[str, Execute] = {
         SmokeTestEndpointFunctionArn=WRONG,
     ),
     "a model that waits for approval": sagemaker(BeginReleaseFunctionArn=WAIT),
+    "a model that no approval could release": sagemaker(BeginReleaseFunctionArn=DROP),
     "an endpoint that others change for hours": sagemaker(
         BeginReleaseFunctionArn={"outcome": "busy", "reason": "others change it"}
     ),
@@ -129,6 +131,7 @@ EXECUTIONS: dict[str, Execute] = {
     "a release of a model that can't be made": sagemaker(**RELEASED, createModel=LOST),
     "a release that can't be configured": sagemaker(**RELEASED, createEndpointConfig=LOST),
     "a version that waits for approval": custom_labels(BeginReleaseFunctionArn=WAIT),
+    "a version that no approval could release": custom_labels(BeginReleaseFunctionArn=DROP),
     "a first version": custom_labels(),
     "a further version": custom_labels({"old_version": OLD}),
     "datasets of an earlier version": custom_labels(

@@ -154,14 +154,49 @@ def test_a_candidate_is_approved_for_what_it_was_compared_with(waiting: World) -
     assert not waiting.workspace.exists(NAMES.approval("0002"))
 
 
-def test_an_approval_that_was_overtaken_fails_and_says_why(waiting: World) -> None:
+def test_one_release_after_the_other_is_approved(waiting: World) -> None:
+    turn(waiting, 0.95, 0.8, execution("third"))
+    waiting.decide("approve", "0003")
+    with pytest.raises(Conflict, match="release of model 0003 that ann asked for is not done yet"):
+        waiting.decide("approve", "0002")
+    assert not waiting.workspace.exists(NAMES.approval("0002"))
+    run(waiting, fails=True)
+    waiting.decide("approve", "0002")
+    assert run(waiting) == "go"
+
+
+def test_an_approval_that_a_rollback_overtakes_fails_and_says_why(waiting: World) -> None:
     turn(waiting, 0.95, 0.8, execution("third"))
     waiting.decide("approve", "0003")
     third = requested(waiting)
-    waiting.decide("approve", "0002")
-    second = requested(waiting)
+    waiting.decide("rollback", "0002")
+    with pytest.raises(Conflict, match="something else was asked for"):
+        waiting.begin.of_request(PROJECT, "0003", FIRST, third.request)
+    failure = {"Error": "Conflict", "Cause": "something else was asked for"}
+    waiting.conclude_release(third.request, Result(PROJECT, FIRST, "failed", "0003", failure=failure))
+    failed = waiting.events.published[-1]
+    assert isinstance(failed, ReleaseFailed)
+    assert (failed.version, failed.kind) == ("0003", "approval")
     assert waiting.begin.of_request(PROJECT, "0003", FIRST, third.request).outcome == "off"
-    assert waiting.begin.of_request(PROJECT, "0002", FIRST, second.request).outcome == "go"
+    assert run(waiting) == "go"
+    assert champion(waiting) == "0002"
+
+
+def test_after_an_approval_whose_release_failed_nobody_is_waited_for(waiting: World) -> None:
+    waiting.decide("approve", "0002")
+    run(waiting, fails=True)
+    failed = waiting.events.published[-1]
+    assert isinstance(failed, ReleaseFailed)
+    assert failed.kind == "approval"
+    last = waiting.loops.loop(PROJECT).last_training
+    assert last
+    told = "model 0002 was approved, and its release failed: wrong labels"
+    assert (last.status, last.reason) == ("failed", told)
+    waiting.decide("approve", "0002")
+    run(waiting)
+    last = waiting.loops.loop(PROJECT).last_training
+    assert last
+    assert last.status == "promoted"
 
 
 def test_a_candidate_of_another_task_is_approved_though_it_was_not_compared(waiting: World) -> None:
@@ -279,6 +314,16 @@ def test_an_approval_that_cannot_be_followed_is_taken_back_in_the_registry(waiti
     assert champion(waiting) == "0003"
 
 
+def test_an_approval_in_the_registry_during_another_release_waits_again(waiting: World) -> None:
+    turn(waiting, 0.95, 0.8, execution("third"))
+    waiting.decide("approve", "0003")
+    note(waiting, "0002", "Approved")
+    status, reason = waiting.packages.approvals[PACKAGE.format("0002")]
+    assert status == "PendingManualApproval"
+    assert "release of model 0003" in reason
+    assert requested(waiting).version == "0003"
+
+
 def test_what_the_registry_tells_of_a_turn_itself_is_left_alone(waiting: World) -> None:
     version = train(waiting, 0.95, 0.8, execution("third"))
     assert note(waiting, version, "Approved", is_new=True) == "its turn is not concluded"
@@ -361,6 +406,16 @@ def test_a_model_whose_file_is_gone_cannot_come_back(twice: World) -> None:
     assert twice.loops.loop(PROJECT).paused is None
 
 
+def test_a_rollback_that_is_said_twice_does_not_go_forward_again(twice: World) -> None:
+    twice.decide("rollback")
+    with pytest.raises(Conflict, match="ann's rollback to 0001 holds: name the version"):
+        twice.decide("rollback")
+    run(twice)
+    with pytest.raises(Conflict, match="name the version"):
+        twice.decide("rollback")
+    assert champion(twice) == "0001"
+
+
 def test_without_an_earlier_model_a_version_has_to_be_named(world: World) -> None:
     turn(world, 0.8)
     with pytest.raises(UnknownModel, match="name a version"):
@@ -427,12 +482,21 @@ def test_rollbacks_and_pauses_are_restored(twice: World, resumes: bool) -> None:
     assert twice.loops.loop(PROJECT) == before
 
 
-@pytest.mark.parametrize("action", [None, "approve", "reject"])
+def test_promotion_goes_on_though_the_index_lost_that_it_was_stopped(twice: World) -> None:
+    twice.decide("rollback")
+    twice.loops = FakeLoops()
+    twice.clock.advance(minutes=1)
+    twice.decide("resume")
+    RestoreLoop(twice.loops, twice.executions, twice.workspace)(PROJECT)
+    assert twice.loops.loop(PROJECT).paused is None
+
+
+@pytest.mark.parametrize("action", [None, "approve", "fail", "reject"])
 def test_what_a_person_decided_is_restored(waiting: World, action: str | None) -> None:
     if action:
-        waiting.decide(action, "0002")
-    if action == "approve":
-        run(waiting)
+        waiting.decide("approve" if action == "fail" else action, "0002")
+    if action in ("approve", "fail"):
+        run(waiting, fails=action == "fail")
     before = waiting.loops.loop(PROJECT)
     waiting.loops = FakeLoops()
     RestoreLoop(waiting.loops, waiting.executions, waiting.workspace)(PROJECT)

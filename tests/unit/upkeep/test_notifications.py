@@ -107,3 +107,12 @@ def test_a_topic_that_is_not_there_is_told(region: str) -> None:
     topic = f"arn:aws:sns:{region}:123456789012:gone"
     with pytest.raises(StoreUnavailable, match="notification topic"):
         NotificationTopic(boto3.client("sns", region_name=region), topic).tell(Notice("subject", "body"))
+
+
+def test_a_release_that_failed_names_what_tries_it_again() -> None:
+    rolled_back, approved = notified("ReleaseFailed"), notified("ReleaseFailed", kind="approval")
+    assert rolled_back
+    assert approved
+    assert "loupe model approve" not in rolled_back.body
+    assert "loupe model approve digits 0001" in approved.body
+    assert "loupe model rollback digits 0001" in approved.body

@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 import pytest
 
 from loupe.domain.errors import StoreUnavailable
-from loupe.domain.events import AnnotationsCompleted, ReleaseRequested, TrainingRequested
+from loupe.domain.events import AnnotationsCompleted, ReleaseFailed, ReleaseRequested, TrainingRequested
 from loupe.domain.manifests import write_rows
 from loupe.domain.projects import ProjectConfig
 from loupe.domain.reconciliation import MAX_ATTEMPTS, Mended, Reconcile
@@ -245,6 +245,16 @@ def test_a_release_that_a_person_wants_and_nobody_works_on_is_asked_for_again(wo
     world.executions.running.clear()
     assert world.reconcile("parts").releases_requested == 1
     assert world.events.published == [ReleaseRequested("parts", "0001", "r-1", "rollback", "ann")]
+
+
+def test_a_release_that_comes_to_no_end_is_given_up(world: World) -> None:
+    world.loops.save_wanted("parts", WantedRelease("r-1", "0001", "rollback", "ann", world.clock()))
+    asked = [world.reconcile("parts").releases_requested for _ in range(MAX_ATTEMPTS + 2)]
+    assert asked == [1] * MAX_ATTEMPTS + [0, 0]
+    failed = world.events.published[-1]
+    assert isinstance(failed, ReleaseFailed)
+    assert failed.reason == "its release was asked for again 3 times, and nothing came of it"
+    assert world.loops.loop("parts").wanted is None
 
 
 def test_labels_that_wait_for_another_day_are_asked_for_each_time(world: World) -> None:

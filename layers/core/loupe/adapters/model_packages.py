@@ -1,10 +1,11 @@
 """The model registry of SageMaker, behind `loupe.ports.ApprovesPackages`."""
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from loupe.domain.errors import StoreUnavailable
+from loupe.ports import PackageApproval
 
 if TYPE_CHECKING:
     from mypy_boto3_sagemaker.client import SageMakerClient
@@ -18,7 +19,7 @@ class ModelRegistry:
     def __init__(self, client: "SageMakerClient") -> None:
         self._client = client
 
-    def set_approval(self, package: str, status: Literal["Approved", "Rejected"], reason: str) -> None:
+    def set_approval(self, package: str, status: PackageApproval, reason: str) -> None:
         try:
             known = self._client.describe_model_package(ModelPackageName=package)["ModelApprovalStatus"]
             if known != status:

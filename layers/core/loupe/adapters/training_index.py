@@ -63,6 +63,18 @@ class LoopIndex:
     def save_wanted(self, project: str, wanted: WantedRelease) -> None:
         self._save(project, "wanted", {**asdict(wanted), "at": wanted.at.isoformat()})
 
+    def save_attempts(self, project: str, request: str, attempts: int) -> None:
+        try:
+            self._table.update(
+                _pk(project),
+                _SK,
+                "SET #wanted.#attempts = :attempts",
+                {"attempts": attempts, "request": request},
+                condition="#wanted.#request = :request",
+            )
+        except ConditionFailed:
+            return
+
     def drop_wanted(self, project: str, request: str) -> None:
         self._give_back("wanted", project, "request", request)
 
@@ -155,7 +167,12 @@ def _lock(item: dict[str, Any]) -> TrainingLock:
 
 def _wanted(item: dict[str, Any]) -> WantedRelease:
     return WantedRelease(
-        item["request"], item["version"], item["kind"], item["by"], datetime.fromisoformat(item["at"])
+        request=item["request"],
+        version=item["version"],
+        kind=item["kind"],
+        by=item["by"],
+        at=datetime.fromisoformat(item["at"]),
+        attempts=int(item.get("attempts", 0)),
     )
 
 

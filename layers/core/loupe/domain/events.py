@@ -126,7 +126,10 @@ class TrainingFailed(TrainingConcluded):
 
 @dataclass(frozen=True)
 class ReleaseFailed(TrainingConcluded):
-    """A model that a person wants released did not come into service; the champion keeps answering."""
+    """A model that a person wants released did not come into service; the champion keeps answering. `kind` is
+    that of the request: approval or rollback."""
+
+    kind: str = "rollback"
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from loupe.domain.datasets import latest_card
 from loupe.domain.errors import ObjectMissing
-from loupe.domain.releases import approval_of, champions, pause_of, released
+from loupe.domain.releases import after_release, approval_of, champions, pause_of, releases_of
 from loupe.domain.training import TrainingPlan, model_versions
 from loupe.domain.turns import last_training_of, outcomes
 from loupe.ports import KeepsLoops, LastTraining, StoresObjects, TrainingLock, WatchesExecutions
@@ -65,9 +65,8 @@ class RestoreLoop:
         training = last_training_of(outcome)
         if training.status == "awaiting_approval" and training.version:
             approval = approval_of(project, training.version, self.workspace)
-            for record in released(project, self.workspace):
-                if record["version"] == training.version:
-                    return replace(training, status="promoted", reason=record["reason"])
+            for record in releases_of(project, training.version, self.workspace):
+                training = after_release(training, record)
             if approval and approval.decision == "rejected":
                 return replace(training, status="rejected", reason=f"{approval.by} rejected it")
         return training

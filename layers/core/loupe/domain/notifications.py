@@ -86,7 +86,7 @@ class NotifyPeople:
                     event.reason,
                     [
                         ("What there is", self._command(f"model list {project}")),
-                        ("Try again", self._command(f"model rollback {project} {event.version}")),
+                        *self._again(event),
                     ],
                     self._page(project, "models"),
                 )
@@ -113,6 +113,14 @@ class NotifyPeople:
                     self._page(project, "jobs"),
                 )
         return None
+
+    def _again(self, event: ReleaseFailed) -> list[tuple[str, str]]:
+        """An approval holds only for the model that was compared, a rollback always."""
+        rollback = self._command(f"model rollback {event.project} {event.version}")
+        if event.kind != "approval":
+            return [("Try again", rollback)]
+        approve = self._command(f"model approve {event.project} {event.version}")
+        return [("Try again", approve), ("Whatever answers now", rollback)]
 
     def _notice(
         self, subject: str, what: str, reason: str, commands: list[tuple[str, str]], page: str

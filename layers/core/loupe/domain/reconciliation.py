@@ -15,8 +15,9 @@ from loupe.domain.labels import accepted_jobs, concluded_images, referred_keys
 from loupe.domain.manifests import SHA256, read_rows
 from loupe.domain.places import ReferredFolders, is_referred
 from loupe.domain.projects import config_key, is_example_key, is_project_name
+from loupe.domain.releases import ConcludeRelease
 from loupe.domain.training import model_versions
-from loupe.domain.turns import MAX_PER_DAY, abandon, finished_jobs
+from loupe.domain.turns import MAX_PER_DAY, Result, abandon, finished_jobs
 from loupe.domain.workspace import Workspace
 from loupe.ports import (
     Clock,
@@ -35,7 +36,8 @@ from loupe.ports import (
 
 LISTED_AT_ONCE = 1000
 MAX_ATTEMPTS = 3
-"""Trainings of one dataset version that reconciliation starts or finds started, before it gives up."""
+"""Trainings of one dataset version that reconciliation starts or finds started, before it gives up; and how
+often it asks for a release again."""
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,13 @@ class Reconcile:
         wanted, holder = loop.wanted, loop.release
         if wanted is None or (holder and self.executions.is_running(holder.execution)):
             return 0
+        if wanted.attempts >= MAX_ATTEMPTS:
+            reason = f"its release was asked for again {wanted.attempts} times, and nothing came of it"
+            by = holder.execution if holder else ""
+            conclude = ConcludeRelease(self.loops, self.workspace, self.events, self.clock)
+            conclude(wanted.request, Result(project, by, "failed", wanted.version, reason))
+            return 0
+        self.loops.save_attempts(project, wanted.request, wanted.attempts + 1)
         self.events.publish(ReleaseRequested(project, wanted.version, wanted.request, wanted.kind, wanted.by))
         return 1
 

@@ -30,6 +30,7 @@ from loupe.ports import (
     Clock,
     KeepsLoops,
     KeepsProjects,
+    LastTraining,
     LoopRecord,
     Pause,
     PublishesEvents,
@@ -43,6 +44,12 @@ REGISTRY = "the model registry"
 """Who decided, where that is all that SageMaker's event tells."""
 
 Json = dict[str, Any]
+
+
+class ReleaseUnderWay(Conflict):
+    """Another release is to be done first."""
+
+    slug, title = "release-under-way", "Another release is under way"
 
 
 class UnknownModel(NotFound):
@@ -67,7 +74,8 @@ class Decided:
 class DecideOnModel:
     """Approves and rejects candidates, brings earlier models back, and lets promotion go on after that.
 
-    Everything may be said twice. `suffix` makes names of releases distinct.
+    Everything may be said twice but a rollback that names no version. `suffix` makes names of releases
+    distinct.
     """
 
     loops: KeepsLoops
@@ -98,8 +106,9 @@ class DecideOnModel:
         """Have a candidate that waits for it released.
 
         The registry's events come late and repeatedly: of those only the one by which it is approved asks for
-        a release, while a person may ask again. Raises `UnknownModel`, and `Conflict` if it does not wait,
-        was rejected, or was compared with another model than the one that answers now.
+        a release, while a person may ask again. Raises `UnknownModel`, `ReleaseUnderWay` while another one is
+        to be released, and `Conflict` if it does not wait, was rejected, or was compared with another model
+        than the one that answers now.
         """
         outcome, loop = self._outcome(project, version), self.loops.loop(project)
         if loop.champion and loop.champion.version == version:
@@ -111,6 +120,7 @@ class DecideOnModel:
         plan = TrainingPlan.read(self.workspace, project, version)
         _check_can_be_released(plan)
         _check_compared_with(loop.champion, outcome, plan)
+        self._check_nothing_else_is_wanted(loop.wanted, version)
         is_first = self._write_approval(project, version, Approval("approved", by, self.clock())) is None
         if by == REGISTRY and not is_first:
             return Decided("requested", version, "it was approved before")
@@ -135,9 +145,13 @@ class DecideOnModel:
 
     def roll_back(self, project: str, version: str | None, by: str) -> Decided:
         """Have an earlier model answer again, the champion's predecessor unless `version` says which, and
-        stop automatic promotion. Raises `UnknownModel`, `Conflict`."""
-        champion = self.loops.loop(project).champion
+        stop automatic promotion. After a rollback a version has to be named: the predecessor is then the one
+        that somebody went back from. Raises `UnknownModel`, `Conflict`."""
+        loop = self.loops.loop(project)
+        champion = loop.champion
         if version is None:
+            if loop.paused:
+                raise Conflict(f"{loop.paused.by}'s {loop.paused.reason} holds: name the version to go to")
             version = self._predecessor(project, champion)
         outcome = self._outcome(project, version)
         if champion and champion.version == version:
@@ -153,9 +167,8 @@ class DecideOnModel:
 
     def resume(self, project: str, by: str) -> Decided:
         """Let better candidates be promoted again."""
-        if self.loops.loop(project).paused is not None:
-            self._note_pause(project, paused=False, by=by, reason="resumed")
-            self.loops.save_pause(project, None)
+        self._note_pause(project, paused=False, by=by, reason="resumed")  # the index may have lost the pause
+        self.loops.save_pause(project, None)
         return Decided("resumed", None, "better candidates are promoted by the project's rule again")
 
     # Steps
@@ -174,6 +187,13 @@ class DecideOnModel:
             raise Conflict(
                 f"model {version} does not wait for approval, it was {state}: {outcome['reason']}. `loupe "
                 "model rollback` can release it all the same"
+            )
+
+    def _check_nothing_else_is_wanted(self, wanted: WantedRelease | None, version: str) -> None:
+        if wanted and (wanted.version, wanted.kind) != (version, "approval"):
+            raise ReleaseUnderWay(
+                f"the release of model {wanted.version} that {wanted.by} asked for is not done yet: approve "
+                f"model {version} after it"
             )
 
     def _write_approval(self, project: str, version: str, approval: Approval) -> Approval | None:
@@ -268,8 +288,8 @@ class NoteApproval:
 
     def __call__(self, project: str, version: str, package: str, status: str, is_new: bool) -> str:
         """What came of it, in words. `is_new` for the event that tells that the package was made. An approval
-        that can't be followed is taken back, with the reason. Raises `UnknownModel` while the turn that made
-        the package is not concluded: try again."""
+        that can't be followed is taken back, with the reason: for good, or while another release is to be
+        done. Raises `UnknownModel` while the turn that made the package is not concluded: try again."""
         outcome = outcome_of(project, version, self.decide.workspace)
         if outcome is None and is_new:
             return "its turn is not concluded"
@@ -284,6 +304,9 @@ class NoteApproval:
                 return self.decide.approve(project, version, REGISTRY).told
             if outcome["outcome"] == "awaiting_approval":
                 return self.decide.reject(project, version, REGISTRY).told
+        except ReleaseUnderWay as conflict:
+            self.decide.packages.set_approval(package, "PendingManualApproval", conflict.detail)
+            return conflict.detail
         except Conflict as conflict:
             if status == "Approved":
                 self.decide.packages.set_approval(package, "Rejected", conflict.detail)
@@ -345,8 +368,12 @@ class BeginRelease:
         loop = self.loops.loop(project)
         wanted = loop.wanted
         if wanted is None or (wanted.request, wanted.version) != (request, version):
+            if not self.workspace.exists(Workspace(project).release(request)):
+                raise Conflict(
+                    f"nobody wants model {version} released any more: something else was asked for"
+                )
             self.loops.unlock_release(project, execution)
-            return ReleaseBegun("off", "it was done, or something else was asked for since")
+            return ReleaseBegun("off", "it was done")
         outcome = outcome_of(project, version, self.workspace)
         if outcome is None:
             raise UnknownModel(f"project {project!r} has no model {version!r} that is trained to the end")
@@ -402,30 +429,31 @@ class ConcludeRelease:
         told = (project, version, record["reason"], record["execution"])
         if record["outcome"] == "released":
             crown(project, champion_of(record), self.loops)
-            if last and last.version == version and last.status == "awaiting_approval":
-                settled = replace(last, status="promoted", reason=record["reason"])
-                self.loops.save_last_training(project, settled)
             self.events.publish(ModelPromoted(*told, score=record["score"]))
         else:
-            self.events.publish(ReleaseFailed(*told))
+            self.events.publish(ReleaseFailed(*told, kind=record["kind"]))
+        if last and last.version == version:
+            self.loops.save_last_training(project, after_release(last, record))
         self.loops.drop_wanted(project, request)
         self.loops.unlock_release(project, result.execution)
         return str(record["reason"])
 
     def _record(self, request: str, version: str, result: Result) -> Json:
-        plan = TrainingPlan.read(self.workspace, result.project, version)
         outcome = outcome_of(result.project, version, self.workspace) or {}
+        is_released = result.outcome == "promoted"
+        plan = TrainingPlan.read(self.workspace, result.project, version) if is_released else None
         record = {
             "project": result.project,
             "version": version,
             "request": request,
-            "outcome": "released" if result.outcome == "promoted" else "failed",
+            "kind": self._kind(result.project, version, request),
+            "outcome": "released" if is_released else "failed",
             "reason": result.reason,
             "score": outcome.get("score"),
             "ended_at": self.clock().isoformat(),
             "execution": result.execution,
-            "model": asdict(plan.served_at(result.endpoint)) if result.outcome == "promoted" else None,
-            "endpoint_config": plan.model_name,
+            "model": asdict(plan.served_at(result.endpoint)) if plan else None,
+            "endpoint_config": plan.model_name if plan else None,
             "model_package_arn": outcome.get("model_package_arn"),
             "failure": result.failure,
             "decision": outcome.get("decision"),
@@ -437,6 +465,26 @@ class ConcludeRelease:
         except AlreadyWritten:
             record = json.loads(self.workspace.read(key))
         return record
+
+    def _kind(self, project: str, version: str, request: str) -> str:
+        wanted = self.loops.loop(project).wanted
+        if wanted and wanted.request == request:
+            return wanted.kind
+        approval = approval_of(project, version, self.workspace)  # something else was asked for since
+        return "approval" if approval and approval.decision == "approved" else "rollback"
+
+
+def after_release(training: LastTraining, record: Json) -> LastTraining:
+    """The turn that a model came from, after a release of it: it waits for nobody any more if that came into
+    service, or was to come by an approval."""
+    if training.status not in ("awaiting_approval", "failed"):
+        return training
+    if record["outcome"] == "released":
+        return replace(training, status="promoted", reason=record["reason"])
+    if record.get("kind") != "approval":
+        return training
+    told = f"model {training.version} was approved, and its release failed: {record['reason']}"
+    return replace(training, status="failed", reason=told)
 
 
 # What S3 knows --------------------------------------------------------------------------------------
@@ -454,6 +502,12 @@ def approval_of(project: str, version: str, store: StoresObjects) -> Approval | 
 def released(project: str, store: StoresObjects) -> Iterator[Json]:
     """What came of releases that people asked for, and of which a model answered."""
     return (record for record in _releases(project, store) if record["outcome"] == "released")
+
+
+def releases_of(project: str, version: str, store: StoresObjects) -> list[Json]:
+    """What came of the releases of one model that people asked for, in the order in which they ended."""
+    found = (record for record in _releases(project, store) if record["version"] == version)
+    return sorted(found, key=itemgetter("ended_at"))
 
 
 def failed_releases(project: str, store: StoresObjects) -> dict[str, Json]:
