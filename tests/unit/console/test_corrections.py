@@ -1,5 +1,6 @@
 """Labels that people correct in the console, and what becomes of them."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -7,8 +8,9 @@ import pytest
 
 from loupe.domain.annotation import Worker
 from loupe.domain.correcting import Corrected, ImageUnknown, Wish
+from loupe.domain.corrections import Correction
 from loupe.domain.dataset_console import NothingToUse
-from loupe.domain.errors import Conflict, NotFound
+from loupe.domain.errors import BadRequest, Conflict, NotFound
 from loupe.domain.events import TrainingRequested
 from loupe.domain.label_values import Box, Boxes, InvalidLabel, LabelValue, OneLabel, UnknownLabel
 from loupe.domain.labels import accepted_jobs, concluded_images
@@ -297,6 +299,22 @@ def test_a_crash_after_the_label_file_repeats_no_correction() -> None:
     world.clock.advance(minutes=5)
     assert world.build().version is None
     assert accepted_jobs(PROJECT, world.workspace) == files
+
+
+def test_corrections_of_two_images_at_the_same_moment_are_told_apart() -> None:
+    world, a, _ = built()
+    at = world.clock()
+    first, second = (Correction(sha256, OneLabel("b"), ANN.id, ANN.name, at) for sha256 in a[:2])
+    assert first.id != second.id
+
+
+@pytest.mark.parametrize("change", [str.upper, lambda sha256: f"{sha256[:8]} {sha256[8:]}"])
+def test_an_image_has_one_name(change: Callable[[str], str]) -> None:
+    world, a, _ = built()
+    with pytest.raises(BadRequest, match="64 hexadecimal digits"):
+        fix(world, change(a[0]), "b")
+    with pytest.raises(BadRequest, match="64 hexadecimal digits"):
+        image(world, change(a[0]))
 
 
 def test_corrections_ascend_with_time() -> None:

@@ -45,7 +45,8 @@ class Correction:
 
     @property
     def id(self) -> str:
-        return f"{self.at:%Y%m%dT%H%M%S%f}-{crc32(self.worker.encode()):08x}"
+        said = f"{self.worker}/{self.sha256}"
+        return f"{self.at:%Y%m%dT%H%M%S%f}-{crc32(said.encode()):08x}"
 
     def to_json(self) -> dict[str, Any]:
         """As the API tells it."""

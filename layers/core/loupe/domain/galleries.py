@@ -220,12 +220,13 @@ def compare(since: Gallery, gallery: Gallery) -> dict[Change, int]:
 
 
 def read_digest(sha256: str) -> bytes:
-    """Raises `BadRequest` for what is no SHA-256 in hexadecimal digits."""
+    """Raises `BadRequest` for what is no SHA-256 in hexadecimal digits, in lower case."""
     with suppress(ValueError):
         digest = bytes.fromhex(sha256)
-        if len(digest) == DIGEST_BYTES:
+        # Other spellings would name other objects in S3.
+        if len(digest) == DIGEST_BYTES and digest.hex() == sha256:
             return digest
-    raise BadRequest(f"{sha256!r} is no SHA-256: 64 hexadecimal digits")
+    raise BadRequest(f"{sha256!r} is no SHA-256: 64 hexadecimal digits in lower case")
 
 
 def _unknown_last(confidence: float) -> float:
