@@ -21,6 +21,27 @@ from tests.unit.training.world import NAMES, PROJECT, execution
 SHOWN = (
     "[...document.querySelectorAll('.tile-picture img')].filter((image) => image.naturalWidth).length >= 12"
 )
+STEP_BEYOND_WHAT_IS_KNOWN = """async () => {
+    const { GalleryPages } = await import(new URL("core/gallery-pages.js", document.baseURI));
+    const asked = [];
+    const settled = () => new Promise((resolve) => setTimeout(resolve, 50));
+    const named = (from, to) =>
+        Array.from({ length: to - from }, (_, at) => ({ sha256: `image-${from + at}`, name: "an image" }));
+    let arrive;
+    const second = new Promise((resolve) => (arrive = () => resolve({ total: 61, images: named(60, 61) })));
+    const pages = new GalleryPages(async (offset) => offset ? second : { total: 61, images: named(0, 60) });
+    pages.want(0, 1);
+    await settled();
+    const api = { datasetImage: (project, version, sha256) => asked.push(sha256) && new Promise(() => {}) };
+    const detail = document.querySelector("loupe-image-detail");
+    detail.show({ api, project: "digits", version: "0001", labels: [], pages, index: 59 });
+    detail.querySelector("[aria-label='Next image']").click();
+    pages.replace("image-0", {});
+    await settled();
+    arrive();
+    await settled();
+    return asked;
+}"""
 PAGE = f"#/projects/{PROJECT}/dataset"
 Console = Callable[..., ConsoleStub]
 
@@ -155,6 +176,32 @@ def test_several_images_are_corrected_at_once(console: Console, open_page: OpenP
     expect(page.locator(".tile-badge")).to_have_count(2)
     assert tiles(page)[:3] == ["circle", "circle", "square"]
     assert len(list(portal.world.workspace.list(NAMES.all_corrections))) == 2
+
+
+def test_several_images_that_a_version_lost_are_corrected(console: Console, open_page: OpenPage) -> None:
+    world = shapes()
+    portal = console(world)
+    lost, other = images(portal)[:2]
+    label = OneLabel("square" if other["label"] == "circle" else "circle")
+    wishes = [Wish(lost["sha256"], None, None), Wish(other["sha256"], label, None)]
+    portal.correct(PROJECT, "0001", Worker("id-of-ben", "ben"), wishes)
+    world.clock.advance(minutes=1)
+    assert world.turn(execution("second")) == "0002"
+    world.clock.advance(minutes=1)
+    page = open_page(portal, f"{PAGE}?since=0001&change=removed")
+    expect_count(page, "1 image")
+    page.get_by_role("button", name="Choose several").click()
+    page.locator(".tile").first.click()
+    page.get_by_role("button", name="Correct 1 image").click()
+    expect(page.get_by_text("1 label corrected to circle.")).to_be_visible()
+
+
+def test_the_next_image_is_waited_for_until_it_is_known(console: Console, open_page: OpenPage) -> None:
+    portal = console()
+    page = open_page(portal, PAGE)
+    expect_count(page, "30 images")
+    asked = page.evaluate(STEP_BEYOND_WHAT_IS_KNOWN)
+    assert asked == ["image-59", "image-60"]
 
 
 def test_a_person_has_a_version_built_of_the_corrections(console: Console, open_page: OpenPage) -> None:

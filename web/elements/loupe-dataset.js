@@ -398,7 +398,7 @@ class LoupeDataset extends HTMLElement {
     const { chosen } = this.#gallery;
     const corrections = [...chosen].map((sha256) => ({ sha256, label, seen: this.#seen(sha256) }));
     try {
-      const told = await this.api.correct(this.project, this.#shownVersion, corrections);
+      const told = await this.api.correct(this.project, this.#shownVersionOf(), corrections);
       const changed = told.filter(({ corrected }) => corrected);
       for (const { sha256, corrected } of changed) this.#pages.replace(sha256, { corrected });
       this.#setChoosing(false);
@@ -430,7 +430,7 @@ class LoupeDataset extends HTMLElement {
       api,
       project,
       notices,
-      version: this.#shownVersionOf(index),
+      version: this.#shownVersionOf(),
       labels: this.#dataset.labels,
       pages: this.#pages,
       index,

@@ -48,16 +48,11 @@ class LoupeImageDetail extends HTMLElement {
     this.#load();
   }
 
-  get #sha256() {
-    const { pages, index, sha256 } = this.#shown;
-    return index === undefined ? sha256 : pages.at(index)?.sha256;
-  }
-
   async #load() {
     const asked = (this.#asked += 1);
-    const { api, project, version, pages, index } = this.#shown;
+    const { api, project, version, pages, index, sha256 } = this.#shown;
     this.#previews ??= new Thumbnails(api, project, "preview");
-    const known = index === undefined ? null : pages.at(index);
+    const known = index === undefined ? { sha256 } : pages.at(index);
     this.#previous.disabled = index === undefined || index === 0;
     this.#next.disabled = index === undefined || index + 1 >= pages.total;
     this.#title.textContent = known?.name ?? "Image";
@@ -65,7 +60,9 @@ class LoupeImageDetail extends HTMLElement {
     this.#picture.replaceChildren(h("span", { class: "spinner", role: "img", "aria-label": "Loading the image" }));
     this.#side.replaceChildren();
     try {
-      const image = await api.datasetImage(project, version, this.#sha256);
+      const wanted = known ?? (await arrival(pages, index));
+      if (asked !== this.#asked) return;
+      const image = await api.datasetImage(project, version, wanted.sha256);
       if (asked !== this.#asked) return;
       this.#image = image;
       this.#title.textContent = image.name;
@@ -223,9 +220,7 @@ class LoupeImageDetail extends HTMLElement {
     const { pages, index } = this.#shown;
     if (index === undefined || index + step < 0 || index + step >= pages.total) return;
     this.#shown.index = index + step;
-    pages.want(index + step, index + step + 1);
-    if (pages.at(index + step)) this.#load();
-    else pages.addEventListener("change", () => this.#load(), { once: true });
+    this.#load();
   }
 
   #key(event) {
@@ -248,6 +243,21 @@ class LoupeImageDetail extends HTMLElement {
     this.#side.replaceChildren();
     this.dispatchEvent(new CustomEvent("close", { detail: this.#shown.index ?? null }));
   }
+}
+
+/** The image at a place among the pages, once it is fetched. Throws what fetching fails with. */
+function arrival(pages, index) {
+  return new Promise((resolve, reject) => {
+    const listeners = new AbortController();
+    const { signal } = listeners;
+    const settle = (done, what) => {
+      listeners.abort();
+      done(what);
+    };
+    pages.addEventListener("change", () => pages.at(index) && settle(resolve, pages.at(index)), { signal });
+    pages.addEventListener("failed", ({ detail }) => settle(reject, detail), { signal });
+    pages.want(index, index + 1);
+  });
 }
 
 function toldText({ other, counts }) {
