@@ -963,6 +963,11 @@ PackageApproval = Literal["Approved", "Rejected", "PendingManualApproval"]
 class ApprovesPackages(Protocol):
     """The model registry's approval of a model package."""
 
+    def describe(self, package: str) -> Mapping[str, Any]:
+        """What DescribeModelPackage tells of it, by its ARN; nothing if it is gone. Raises
+        `StoreUnavailable`."""
+        ...
+
     def set_approval(self, package: str, status: PackageApproval, reason: str) -> None:
         """Set it, by the package's ARN; nothing changes where it has that status, or is gone. Raises
         `StoreUnavailable`."""

@@ -66,6 +66,8 @@ def test_a_package_that_somebody_deleted_is_no_trouble(stub: Stubber, registry: 
     message = f"ModelPackage {PACKAGE} does not exist."
     stub.add_client_error("describe_model_package", "ValidationException", message)
     registry.set_approval(PACKAGE, "Approved", "ann approved it")
+    stub.add_client_error("describe_model_package", "ValidationException", message)
+    assert registry.describe(PACKAGE) == {}
 
 
 def test_a_registry_that_does_not_answer_is_told(stub: Stubber, registry: ModelRegistry) -> None:

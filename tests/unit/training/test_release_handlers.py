@@ -100,7 +100,9 @@ def register() -> str:
     sagemaker = boto3.client("sagemaker")
     sagemaker.create_model_package_group(ModelPackageGroupName="loupe-digits")
     package = sagemaker.create_model_package(
-        ModelPackageGroupName="loupe-digits", ModelApprovalStatus="PendingManualApproval"
+        ModelPackageGroupName="loupe-digits",
+        ModelApprovalStatus="PendingManualApproval",
+        CustomerMetadataProperties={"project": "digits", "model_version": "0001"},
     )
     return str(package["ModelPackageArn"])
 
@@ -180,6 +182,30 @@ def test_an_approval_in_the_registry_is_followed(loops: LoopIndex) -> None:
     note_approval(event(ModelPackageArn=package), CONTEXT)
     release(loops)
     assert loops.loop("digits").champion
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"CreationTime": "2021-02-24T17:00:14Z", "LastModifiedTime": "2021-02-24T17:05:14Z"},
+        {"CreationTime": 1795256100000, "LastModifiedTime": 1795342500000},
+        {"CreationTime": None, "LastModifiedTime": None},
+        {"CustomerMetadataProperties": None},
+        {"CreationTime": None, "LastModifiedTime": None, "CustomerMetadataProperties": None},
+    ],
+)
+def test_an_approval_is_followed_as_sagemaker_may_tell_it(loops: LoopIndex, changes: dict[str, Any]) -> None:
+    """A change to None stands for what the event lacks."""
+    told = event(ModelPackageArn=await_approval(), **changes)
+    told["detail"] = {name: value for name, value in told["detail"].items() if value is not None}
+    note_approval(told, CONTEXT)
+    assert loops.loop("digits").wanted
+
+
+def test_a_new_package_whose_times_are_text_is_known(loops: LoopIndex) -> None:
+    made = "2021-02-24T17:00:14Z"
+    note_approval(event(CreationTime=made, LastModifiedTime=made), CONTEXT)  # its turn is not concluded
+    assert loops.loop("digits").wanted is None
 
 
 def test_packages_of_others_and_new_ones_are_left_alone(loops: LoopIndex) -> None:
