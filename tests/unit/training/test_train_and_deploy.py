@@ -354,6 +354,13 @@ def test_an_existing_package_group_is_used(monkeypatch: pytest.MonkeyPatch) -> N
     assert run.execution["status"] == "SUCCEEDED"
 
 
+def test_a_package_group_that_could_not_be_made_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    busy = failure("SageMaker.SageMakerException", "Rate exceeded")
+    run = Run(monkeypatch, createModelPackageGroup=[busy, {"ModelPackageGroupArn": "arn:group"}])
+    assert run.names.count("createModelPackageGroup") == 2
+    assert run.execution["status"] == "SUCCEEDED"
+
+
 def test_a_model_is_registered_with_what_explains_it(monkeypatch: pytest.MonkeyPatch) -> None:
     package = Run(monkeypatch).last("createModelPackage")
     assert package["ModelApprovalStatus"] == "Approved"
