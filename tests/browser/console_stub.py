@@ -181,15 +181,15 @@ def _wanted(query: dict[str, str]) -> Wanted:
     return Wanted(**given, human=human, mistakes="mistakes" in query)
 
 
-def boxes(images: int = 12, size: tuple[int, int] = (400, 300)) -> ServedWorld:
-    """A version of images with a box each."""
+def boxes(images: int = 12, first: tuple[int, int] = (400, 300)) -> ServedWorld:
+    """A version of images with a box each, the first of which, of a circle, has that size."""
     world = ServedWorld()
     world.configure(task="bounding-box", labels=LABELS)
     answers: dict[str, str | LabelValue | None] = {}
     for number in range(images):
         shape = LABELS[number % len(LABELS)]
-        digest = world.draw(f"{shape}-{number:03}.png", shape, size)
-        width, height = size
+        width, height = first if number == 0 else (400, 300)
+        digest = world.draw(f"{shape}-{number:03}.png", shape, (width, height))
         answers[digest] = Boxes((Box(shape, width // 4, height // 5, width // 2, height * 3 // 5),))
     world.finish("digits-20260101t000000-aaaa", answers)
     world.turn(FIRST)

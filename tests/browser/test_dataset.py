@@ -332,9 +332,12 @@ def test_boxes_are_corrected_as_on_the_labeling_page(console: Console, open_page
 def test_boxes_of_an_image_that_is_larger_than_its_preview_are_in_pixels_of_the_original(
     console: Console, open_page: OpenPage
 ) -> None:
-    portal = console(boxes(size=(4000, 3000)))
-    page = open_page(portal, f"{PAGE}?label=square")
-    detail = open_first(page)
+    portal = console(boxes(first=(4000, 3000)))
+    (large,) = [image["sha256"] for image in images(portal) if image["width"] == 4000]
+    page = open_page(portal, f"{PAGE}?label=square&image={large}")
+    detail = page.get_by_role("dialog")
+    picture_loaded = "() => document.querySelector('.detail-image')?.naturalWidth > 0"
+    wait_until(page, lambda: page.evaluate(picture_loaded))
     detail.get_by_role("button", name="Correct the boxes").click()
     shown = detail.locator("loupe-stage img")
     expect(shown).to_be_visible()
@@ -356,9 +359,21 @@ def test_boxes_of_an_image_that_is_larger_than_its_preview_are_in_pixels_of_the_
     expect(detail.get_by_role("button", name="Correct the boxes")).to_be_visible()
     (correction,) = [body for method, path, body in portal.requests if path.endswith("/corrections")]
     before, drawn = correction["corrections"][0]["boxes"]
-    assert before == {"label": "square", "left": 1000, "top": 600, "width": 2000, "height": 1800}
+    assert before == {"label": "circle", "left": 1000, "top": 600, "width": 2000, "height": 1800}
     corners = (drawn["left"], drawn["top"], drawn["width"], drawn["height"])
     assert corners == pytest.approx((3100, 100, 800, 400), abs=12)
+
+
+def test_boxes_of_labels_that_the_project_gave_up_are_told_of(console: Console, open_page: OpenPage) -> None:
+    world = boxes()
+    portal = console(world)
+    world.configure(task="bounding-box", labels=("circle", "triangle"))
+    page = open_page(portal, f"{PAGE}?label=square")
+    detail = open_first(page)
+    detail.get_by_role("button", name="Correct the boxes").click()
+    left_out = detail.locator("loupe-boxes").get_by_text("1 box is left out: square is no label any more.")
+    expect(left_out).to_be_visible()
+    expect_accessible(page)
 
 
 def test_boxes_are_not_corrected_on_an_image_that_does_not_load(

@@ -35,6 +35,7 @@ class LoupeBoxes extends HTMLElement {
   #count = h("h2", { class: "marks-count" });
   #list = h("ol", { class: "marks-list", tabindex: "-1", "aria-label": "Boxes" });
   #suggested = h("div", { class: "suggested-note", hidden: true });
+  #leftOut = h("p", { class: "left-out-note", dir: "auto", hidden: true });
   #nothing = h("button", { class: "button", type: "button" });
   #submit = h("button", { class: "button primary", type: "button" }, "Submit", h("kbd", { "aria-hidden": "true" }, "⏎"));
   #tools = {
@@ -61,6 +62,7 @@ class LoupeBoxes extends HTMLElement {
     this.replaceChildren(
       this.#palette,
       this.#suggested,
+      this.#leftOut,
       h("section", { class: "marks", "aria-label": "Boxes on this image" }, this.#count, this.#list),
       h("div", { class: "submit" }, this.#nothing, this.#submit),
     );
@@ -198,10 +200,20 @@ class LoupeBoxes extends HTMLElement {
     const label = this.#labels.includes(this.#editor?.label) ? this.#editor.label : this.#labels[0];
     this.#editor = new BoxEditor(uprightSize(picture), known, label);
     this.#entries.clear();
+    this.#tellLeftOut(begun.filter((box) => !known.includes(box)));
     this.#layer.show(this.#editor, this.#labels);
     this.#suggest();
     this.#editor.addEventListener("change", () => this.#changed());
     this.#render();
+  }
+
+  /** An answer has no boxes of labels that the project gave up. */
+  #tellLeftOut(boxes) {
+    const names = [...new Set(boxes.map(({ label }) => label))];
+    const gone = names.length === 1 ? "is no label" : "are no labels";
+    const left = `${plural(boxes.length, "box", "boxes")} ${boxes.length === 1 ? "is" : "are"} left out`;
+    this.#leftOut.hidden = boxes.length === 0;
+    this.#leftOut.textContent = boxes.length === 0 ? "" : `${left}: ${names.join(", ")} ${gone} any more.`;
   }
 
   #suggest() {
