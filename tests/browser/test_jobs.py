@@ -50,6 +50,7 @@ def status(**changes: Any) -> Json:
         "waiting_for": None,
         "last_training": None,
         "promotion_paused": None,
+        "several_workers": None,
         "releasing": None,
         "failed_release": None,
         "now": NOON,
@@ -138,6 +139,15 @@ def test_what_failed_is_told_with_its_reason_and_the_button_that_mends_it(
     trouble.get_by_role("button", name=button).click()
     expect(trouble.get_by_role("button", name="Asked for…")).to_be_disabled()
     assert asked == [what]
+
+
+def test_tasks_that_need_another_worker_are_told(portal: PortalStub, open_page: OpenPage) -> None:
+    several = {"job": OPEN["job"], "waiting": 15, "workers": 2, "max_workers": 3, "min_accuracy": 0.5}
+    tells(portal, status(several_workers=several))
+    page = open_page(portal, ROUTE)
+    told = page.get_by_text(f"15 tasks of {OPEN['job']} need somebody who has not answered them yet")
+    expect(told).to_contain_text("each takes 2 workers, up to 3 where they disagree, and one more for each")
+    expect(told.locator("code")).to_have_text("loupe worker create NAME")
 
 
 WAITING = TRAINING | {"status": "awaiting_approval", "reason": "better"}

@@ -147,7 +147,7 @@ class LoupeJobs extends HTMLElement {
     return h("section", { class: "panel" }, h("h2", {}, "Images"), ...parts);
   }
 
-  #labeling({ jobs }) {
+  #labeling({ jobs, several_workers: several }) {
     if (jobs.length === 0) return h("section", { class: "panel" }, h("h2", {}, "Labeling jobs"), h("p", { class: "muted" }, "None yet."));
     const head = ["Job", "State", "Answered", "Cut", "Ended"].map((text) => h("th", { scope: "col" }, text));
     const rows = jobs.map((job) => {
@@ -165,7 +165,7 @@ class LoupeJobs extends HTMLElement {
     });
     const table = h("table", { class: "table" }, h("caption", { class: "visually-hidden" }, "Labeling jobs"), h("thead", {}, h("tr", {}, ...head)), h("tbody", {}, ...rows));
     const scrolling = h("div", { class: "scrolling", tabindex: 0, role: "region", "aria-label": "Labeling jobs" }, table);
-    return h("section", { class: "panel" }, h("h2", {}, "Labeling jobs"), scrolling);
+    return h("section", { class: "panel" }, h("h2", {}, "Labeling jobs"), scrolling, several?.waiting ? furtherWorkers(several) : null);
   }
 
   #progress({ job, state, tasks, answered, skipped }) {
@@ -261,6 +261,14 @@ function trouble(title, text, action = null) {
 
 function panel(title, ...content) {
   return h("section", { class: "panel trouble" }, h("h2", {}, title), ...content);
+}
+
+/** Nobody gets an image twice, so that a job with fewer people than it asks for stays open. */
+function furtherWorkers({ job, waiting, workers, max_workers: most, min_accuracy: accuracy }) {
+  const doubt = most > workers ? `, up to ${most} where they disagree` : "";
+  const below = accuracy ? ", and one more for each whose accuracy is too low" : "";
+  const asked = `${plural(waiting, "task")} of ${job} ${waiting === 1 ? "needs" : "need"} somebody who has not answered them yet: each takes ${plural(workers, "worker")}${doubt}${below}. `;
+  return h("p", {}, asked, "If there are not so many people, ", h("code", {}, "loupe worker create NAME"), " adds one.");
 }
 
 function openJob({ jobs }) {

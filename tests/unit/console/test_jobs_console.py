@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -51,6 +52,23 @@ def test_a_project_that_is_not_valid_is_told_without_rules(world: World, show: S
     world.projects.save_config(PROJECT, None, "labels: is missing", "etag")
     told = show.show(PROJECT)
     assert (told["config_error"], told["labeling"]) == ("labels: is missing", None)
+
+
+def test_how_many_tasks_need_another_worker_is_told(world: World, show: ShowJobs) -> None:
+    digests = [world.upload(f"{number}.png") for number in range(3)]
+    card = JobCard(PROJECT, "digits-1", "portal", "image-classification", ("a", "b"), "", 100, world.clock())
+    assert world.jobs.claim(replace(card, workers=2, max_workers=3, min_accuracy=0.5))
+    assert show.show(PROJECT)["several_workers"] is None
+    assert world.jobs.open(PROJECT, "digits-1", len(digests), world.clock())
+    wanted = {"job": "digits-1", "waiting": 3, "workers": 2, "max_workers": 3, "min_accuracy": 0.5}
+    assert show.show(PROJECT)["several_workers"] == wanted
+
+
+def test_a_job_that_takes_one_answer_an_image_waits_for_nobody_else(world: World, show: ShowJobs) -> None:
+    world.upload("a.png")
+    open_job(world)
+    assert world.jobs.open(PROJECT, "digits-1", 1, world.clock())
+    assert show.show(PROJECT)["several_workers"] is None
 
 
 def fail_release(world: World) -> None:

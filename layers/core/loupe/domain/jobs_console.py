@@ -54,11 +54,27 @@ class ShowJobs:
             }
             if labeling
             else None,
+            "several_workers": self._several_workers(project),
             "releasing": plain(loop.wanted, "version", "kind", "by", "at"),
             "failed_release": {name: failed[name] for name in ("version", "reason", "ended_at")}
             if failed
             else None,
             "reconciliation": {"at": last.at.isoformat(), "mended": last.mended} if last else None,
+        }
+
+    def _several_workers(self, project: str) -> Json | None:
+        """The open job at the portal if it may need more than one worker an image, with how many tasks need
+        somebody who has not answered them."""
+        job = self.jobs.open_job(project)
+        if job is None or job.state != "open" or job.provider != "portal":
+            return None
+        card = self.jobs.card(project, job.job)
+        if card.takes_one_answer:
+            return None
+        return {
+            "job": job.job,
+            "waiting": job.tasks - job.answered,
+            **{name: getattr(card, name) for name in ("workers", "max_workers", "min_accuracy")},
         }
 
     def rejected(self, project: str, after: str | None) -> Json:
