@@ -9,6 +9,7 @@ from loupe.domain.errors import BadRequest, NotFound, ProjectNotFound
 from loupe.domain.galleries import Galleries, Wanted
 from loupe.domain.label_values import Box, Boxes, InvalidLabel, SeveralLabels
 from loupe.domain.manifests import write_rows
+from loupe.domain.mistakes import read_verdicts
 from loupe.ports import Champion, ServedModel
 from tests.unit.console.console import console, two_labels
 from tests.unit.training.world import NAMES, PROJECT, World
@@ -186,6 +187,17 @@ def test_a_label_that_the_champion_firmly_contradicts_is_a_likely_mistake() -> N
     }
     told = console(world).version(PROJECT, "0001")
     assert (told["mistakes"], told["judged"], told["champion"]) == (2, 4, "0001")
+
+
+@pytest.mark.parametrize(("least", "said"), [(0.0, [0.9, 0.1]), (0.2, [0.9])])
+def test_boxes_that_a_model_hardly_believes_in_are_not_its_answer(least: float, said: list[float]) -> None:
+    box = {"left": 0, "top": 0, "width": 9, "height": 9}
+    predicted = [{"label": "a", "confidence": confidence, "box": box} for confidence in (0.9, 0.1)]
+    line = {"source-ref": "s3://raw/x", "image-sha256": "ab" * 32, "boxes": [], "predicted": predicted}
+    verdicts = read_verdicts("0001", "bounding-box", [json.dumps(line)], least)
+    [verdict] = verdicts.by_image.values()
+    assert verdict.answer["confidences"] == said
+    assert len(verdict.answer["boxes"]) == len(said)
 
 
 def test_a_label_that_has_changed_since_the_champion_saw_it_is_no_mistake() -> None:

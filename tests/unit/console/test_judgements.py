@@ -62,6 +62,22 @@ def test_a_box_is_found_once_by_the_surest_and_what_nothing_found_is_missed() ->
     ]
 
 
+def test_boxes_that_the_model_hardly_believes_in_count_in_the_curves_only() -> None:
+    line = {
+        "boxes": [{"label": "a", **BOX}, {"label": "b", **AWAY}],
+        "predicted": [said("a", 0.9), said("b", 0.1, AWAY), said("a", 0.05, {**BOX, "left": 90.0})],
+    }
+    assert judge("bounding-box", line, 0.2) == [Judgement("a", "a", 0.9), Judgement("b", None, 0.0)]
+    judgements = Judgements("bounding-box", ["a", "b"], 0.2)
+    judgements.add(line)
+    assert cells(judgements) == {("a", "a"): 1, ("b", None): 1}
+    assert at(judgements.curves()["labels"]["b"], 0.1) == (1.0, 1.0)
+    assert at(judgements.curves()["labels"]["a"], 0.0) == (0.5, 1.0)
+    texts = [json.dumps(line)]
+    assert behind_cell("bounding-box", texts, None, "a", 0.2) == []
+    assert behind_cell("bounding-box", texts, "b", None, 0.2) == [0]
+
+
 def at(curve: dict[str, Any], threshold: float) -> tuple[float | None, float]:
     place = THRESHOLDS.index(threshold)
     return curve["precision"][place], curve["recall"][place]

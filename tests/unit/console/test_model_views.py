@@ -8,6 +8,7 @@ import pytest
 
 from loupe.domain.errors import BadRequest, ProjectNotFound
 from loupe.domain.model_views import IMAGES_A_PAGE, ModelNotFound, NoPredictions, ShowModels
+from loupe.domain.projects import Trainer
 from loupe.domain.training import TrainingPlan
 from loupe.domain.turns import Result
 from loupe.ports import Pause
@@ -181,6 +182,25 @@ def test_the_images_behind_a_cell_can_be_shown(world: World, show: ShowModels, v
     assert image["name"] in image["url"]
     assert f"previews/thumbnail/{digests[0]}.webp" in image["thumbnail"]
     assert (image["truth"], image["predicted"], image["confidence"]) == ({"label": "a"}, "b", 0.6)
+
+
+@pytest.mark.parametrize(("trainer", "shown"), [("builtin", [0.9, 0.2]), ("script", [0.9, 0.2, 0.1])])
+def test_of_boxes_of_a_built_in_model_those_count_and_are_shown_that_it_believes_in(
+    world: World, show: ShowModels, version: str, trainer: Trainer, shown: list[float]
+) -> None:
+    [digest] = keep_answers(world, version, [("a", "b", 0.5)])
+    plan = TrainingPlan.read(world.workspace, PROJECT, version)
+    plan = replace(plan, trainer=trainer, task="bounding-box")
+    world.workspace.write(NAMES.plan(version), json.dumps(asdict(plan)).encode())
+    box = {"left": 0, "top": 0, "width": 9, "height": 9}
+    said = [{"label": "a", "confidence": confidence, "box": box} for confidence in (0.9, 0.2, 0.1)]
+    line = {"source-ref": "s3://raw/digits/x.png", "image-sha256": digest, "boxes": [], "predicted": said}
+    world.workspace.write_lines(NAMES.predictions(version), [json.dumps(line)])
+    told = show.judgements(PROJECT, version)
+    assert told["confusion"]["cells"] == [{"truth": None, "predicted": "a", "count": len(shown)}]
+    assert told["curves"]["all"]["precision"][0] == 0.0
+    [image] = show.images(PROJECT, version, None, "a")["images"]
+    assert [each["confidence"] for each in image["predicted"]] == shown
 
 
 def test_images_come_in_pages(world: World, show: ShowModels, version: str) -> None:

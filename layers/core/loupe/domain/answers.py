@@ -21,6 +21,7 @@ from typing import Any
 
 from loupe.domain.errors import ModelError
 from loupe.domain.images import ImageRejected, dimensions
+from loupe.domain.projects import TaskType, Trainer
 from loupe.ports import ServedModel
 
 Prediction = dict[str, Any]
@@ -86,9 +87,17 @@ def scaled(
 def worth_showing(model: ServedModel, predictions: list[Prediction]) -> list[Prediction]:
     """Predictions without the boxes that built-in object detection itself hardly believes in: it has no
     threshold, and answers with everything that its network proposes."""
-    if model.trainer != "builtin" or model.task != "bounding-box":
-        return predictions
-    return [each for each in predictions if each["confidence"] >= BUILTIN_LEAST_CONFIDENCE]
+    return believed(predictions, least_confidence(model.trainer, model.task))
+
+
+def least_confidence(trainer: Trainer, task: TaskType) -> float:
+    """From which confidence on the predictions of a model are taken for its answer."""
+    return BUILTIN_LEAST_CONFIDENCE if (trainer, task) == ("builtin", "bounding-box") else 0.0
+
+
+def believed(predictions: list[Prediction], least: float) -> list[Prediction]:
+    """Those of at least that confidence."""
+    return [each for each in predictions if each["confidence"] >= least]
 
 
 def _prediction(given: dict[str, Any]) -> Prediction:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from loupe.domain.annotation import Worker
+from loupe.domain.answers import least_confidence
 from loupe.domain.batches import in_parallel
 from loupe.domain.configuration import valid_config
 from loupe.domain.correcting import pending, pending_of
@@ -175,7 +176,8 @@ class DatasetConsole:
         # After the project's task changed, versions of before and after it have the same champion.
         if champion.model.task != gallery.card.task:
             return Verdicts(champion.version)
-        return self.galleries.verdicts(gallery.project, champion.version, gallery.card.task)
+        task, least = gallery.card.task, least_confidence(champion.model.trainer, gallery.card.task)
+        return self.galleries.verdicts(gallery.project, champion.version, task, least)
 
     def _corrected(self, project: str, sha256s: Iterable[str]) -> dict[str, Correction]:
         """The newest correction of each of the images that was corrected since the latest version."""

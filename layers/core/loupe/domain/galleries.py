@@ -265,13 +265,15 @@ class Galleries:
         kept.move_to_end((project, version))
         return kept[project, version]
 
-    def verdicts(self, project: str, model: str, task: TaskType) -> Verdicts:
-        """What that model said of its test images; nothing if it does not tell."""
+    def verdicts(self, project: str, model: str, task: TaskType, least: float = 0.0) -> Verdicts:
+        """What that model said of its test images, but for boxes of a confidence below `least`; nothing if it
+        does not tell."""
         kept = (project, model, task)
         if kept not in self._verdicts:
             found = Verdicts(model)
             with suppress(ObjectMissing):
-                found = read_verdicts(model, task, self.store.lines(Workspace(project).predictions(model)))
+                lines = self.store.lines(Workspace(project).predictions(model))
+                found = read_verdicts(model, task, lines, least)
             self._verdicts = {kept: found}
         return self._verdicts[kept]
 

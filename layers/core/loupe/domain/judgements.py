@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from loupe.domain.answers import believed
 from loupe.domain.label_values import Box, Boxes, read_value
 from loupe.domain.metrics import box_of, overlap
 from loupe.domain.projects import TaskType
@@ -38,15 +39,16 @@ class Judgement:
     confidence: float
 
 
-def judge(task: TaskType, line: Line) -> list[Judgement]:
-    """The judgements of one line of predictions.jsonl. Raises `InvalidLabel`."""
+def judge(task: TaskType, line: Line, least: float = 0.0) -> list[Judgement]:
+    """The judgements of one line of predictions.jsonl; boxes of a confidence below `least` don't count.
+    Raises `InvalidLabel`."""
     match task:
         case "image-classification":
             return [Judgement(line["label"], line["predicted"], line["confidence"])]
         case "multi-label-classification":
             return list(_judge_labels(line))
         case "bounding-box":
-            return list(_judge_boxes(line))
+            return list(_judge_boxes(line, least))
 
 
 def _judge_labels(line: Line) -> Iterator[Judgement]:
@@ -57,12 +59,12 @@ def _judge_labels(line: Line) -> Iterator[Judgement]:
         )
 
 
-def _judge_boxes(line: Line) -> Iterator[Judgement]:
+def _judge_boxes(line: Line, least: float) -> Iterator[Judgement]:
     """First each box of the answer takes the box of its own label that it overlaps most, the surest first, as
     the metrics have it; then what is left is matched whatever its label."""
     value = read_value("bounding-box", line)
     free = list(value.boxes) if isinstance(value, Boxes) else []
-    answered = sorted(line["predicted"], key=lambda each: each["confidence"], reverse=True)
+    answered = sorted(believed(line["predicted"], least), key=lambda each: each["confidence"], reverse=True)
     left = []
     for each in answered:
         box = box_of(each)
@@ -105,10 +107,12 @@ class _Answers:
 
 
 class Judgements:
-    """Takes the lines of predictions.jsonl one by one."""
+    """Takes the lines of predictions.jsonl one by one. Boxes of a confidence below `least` count in the
+    curves only."""
 
-    def __init__(self, task: TaskType, labels: Sequence[str]) -> None:
+    def __init__(self, task: TaskType, labels: Sequence[str], least: float = 0.0) -> None:
         self._task = task
+        self._least = least
         self._labels = labels
         self._cells: Counter[tuple[str | None, str | None]] = Counter()
         self._answers: defaultdict[str, _Answers] = defaultdict(_Answers)
@@ -118,8 +122,10 @@ class Judgements:
         """Raises `InvalidLabel`."""
         self._images += 1
         several = self._task == "multi-label-classification"
-        for each in judge(self._task, line):
-            self._cells[each.truth, each.said] += 1
+        judged = judge(self._task, line)
+        counted = judge(self._task, line, self._least) if self._least else judged
+        self._cells.update((each.truth, each.said) for each in counted)
+        for each in judged:
             if each.truth is not None:
                 self._answers[each.truth].support += 1
             if each.said is not None and not several:
@@ -180,14 +186,16 @@ def _at_least(confidences: Iterable[float]) -> list[int]:
 # Images behind a cell -------------------------------------------------------------------------------
 
 
-def behind_cell(task: TaskType, lines: Iterable[str], truth: str | None, said: str | None) -> list[int]:
+def behind_cell(
+    task: TaskType, lines: Iterable[str], truth: str | None, said: str | None, least: float = 0.0
+) -> list[int]:
     """Numbers of those lines of predictions.jsonl whose images have such a judgement, the model's firmest
-    first. Raises `InvalidLabel`."""
+    first; boxes of a confidence below `least` don't count. Raises `InvalidLabel`."""
     # What the model did not find it missed the more firmly, the less it believed in it.
     sign = 1 if said is None else -1
     found = []
     for number, text in enumerate(lines):
-        judgements = judge(task, json.loads(text))
+        judgements = judge(task, json.loads(text), least)
         firmness = [sign * each.confidence for each in judgements if (each.truth, each.said) == (truth, said)]
         if firmness:
             found.append((min(firmness), number))

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from loupe.domain.answers import believed
 from loupe.domain.gallery_index import value_hash
 from loupe.domain.json_lines import read_line
 from loupe.domain.label_values import Boxes, LabelValue, OneLabel, SeveralLabels, read_value
@@ -47,32 +48,32 @@ class Verdicts:
     by_image: Mapping[bytes, Verdict] = field(default_factory=dict)
 
 
-def read_verdicts(model: str, task: TaskType, lines: Iterable[str]) -> Verdicts:
-    """From the lines of a model's predictions.jsonl. Images that the model refused are passed over. Raises
-    `InvalidLabel`."""
+def read_verdicts(model: str, task: TaskType, lines: Iterable[str], least: float = 0.0) -> Verdicts:
+    """From the lines of a model's predictions.jsonl. Images that the model refused are passed over, and so
+    are boxes of a confidence below `least`. Raises `InvalidLabel`."""
     read = (read_line(text) for text in lines)
     return Verdicts(
         model,
         {
-            bytes.fromhex(line[SHA256]): _verdict(task, line)
+            bytes.fromhex(line[SHA256]): _verdict(task, line, least)
             for line in read
             if line.get("predicted") is not None
         },
     )
 
 
-def _verdict(task: TaskType, line: Mapping[str, Any]) -> Verdict:
+def _verdict(task: TaskType, line: Mapping[str, Any], least: float) -> Verdict:
     value = read_value(task, line)
     disagreements = list(_disagreements(value, line))
     return Verdict(
-        _answer(task, line),
+        _answer(task, line, least),
         value_hash(value),
         max((confidence for confidence, _ in disagreements), default=0.0),
         tuple(dict.fromkeys(label for _, label in disagreements)),
     )
 
 
-def _answer(task: TaskType, line: Mapping[str, Any]) -> dict[str, Any]:
+def _answer(task: TaskType, line: Mapping[str, Any], least: float) -> dict[str, Any]:
     """The answer in the form of a label, with its confidences."""
     match task:
         case "image-classification":
@@ -84,9 +85,10 @@ def _answer(task: TaskType, line: Mapping[str, Any]) -> dict[str, Any]:
                 "confidences": [confidences.get(label) for label in line["predicted"]],
             }
         case "bounding-box":
+            boxes = believed(line["predicted"], least)
             return {
-                "boxes": [{"label": each["label"], **each["box"]} for each in line["predicted"]],
-                "confidences": [each["confidence"] for each in line["predicted"]],
+                "boxes": [{"label": each["label"], **each["box"]} for each in boxes],
+                "confidences": [each["confidence"] for each in boxes],
             }
 
 

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from loupe.domain.answers import believed, least_confidence
 from loupe.domain.errors import BadRequest, NotFound, ObjectMissing, ProjectNotFound
 from loupe.domain.judgements import Judgements, behind_cell
 from loupe.domain.label_values import read_value
@@ -95,7 +96,7 @@ class ShowModels:
         `ProjectNotFound`, `ModelNotFound`, `NoPredictions`."""
         self._loop(project)
         plan = self._plan(project, version)
-        judgements = Judgements(plan.task, plan.labels)
+        judgements = Judgements(plan.task, plan.labels, _least(plan))
         for line in self._lines(plan):
             judgements.add(json.loads(line))
         return {
@@ -112,7 +113,7 @@ class ShowModels:
             raise BadRequest("give truth, predicted or both: labels, of which one may be left out")
         self._loop(project)
         plan = self._plan(project, version)
-        numbers = behind_cell(plan.task, self._lines(plan), truth, said)
+        numbers = behind_cell(plan.task, self._lines(plan), truth, said, _least(plan))
         shown = numbers[after : after + IMAGES_A_PAGE]
         places = {number: place for place, number in enumerate(shown)}
         lines: list[Json] = [{} for _ in shown]
@@ -198,7 +199,7 @@ class ShowModels:
             "width": row.get(WIDTH),
             "height": row.get(HEIGHT),
             "truth": read_value(plan.task, line).to_json(),
-            "predicted": line["predicted"],
+            "predicted": _worth_showing(plan, line["predicted"]),
             **{name: line[name] for name in ("confidence", "confidences") if name in line},
         }
 
@@ -233,6 +234,15 @@ def _summary(
         "release_failed": failed_release["reason"] if failed_release else None,
         **{name: told.get(name) for name in ("score", "champion_score", "ended_at")},
     }
+
+
+def _least(plan: TrainingPlan) -> float:
+    return least_confidence(plan.trainer, plan.task)
+
+
+def _worth_showing(plan: TrainingPlan, predicted: Any) -> Any:
+    """What a model said of an image, as it is shown: without boxes that it hardly believes in."""
+    return believed(predicted, _least(plan)) if plan.task == "bounding-box" else predicted
 
 
 def _requested(plan: TrainingPlan) -> Json:
