@@ -2,11 +2,12 @@
 
 from typing import Any
 
+import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import OpenPage, Serve, expect_all_sent, expect_image
+from tests.browser.conftest import OpenPage, Serve, expect_all_sent, expect_image, wait_until
 from tests.browser.drawing import Pen, box, boxes_project, expect_boxes
-from tests.browser.portal_stub import PortalStub, Refusal, plain_project
+from tests.browser.portal_stub import Json, PortalStub, Refusal, plain_project
 
 
 def suggest(portal: PortalStub, project: str, says: list[dict[str, Any] | None]) -> None:
@@ -60,6 +61,55 @@ def test_suggested_boxes_are_taken_over_or_corrected(serve: Serve, open_page: Op
         {"boxes": [], **accepted(True)},
         {"boxes": []},
     ]
+
+
+def test_where_the_model_has_nothing_to_say_it_is_asked_of_other_images(
+    serve: Serve, open_page: OpenPage
+) -> None:
+    portal = serve(plain_project(tasks=4, suggest=True))
+    suggest(portal, "shapes", [{"label": "square"}] * 4)
+
+    def nothing(_query: Json, _body: Json) -> Json:
+        raise Refusal(409, "no-suggestion", "The model says nothing of it.")
+
+    for task in range(2):
+        portal.pages["GET", f"projects/shapes/jobs/job-1/tasks/{task:06}/suggestion"] = nothing
+    page = open_page(portal, "#/projects/shapes")
+    for task in range(2):
+        expect_image(page, f"shapes/{task:03}.png")
+        expect(page.locator(".label.suggested")).to_have_count(0)
+        page.keyboard.press("1")
+    expect_image(page, "shapes/002.png")
+    expect(page.locator(".label.suggested")).to_contain_text(["square"])
+
+
+@pytest.mark.parametrize(
+    "refusal", [Refusal(502, "model-unavailable"), Refusal(409, "no-model-yet"), Refusal(503, "try-again")]
+)
+def test_what_failed_is_asked_again_a_minute_later_and_not_before(
+    serve: Serve, open_page: OpenPage, refusal: Refusal
+) -> None:
+    portal = serve(plain_project(tasks=4, suggest=True))
+    suggest(portal, "shapes", [{"label": "square"}] * 4)
+    asked: list[str] = []
+
+    def fails_first(_query: Json, _body: Json) -> Json:
+        asked.append("again" if asked else "first")
+        if len(asked) == 1:
+            raise refusal
+        return {"model_version": "0003", "label": "circle"}
+
+    portal.pages["GET", "projects/shapes/jobs/job-1/tasks/000001/suggestion"] = fails_first
+    page = open_page(portal, "#/projects/shapes", clock=True)
+    expect_image(page, "shapes/000.png")
+    expect(page.locator(".label.suggested")).to_contain_text(["square"])
+    wait_until(page, lambda: asked == ["first"])
+    page.clock.run_for(61_000)
+    assert asked == ["first"]
+    page.keyboard.press("Enter")
+    expect_image(page, "shapes/001.png")
+    expect(page.locator(".label.suggested")).to_contain_text(["circle"])
+    assert asked == ["first", "again"]
 
 
 def test_suggested_labels_are_on_until_they_are_switched_off(serve: Serve, open_page: OpenPage) -> None:

@@ -1,18 +1,23 @@
 /**
  * What the project's model says of images that are in front of the worker, asked for ahead. Dispatches
- * "change" when one comes. No model, a model that sleeps, a call that fails: all of that is no suggestion.
+ * "change" when one comes. No model, a model that sleeps, a call that fails: all of that is no suggestion,
+ * and is asked again later. What the model says nothing of is not.
  */
 
-import { isExpected } from "./api.js";
+import { isExpected, Problem } from "./api.js";
 import { taskKey } from "./images.js";
 
 const AT_ONCE = 2;
-/** Where there is no model now, it is asked again so much later. */
+/** Where there is no model now, or it failed, it is asked again so much later. */
 const AGAIN_MS = 60_000;
+/** Why no image has a suggestion now. */
+const NO_MODEL = ["no-model-yet", "model-stopped"];
 
 export class Suggestions extends EventTarget {
   #ask;
   #found = new Map();
+  /** When tasks may be asked for again that failed by themselves. */
+  #restsUntil = new Map();
   #tasks = [];
   #running = 0;
   #pausedUntil = 0;
@@ -30,8 +35,10 @@ export class Suggestions extends EventTarget {
   keep(tasks) {
     if (!this.enabled) return;
     const wanted = new Set(tasks.map(taskKey));
-    for (const key of this.#found.keys()) {
-      if (!wanted.has(key)) this.#found.delete(key);
+    for (const known of [this.#found, this.#restsUntil]) {
+      for (const key of known.keys()) {
+        if (!wanted.has(key)) known.delete(key);
+      }
     }
     this.#tasks = tasks;
     this.#next();
@@ -44,7 +51,7 @@ export class Suggestions extends EventTarget {
 
   #next() {
     while (this.#running < AT_ONCE && Date.now() >= this.#pausedUntil) {
-      const task = this.#tasks.find((each) => !this.#found.has(taskKey(each)));
+      const task = this.#tasks.find((each) => this.#isToAsk(taskKey(each)));
       if (!task) return;
       this.#found.set(taskKey(task), null);
       this.#running += 1;
@@ -55,6 +62,10 @@ export class Suggestions extends EventTarget {
     }
   }
 
+  #isToAsk(key) {
+    return !this.#found.has(key) && Date.now() >= (this.#restsUntil.get(key) ?? 0);
+  }
+
   async #fetch(task) {
     try {
       const suggestion = await this.#ask(task);
@@ -63,7 +74,16 @@ export class Suggestions extends EventTarget {
       this.dispatchEvent(new Event("change"));
     } catch (error) {
       if (!isExpected(error)) throw error;
-      this.#pausedUntil = Date.now() + AGAIN_MS;
+      this.#fail(taskKey(task), error);
     }
+  }
+
+  #fail(key, error) {
+    const again = Date.now() + AGAIN_MS;
+    const isAnswer = error instanceof Problem && error.status < 500 && error.status !== 429;
+    if (!(error instanceof Problem) || NO_MODEL.includes(error.slug)) this.#pausedUntil = again;
+    else if (isAnswer) return;
+    else this.#restsUntil.set(key, again);
+    this.#found.delete(key);
   }
 }
