@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from cli.digits import SIDE
 from loupe.adapters.table import IndexTable
 from loupe.adapters.training_index import LoopIndex
 from loupe.domain.manifests import S3Uri
+from loupe.domain.projects import TaskType
 from tests.local.deployment import Deployment
 from tests.local.digit_project import LABELS, DigitProject, digits, loupe
 from tests.local.flows import invoke
@@ -118,27 +120,40 @@ def test_a_rekognition_model_is_trained_asked_stopped_started_and_replaced(deplo
     assert "stopping" in loupe(project, "model", "stop", project.name)
 
 
-@pytest.mark.timeout(900)
-def test_several_labels_are_an_attribute_each_and_tested_on_the_frozen_test_set(
-    deployment: Deployment,
-) -> None:
-    project = RekognitionProject(
-        deployment,
-        task="multi-label-classification",
-        training={"trainer": "rekognition"},
-        hosting=HOSTING,
-    )
+def trained(deployment: Deployment, task: TaskType, test_dataset: str) -> RekognitionProject:
+    """A project whose first model is in service and has answered."""
+    training = {"trainer": "rekognition", "rekognition": {"test_dataset": test_dataset}}
+    project = RekognitionProject(deployment, task=task, training=training, hosting=HOSTING)
     project.configure()
     first = project.turn()
     assert first["status"] == "promoted", first["reason"]
     assert 0 <= project.evaluation("0001")["candidate"]["score"] <= 1
     status, answer = project.ask()
-    assert (status, answer["task"], answer["model_version"]) == (200, project.task, "0001"), answer
+    assert (status, answer["task"], answer["model_version"]) == (200, task, "0001"), answer
     assert {each["label"] for each in answer["predictions"]} <= set(project.label_names)
+    for box in (each["box"] for each in answer["predictions"] if task == "bounding-box"):
+        assert -1 <= box["left"] < box["left"] + box["width"] <= SIDE + 1
+        assert -1 <= box["top"] < box["top"] + box["height"] <= SIDE + 1
+    loupe(project, "model", "stop", project.name)
+    return project
 
+
+@pytest.mark.timeout(900)
+def test_several_labels_are_an_attribute_each_and_tested_on_the_frozen_test_set(
+    deployment: Deployment,
+) -> None:
+    project = trained(deployment, "multi-label-classification", "separate")
     entries = project.entries()
     assert len(entries["TEST"]) == len(project.split("0001", "test"))
     for row in (*entries["TRAIN"], *entries["TEST"]):
         names = {value["class-name"] for name, value in row.items() if name.endswith("-metadata")}
         assert names == set(project.value_of(S3Uri.parse(row["source-ref"]).key).names)
-    loupe(project, "model", "stop", project.name)
+
+
+@pytest.mark.timeout(900)
+def test_boxes_are_tested_on_what_rekognition_takes_from_all_images(deployment: Deployment) -> None:
+    project = trained(deployment, "bounding-box", "distribute")
+    entries = project.entries()
+    assert len(entries["TRAIN"]) + len(entries["TEST"]) == project.dropped
+    assert 0 < len(entries["TEST"]) < len(entries["TRAIN"])
+    assert all(row["boxes"]["annotations"] for row in entries["TEST"])
