@@ -11,7 +11,7 @@ from tests.browser.portal_stub import PortalStub, StubProject
 
 expect.set_options(timeout=8_000)
 
-PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 
 Serve = Callable[..., PortalStub]
 OpenPage = Callable[..., Page]

@@ -202,7 +202,7 @@ def test_after_an_approval_whose_release_failed_nobody_is_waited_for(waiting: Wo
 def test_a_candidate_of_another_task_is_approved_though_it_was_not_compared(waiting: World) -> None:
     known = waiting.loops.loop(PROJECT).champion
     assert known
-    other = replace(known, model=replace(known.model, task="object-detection"))
+    other = replace(known, model=replace(known.model, task="bounding-box"))
     waiting.loops.save_champion(PROJECT, other)
     turn(waiting, 0.9, None, execution("third"))
     assert json.loads(waiting.workspace.read(NAMES.decision("0003")))["champion"] is None
