@@ -169,15 +169,17 @@ class LoopOfSeveralLabels(Loop):
         record = self.world.images.image(PROJECT, digest)
         assert record is not None
         self.world.clock.advance(minutes=1)
+        job = self._job()
         line = {
             "sha256": digest,
             "key": record.key,
             "etag": record.etag,
             "phash": record.phash,
+            "job": job,
             "withdrawn": True,
             "labeled_at": self.world.clock().isoformat(),
         }
-        self.world.workspace.write(NAMES.labels(self._job()), json.dumps(line).encode())
+        self.world.workspace.write(NAMES.labels(job), json.dumps(line).encode())
         self.withdrawn.add(digest)
         self.world.clock.advance(minutes=1)
 
