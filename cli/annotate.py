@@ -233,8 +233,7 @@ class Annotator:
         self._accept(lease)
 
     def _accept(self, lease: Lease) -> None:
-        if lease["job"] is not None:
-            self._report.job = lease["job"]
+        self._report.job = _further_one(self._report.job, lease["job"])
         for task in lease["tasks"]:
             name = (task["job"], task["task"])
             if name in self._seen:
@@ -245,6 +244,13 @@ class Annotator:
                 self._report.left += 1
             else:
                 self._ready.append((task, value))
+
+
+def _further_one(known: PortalJob | None, told: PortalJob | None) -> PortalJob | None:
+    """The one that has come further: replies of answers given at a time arrive in any order."""
+    if known is None or told is None:
+        return told or known
+    return known if known["job"] == told["job"] and known["answered"] > told["answered"] else told
 
 
 @click.command()

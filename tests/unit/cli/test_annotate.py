@@ -1,4 +1,5 @@
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -6,7 +7,7 @@ import pytest
 
 from cli.annotate import AnnotationReport, Annotator, match_keys, read_answers
 from cli.errors import CommandFault
-from cli.stack import PortalTask, StoredObject
+from cli.stack import Lease, PortalTask, StoredObject
 from loupe.domain.interchange.records import Labeled
 from loupe.domain.label_values import Box, Boxes, LabelValue, OneLabel, SeveralLabels
 from loupe.domain.projects import TaskType
@@ -80,6 +81,38 @@ def test_leaves_tasks_that_the_file_lacks_to_others(loupe: Loupe, stack: FakeSta
     assert all(
         task.holder is None for task in stack.projects_by_name["digits"].jobs[0] if task.answer is None
     )
+
+
+def test_a_reply_that_comes_late_does_not_turn_progress_back(loupe: Loupe, stack: FakeStack) -> None:
+    labels = fill(stack, loupe, 4)
+    stack.status("digits")
+    portal = OneReplyLate(stack, "worker")
+    seen: list[int] = []
+
+    def note(report: AnnotationReport) -> None:
+        assert report.job is not None
+        seen.append(report.job["answered"])
+
+    report = annotator(portal, labels).run(note)
+    assert seen == sorted(seen)
+    assert report.job is not None
+    assert report.job["answered"] == 4
+
+
+class OneReplyLate(FakePortal):
+    """The reply to the first answer comes after those of all others."""
+
+    def __init__(self, stack: FakeStack, worker: str) -> None:
+        super().__init__(stack, worker)
+        self._others = threading.Event()
+
+    def annotate(self, project: str, job: str, task: str, value: LabelValue, lease: int) -> Lease:
+        reply = super().annotate(project, job, task, value, lease)
+        if reply["job"] is not None and reply["job"]["answered"] == 4:
+            self._others.set()
+        elif task == "000000":
+            assert self._others.wait(10)
+        return reply
 
 
 def test_a_task_that_somebody_else_answered_is_counted_and_passed_over(
