@@ -14,10 +14,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 
-from loupe.domain.agreement import jury
-from loupe.domain.box_groups import overlap
 from loupe.domain.label_values import Box, Boxes, OneLabel
-from loupe.ports import Answer
+from loupe.domain.labeling.agreement import jury
+from loupe.domain.labeling.box_groups import overlap
+from loupe.ports.labeling import Answer
 
 IMAGES, LABELS, WORKERS, WORKERS_PER_IMAGE, DRAWS = 1_000, 10, 12, 3, 10
 LEAST, MOST = 0.6, 0.95

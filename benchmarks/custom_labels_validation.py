@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from hashlib import sha256
 from typing import Any, get_args
 
-from loupe.domain.custom_labels_datasets import MAX_ROWS
-from loupe.domain.custom_labels_validation import Validation, unfit_images
+from loupe.domain.custom_labels.datasets import MAX_ROWS
+from loupe.domain.custom_labels.validation import Validation, unfit_images
 from loupe.domain.label_attributes import MANIFEST_TYPES
 from loupe.domain.projects import LABEL_ATTRIBUTES, TaskType
 

@@ -15,12 +15,12 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from hashlib import sha256
 
-from loupe.domain.dataset_report import report
-from loupe.domain.datasets import DatasetCard, DatasetDraft, latest_card, next_version
-from loupe.domain.images import NEAR_DUPLICATE_DISTANCE
+from loupe.domain.datasets.report import report
+from loupe.domain.datasets.versions import DatasetCard, DatasetDraft, latest_card, next_version
+from loupe.domain.images.inspection import NEAR_DUPLICATE_DISTANCE
 from loupe.domain.label_values import Box, Boxes, LabelValue, OneLabel, SeveralLabels
 from loupe.domain.projects import ProjectConfig, TaskType
-from loupe.ports import StoredObject
+from loupe.ports.objects import StoredObject
 from tests.fakes.images import FakeImages
 from tests.fakes.objects import FakeObjects
 from tests.fakes.projects import FakeProjects

@@ -21,15 +21,15 @@ from PIL import Image
 from playwright.sync_api import Page, ViewportSize, sync_playwright
 
 from benchmarks.datasets import label_line
-from loupe.domain.datasets import DatasetCard
-from loupe.domain.galleries import Galleries, Wanted, compare
-from loupe.domain.gallery_index import write_gallery
+from loupe.domain.datasets.galleries import Galleries, Wanted, compare
+from loupe.domain.datasets.gallery_index import write_gallery
+from loupe.domain.datasets.labels import label_of_line
+from loupe.domain.datasets.mistakes import Verdicts
+from loupe.domain.datasets.splits import SPLITS, Split
+from loupe.domain.datasets.versions import DatasetCard
 from loupe.domain.label_attributes import write_label
-from loupe.domain.labels import label_of_line
 from loupe.domain.manifests import HEIGHT, SHA256, WIDTH, Row, write_rows
-from loupe.domain.mistakes import Verdicts
 from loupe.domain.projects import LABEL_ATTRIBUTES, ProjectConfig, TaskType
-from loupe.domain.splits import SPLITS, Split
 from loupe.domain.workspace import Workspace
 from tests.browser.chromium import launch
 from tests.browser.conftest import sign_in

@@ -21,8 +21,8 @@ from PIL import Image
 from loupe.adapters.images_index import IndexedImages
 from loupe.adapters.projects_index import IndexedProjects
 from loupe.adapters.table import IndexTable
-from loupe.domain.images import ImageFacts, inspect, perceptual_hash
-from loupe.domain.registration import RegisterImages
+from loupe.domain.images.inspection import ImageFacts, inspect, perceptual_hash
+from loupe.domain.images.registration import RegisterImages
 from tests.fakes.events import FakeEvents
 from tests.fakes.objects import FakeObjects
 from tests.fakes.unusable import FakeDeadLetters

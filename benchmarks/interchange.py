@@ -26,17 +26,18 @@ from cli.export import SplitFiles, write_export
 from cli.importing import ImportRequest, carry_out, prepare
 from cli.session import Connection, Session
 from cli.stack import Json, KnownImages, Stack, StoredObject
-from loupe.domain.datasets import DatasetCard
-from loupe.domain.import_labels import ImportLabels
+from loupe.domain.datasets.labels import AcceptLabels
+from loupe.domain.datasets.splits import SPLITS
+from loupe.domain.datasets.versions import DatasetCard
 from loupe.domain.interchange import FORMATS
 from loupe.domain.interchange.versions import dataset
 from loupe.domain.label_attributes import Label, write_label
 from loupe.domain.label_values import Box, Boxes
-from loupe.domain.labeling import write_card
-from loupe.domain.labels import AcceptLabels
+from loupe.domain.labeling.import_labels import ImportLabels
+from loupe.domain.labeling.starting import write_card
 from loupe.domain.manifests import HEIGHT, SHA256, WIDTH
-from loupe.domain.splits import SPLITS
-from loupe.ports import ImageRecord, JobCard
+from loupe.ports.images import ImageRecord
+from loupe.ports.labeling import JobCard
 from tests.fakes.events import FakeEvents
 from tests.fakes.images import FakeImages
 from tests.fakes.ingest_queue import FakeIngestQueue

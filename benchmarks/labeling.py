@@ -20,9 +20,10 @@ from loupe.adapters.labeling_index import TaskIndex
 from loupe.adapters.portal_provider import PortalProvider
 from loupe.adapters.table import IndexTable
 from loupe.domain.errors import AlreadyWritten
-from loupe.domain.labeling import StartLabeling
+from loupe.domain.labeling.starting import StartLabeling
 from loupe.domain.projects import ProjectConfig
-from loupe.ports import ImageRecord, KeepsImages, StoredObject, StoresObjects
+from loupe.ports.images import ImageRecord, KeepsImages
+from loupe.ports.objects import StoredObject, StoresObjects
 from tests.fakes.events import FakeEvents
 from tests.fakes.labeling import FakeLabelingJobs
 from tests.fakes.projects import FakeProjects

@@ -27,9 +27,10 @@ from loupe import bootstrap
 from loupe.adapters.labeling_index import LabelingJobIndex, TaskIndex
 from loupe.adapters.projects_index import IndexedProjects
 from loupe.adapters.table import IndexTable
-from loupe.domain.annotation import LabelingPortal
+from loupe.domain.labeling.annotation import LabelingPortal
 from loupe.domain.projects import ProjectConfig
-from loupe.ports import JobCard, KeepsLabelingJobs, KeepsProjects, KeepsTasks, NewTask
+from loupe.ports.labeling import JobCard, KeepsLabelingJobs, KeepsTasks, NewTask
+from loupe.ports.projects import KeepsProjects
 from tests.fakes.events import FakeEvents
 from tests.fakes.labeling import FakeLabelingJobs, FakeTasks
 from tests.fakes.objects import FakeObjects

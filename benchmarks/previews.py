@@ -15,8 +15,8 @@ from typing import Any, get_args
 import numpy as np
 from PIL import Image
 
-from loupe.domain.images import decoded, dimensions
-from loupe.domain.previews import LONGEST_SIDES, made_smaller, preview_dimensions
+from loupe.domain.images.inspection import decoded, dimensions
+from loupe.domain.images.previews import LONGEST_SIDES, made_smaller, preview_dimensions
 from loupe.domain.workspace import PreviewSize
 
 _WIDTH, _HEIGHT = 7304, 5478

@@ -38,8 +38,8 @@ from cli.upload import Uploader, UploadReport, find_images
 from cli.wait import REACHED, describe, wait_until
 from local import launcher
 from loupe.domain.label_values import LabelValue
-from loupe.domain.metrics import SCORES, Answered, measure
 from loupe.domain.projects import TaskType
+from loupe.domain.training.metrics import SCORES, Answered, measure
 
 UPLOAD_THREADS = 8
 ANSWERS_AT_A_TIME = 4

@@ -15,13 +15,13 @@ from cli.errors import CommandFault, domain_errors_as_faults
 from cli.session import PROJECT, Session, pass_session
 from cli.stack import Stack
 from loupe.domain.batches import batches, in_parallel
-from loupe.domain.datasets import DatasetCard, latest_card
+from loupe.domain.datasets.splits import SPLITS, Split
+from loupe.domain.datasets.versions import DatasetCard, latest_card
 from loupe.domain.errors import DomainError, ObjectMissing
 from loupe.domain.interchange import FORMATS, Format
 from loupe.domain.interchange.records import Dataset, ImageFile, OutFile
 from loupe.domain.interchange.versions import dataset
 from loupe.domain.manifests import VERSION_ID, S3Uri
-from loupe.domain.splits import SPLITS, Split
 from loupe.domain.workspace import Workspace
 
 NAMED_AT_MOST = 20

@@ -14,12 +14,12 @@ from cli.stack import KnownImages, Stack, StoredObject
 from cli.upload import MAX_KEY_BYTES, Image, Uploader, UploadReport
 from loupe.domain.batches import batches, in_parallel
 from loupe.domain.errors import DomainError
-from loupe.domain.images import ImageRejected, check_size, dimensions
-from loupe.domain.import_labels import MAX_ASKED, check_referred
+from loupe.domain.images.inspection import ImageRejected, check_size, dimensions
+from loupe.domain.images.places import is_referred
 from loupe.domain.interchange.names import AmbiguousName, Names
 from loupe.domain.interchange.records import Findings, Labeled, Size, is_image
+from loupe.domain.labeling.import_labels import MAX_ASKED, check_referred
 from loupe.domain.manifests import S3Uri
-from loupe.domain.places import is_referred
 from loupe.domain.projects import project_of_key
 
 SECONDS_BETWEEN_LOOKS = 1.0

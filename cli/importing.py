@@ -24,7 +24,10 @@ from cli.import_images import (
 )
 from cli.label_files import ImagePlace, LabelFiles, label_files
 from cli.session import Session
-from loupe.domain.imports import (
+from loupe.domain.interchange import Format
+from loupe.domain.interchange.plan import Plan, current_labels, make_plan
+from loupe.domain.interchange.records import Findings, Labeled, Reading, Size
+from loupe.domain.labeling.imports import (
     ImportCard,
     begin_import,
     find_import,
@@ -34,12 +37,9 @@ from loupe.domain.imports import (
     planned_of,
     write_labels,
 )
-from loupe.domain.interchange import Format
-from loupe.domain.interchange.plan import Plan, current_labels, make_plan
-from loupe.domain.interchange.records import Findings, Labeled, Reading, Size
 from loupe.domain.manifests import S3Uri
 from loupe.domain.projects import ProjectConfig, parse_project_yaml
-from loupe.ports import JobCard
+from loupe.ports.labeling import JobCard
 
 NAMED_AT_MOST = 20
 

@@ -16,7 +16,7 @@ from cli.upload import files_below
 from loupe.domain.errors import ObjectMissing
 from loupe.domain.interchange.records import Files, UnreadableFile, is_image
 from loupe.domain.manifests import S3Uri
-from loupe.ports import StoresObjects
+from loupe.ports.objects import StoresObjects
 
 _IN_MEMORY = 8 * 1024 * 1024
 

@@ -11,7 +11,7 @@ from cli.errors import CommandFault
 from cli.session import PROJECT, Session, pass_session
 from cli.stack import Json
 from cli.status import moment
-from loupe.domain.releases import states
+from loupe.domain.serving.releases import states
 
 SECONDS_BETWEEN_LOOKS = 5.0
 DEFAULT_TIMEOUT = 1800.0

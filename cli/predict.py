@@ -12,7 +12,7 @@ from cli.console import json_option, out, print_json
 from cli.errors import ApiProblem, CommandFault
 from cli.session import PROJECT, Session, pass_session
 from cli.stack import Json
-from loupe.domain.images import ImageRejected, media_type
+from loupe.domain.images.inspection import ImageRejected, media_type
 
 MAX_IMAGE_BYTES = 4_500_000
 SHOWN = 3

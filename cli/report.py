@@ -11,11 +11,11 @@ from cli.console import json_option, out, print_json
 from cli.errors import CommandFault, domain_errors_as_faults
 from cli.export import version_card
 from cli.session import PROJECT, Session, pass_session
-from loupe.domain.dataset_report import report_of
-from loupe.domain.datasets import REPORT_TYPE
+from loupe.domain.datasets.report import report_of
+from loupe.domain.datasets.versions import REPORT_TYPE
 from loupe.domain.errors import AlreadyWritten, ObjectMissing
 from loupe.domain.workspace import Workspace
-from loupe.ports import StoresObjects
+from loupe.ports.objects import StoresObjects
 
 
 @click.command()

@@ -7,7 +7,7 @@ from typing import Any, NotRequired, Protocol, TypedDict
 
 from loupe.domain.label_values import LabelValue
 from loupe.domain.projects import TaskType
-from loupe.ports import StoresObjects
+from loupe.ports.objects import StoresObjects
 
 Json = dict[str, Any]
 
@@ -271,7 +271,7 @@ class Stack(Protocol):
         """Approve or reject a candidate, roll back, or resume: `state`, `version` and `told` (words) then."""
 
     def start_review(self, request: Json) -> Json:
-        """Fields of `loupe.domain.review.ReviewRequest` in, those of its `ReviewStarted` out."""
+        """Fields of `loupe.domain.labeling.review.ReviewRequest` in, those of its `ReviewStarted` out."""
 
     @property
     def workspace(self) -> StoresObjects:

@@ -7,9 +7,9 @@ from cli.console import err, json_option, out, print_json
 from cli.errors import CommandFault, domain_errors_as_faults
 from cli.export import version_card
 from cli.session import PROJECT, Session, pass_session
-from loupe.domain.custom_labels import CustomLabelsManifests
-from loupe.domain.custom_labels_codes import MENDING
-from loupe.domain.custom_labels_report import Report
+from loupe.domain.custom_labels.codes import MENDING
+from loupe.domain.custom_labels.plans import CustomLabelsManifests
+from loupe.domain.custom_labels.report import Report
 from loupe.domain.projects import parse_project_yaml
 
 SHOWN = 50

@@ -6,7 +6,7 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from loupe import bootstrap
-from loupe.domain.provided_labels import project_of_job
+from loupe.domain.labeling.provided_labels import project_of_job
 
 logger = Logger(service="conclude_labeling_job")
 

@@ -6,7 +6,7 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from loupe import bootstrap
-from loupe.domain.turns import Result
+from loupe.domain.training.turns import Result
 
 logger = Logger(service="conclude_training")
 

@@ -7,8 +7,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from dataset_api.requests import CorrectionsRequest, ImagesRequest
 from loupe import bootstrap, http
-from loupe.domain.annotation import Worker
 from loupe.domain.errors import BadRequest
+from loupe.domain.labeling.annotation import Worker
 
 api = http.RestApi("dataset_api")
 

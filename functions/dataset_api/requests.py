@@ -4,12 +4,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from loupe.domain.annotation import MAX_PARTS
-from loupe.domain.correcting import MAX_CORRECTED, Wish
-from loupe.domain.dataset_console import MAX_SHOWN
-from loupe.domain.galleries import Change, Order, Wanted
+from loupe.domain.console.correcting import MAX_CORRECTED, Wish
+from loupe.domain.console.datasets import MAX_SHOWN
+from loupe.domain.datasets.galleries import Change, Order, Wanted
+from loupe.domain.datasets.splits import Split
 from loupe.domain.label_values import read_any
-from loupe.domain.splits import Split
+from loupe.domain.labeling.annotation import MAX_PARTS
 
 
 class ImagesRequest(BaseModel):

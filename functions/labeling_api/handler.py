@@ -8,8 +8,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from labeling_api.requests import AnnotationRequest, LeaseRequest
 from loupe import bootstrap, http
-from loupe.domain.annotation import LeasedTask, OpenProject, Work, Worker
-from loupe.ports import LabelingJob
+from loupe.domain.labeling.annotation import LeasedTask, OpenProject, Work, Worker
+from loupe.ports.labeling import LabelingJob
 
 api = http.RestApi("labeling_api")
 

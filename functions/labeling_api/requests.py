@@ -4,9 +4,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from loupe.domain.annotation import MAX_PARTS, MAX_TASKS
 from loupe.domain.label_values import LabelValue, read_any
-from loupe.ports import Suggested
+from loupe.domain.labeling.annotation import MAX_PARTS, MAX_TASKS
+from loupe.ports.labeling import Suggested
 
 
 class LeaseRequest(BaseModel):

@@ -8,7 +8,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from loupe import bootstrap, http
-from loupe.domain.previews import MAX_IMAGES
+from loupe.domain.images.previews import MAX_IMAGES
 from loupe.domain.workspace import PreviewSize
 
 api = http.RestApi("make_previews")

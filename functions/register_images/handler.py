@@ -11,7 +11,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel, Field, ValidationError
 
 from loupe import bootstrap
-from loupe.ports import UnusableRecord
+from loupe.ports.messages import UnusableRecord
 
 logger = Logger(service="register_images")
 

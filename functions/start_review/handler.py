@@ -7,8 +7,8 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from loupe import bootstrap
+from loupe.domain.labeling.review import ReviewRequest
 from loupe.domain.projects import check_project_name
-from loupe.domain.review import ReviewRequest
 
 logger = Logger(service="start_review")
 

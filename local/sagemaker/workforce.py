@@ -19,10 +19,10 @@ from loupe.adapters.labeling_index import TaskIndex
 from loupe.adapters.table import IndexTable
 from loupe.domain.errors import DomainError, StoreUnavailable
 from loupe.domain.label_attributes import Label, read_label, write_failure, write_label
-from loupe.domain.labeling import tasks_of_manifest
+from loupe.domain.labeling.starting import tasks_of_manifest
 from loupe.domain.manifests import HEIGHT, SHA256, WIDTH, S3Uri
 from loupe.domain.projects import TaskType
-from loupe.ports import KeepsTasks, Task
+from loupe.ports.labeling import KeepsTasks, Task
 
 Client = Callable[[str], Any]
 """Makes boto3 clients by the name of the service."""

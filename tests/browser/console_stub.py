@@ -9,15 +9,15 @@ from urllib.parse import quote
 
 from PIL import Image, ImageDraw
 
-from loupe.domain.annotation import Worker
-from loupe.domain.correcting import Correct, Wish
-from loupe.domain.dataset_console import DatasetConsole
+from loupe.domain.console.correcting import Correct, Wish
+from loupe.domain.console.datasets import DatasetConsole
+from loupe.domain.datasets.galleries import Galleries, Wanted
 from loupe.domain.errors import DomainError
-from loupe.domain.galleries import Galleries, Wanted
 from loupe.domain.label_values import Box, Boxes, LabelValue, OneLabel, read_any
+from loupe.domain.labeling.annotation import Worker
 from loupe.domain.manifests import write_rows
 from loupe.domain.workspace import PreviewSize
-from loupe.ports import Champion, ServedModel
+from loupe.ports.loops import Champion, ServedModel
 from tests.browser.portal_stub import PortalStub, Refusal, StubProject
 from tests.fakes.objects import FakeObjects
 from tests.unit.training.world import FIRST, NAMES, PROJECT, World

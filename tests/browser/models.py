@@ -5,7 +5,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
-from loupe.domain.judgements import Judgements
+from loupe.domain.console.judgements import Judgements
 from loupe.domain.projects import TaskType
 from tests.browser.portal_stub import Json, Page, PortalStub, as_png
 

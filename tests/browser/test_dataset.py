@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from loupe.domain.annotation import Worker
-from loupe.domain.correcting import Wish
-from loupe.domain.galleries import Wanted
+from loupe.domain.console.correcting import Wish
+from loupe.domain.datasets.galleries import Wanted
 from loupe.domain.label_values import OneLabel
-from loupe.ports import TrainingLock
+from loupe.domain.labeling.annotation import Worker
+from loupe.ports.loops import TrainingLock
 from tests.browser.conftest import PHONE, OpenPage, wait_until
 from tests.browser.console_stub import LABELS, ConsoleStub, ServedWorld, boxes, shapes
 from tests.browser.test_accessibility import Scheme, expect_accessible

@@ -12,16 +12,8 @@ from loupe.adapters.images_index import IndexedImages
 from loupe.adapters.projects_index import IndexedProjects
 from loupe.adapters.table import IndexTable
 from loupe.domain.errors import BadRequest
-from loupe.ports import (
-    ImageCounts,
-    ImageRecord,
-    KeepsImages,
-    KeepsProjects,
-    Look,
-    ObjectRecord,
-    Registered,
-    RejectedRecord,
-)
+from loupe.ports.images import ImageRecord, KeepsImages, Look, ObjectRecord, Registered, RejectedRecord
+from loupe.ports.projects import ImageCounts, KeepsProjects
 from tests.fakes.images import FakeImages
 from tests.fakes.projects import FakeProjects
 

@@ -8,10 +8,10 @@ import pytest
 
 from loupe.adapters.labeling_index import LabelingJobIndex, TaskIndex
 from loupe.adapters.table import IndexTable
-from loupe.domain.annotation import MAX_PARTS
 from loupe.domain.label_values import Box, Boxes, LabelValue, OneLabel, SeveralLabels
-from loupe.domain.labeling import JobNotFound
-from loupe.ports import (
+from loupe.domain.labeling.annotation import MAX_PARTS
+from loupe.domain.labeling.starting import JobNotFound
+from loupe.ports.labeling import (
     Answer,
     JobCard,
     KeepsLabelingJobs,

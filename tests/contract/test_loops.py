@@ -7,7 +7,7 @@ import pytest
 
 from loupe.adapters.table import IndexTable
 from loupe.adapters.training_index import LoopIndex
-from loupe.ports import (
+from loupe.ports.loops import (
     Champion,
     HostingRecord,
     KeepsLoops,

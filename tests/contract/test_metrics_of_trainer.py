@@ -3,7 +3,7 @@
 import pytest
 
 from loupe.domain.projects import TaskType
-from loupe.domain.script_training import METRICS
+from loupe.domain.training.script_training import METRICS
 from tasks import TASKS
 
 

@@ -9,7 +9,7 @@ from botocore.stub import Stubber
 
 from loupe.adapters.objects import PART_BYTES, AccessDenied, ImageObjects, S3Objects
 from loupe.domain.errors import AlreadyWritten, ObjectMissing
-from loupe.ports import OpensObjects, StoresObjects
+from loupe.ports.objects import OpensObjects, StoresObjects
 from tests.contract.conftest import REGION
 from tests.fakes.objects import FakeObjects
 

@@ -5,7 +5,7 @@ import pytest
 from loupe.adapters.projects_index import IndexedProjects, count
 from loupe.adapters.table import IndexTable
 from loupe.domain.projects import parse_project_yaml
-from loupe.ports import ImageCounts, KeepsProjects, ProjectRecord
+from loupe.ports.projects import ImageCounts, KeepsProjects, ProjectRecord
 from tests.fakes.projects import FakeProjects
 
 CONFIG = parse_project_yaml(

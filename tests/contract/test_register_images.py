@@ -11,7 +11,7 @@ from loupe.adapters.images_index import IndexedImages
 from loupe.adapters.ingest_queue import IngestQueue
 from loupe.adapters.projects_index import IndexedProjects
 from loupe.adapters.table import IndexTable
-from loupe.ports import ImageCounts
+from loupe.ports.projects import ImageCounts
 from register_images.handler import handler
 from tests.contract.conftest import REGION
 from tests.fakes.lambda_context import FakeLambdaContext

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 @dataclass
 class FakeClock:
-    """Implements `loupe.ports.Clock`."""
+    """Implements `loupe.ports.messages.Clock`."""
 
     now: datetime = datetime(2026, 11, 21, 10, 15, tzinfo=UTC)
 

@@ -8,7 +8,7 @@ from loupe.domain.events import Event
 
 @dataclass
 class FakeEvents:
-    """Implements `loupe.ports.PublishesEvents`."""
+    """Implements `loupe.ports.messages.PublishesEvents`."""
 
     published: list[Event] = field(default_factory=list)
     is_down: bool = False

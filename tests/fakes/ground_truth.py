@@ -5,15 +5,16 @@ from dataclasses import dataclass, field
 from loupe.domain.errors import DomainError
 from loupe.domain.manifests import read_rows
 from loupe.domain.workspace import Workspace
-from loupe.ports import JobCard, ProviderProgress, StoresObjects
+from loupe.ports.labeling import JobCard, ProviderProgress
+from loupe.ports.objects import StoresObjects
 
 RUNNING = ProviderProgress("running", labeled=0, failed=0)
 
 
 @dataclass
 class FakeGroundTruth:
-    """Implements `loupe.ports.StartsLabelingJobs` and `WatchesLabelingJobs`. Jobs that are started get an
-    entry in `jobs`; `error` is what starting one raises."""
+    """Implements `loupe.ports.labeling.StartsLabelingJobs` and `WatchesLabelingJobs`. Jobs that are started
+    get an entry in `jobs`; `error` is what starting one raises."""
 
     workspace: StoresObjects
     jobs: dict[str, ProviderProgress] = field(default_factory=dict)

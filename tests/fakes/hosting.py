@@ -3,13 +3,14 @@
 from dataclasses import dataclass, field
 
 from loupe.domain.errors import Conflict
-from loupe.ports import HostedVersion, HostingState
+from loupe.ports.loops import HostingState
+from loupe.ports.models import HostedVersion
 
 
 @dataclass
 class FakeModels:
-    """Implements `loupe.ports.RunsModels`. `hosts` are versions by the name of their project; a version that
-    is started or stopped is on its way until `settle`."""
+    """Implements `loupe.ports.models.RunsModels`. `hosts` are versions by the name of their project; a
+    version that is started or stopped is on its way until `settle`."""
 
     hosts: dict[str, list[HostedVersion]] = field(default_factory=dict)
     started: list[tuple[str, int, int | None]] = field(default_factory=list)

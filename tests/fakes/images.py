@@ -1,4 +1,4 @@
-"""Images in memory, behind `loupe.ports.KeepsImages`."""
+"""Images in memory, behind `loupe.ports.images.KeepsImages`."""
 
 import bisect
 from collections import defaultdict
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from loupe.domain.errors import BadRequest
-from loupe.ports import (
+from loupe.ports.images import (
     NO_LABEL,
     ImageRecord,
     ImageState,

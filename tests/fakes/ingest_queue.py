@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 
 class FakeIngestQueue:
-    """Implements `loupe.ports.RequestsLooks`. `asked` has the project and key of each look."""
+    """Implements `loupe.ports.images.RequestsLooks`. `asked` has the project and key of each look."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str]] = []

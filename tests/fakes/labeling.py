@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from loupe.domain.labeling import JobNotFound
-from loupe.ports import Answer, JobCard, LabelingJob, NewTask, Task
+from loupe.domain.labeling.starting import JobNotFound
+from loupe.ports.labeling import Answer, JobCard, LabelingJob, NewTask, Task
 
 
 @dataclass
 class FakeLabelingJobs:
-    """Implements `loupe.ports.KeepsLabelingJobs`."""
+    """Implements `loupe.ports.labeling.KeepsLabelingJobs`."""
 
     records: dict[tuple[str, str], LabelingJob] = field(default_factory=dict)
     _cards: dict[tuple[str, str], JobCard] = field(default_factory=dict)
@@ -168,7 +168,7 @@ class FakeLabelingJobs:
 
 @dataclass
 class FakeTasks:
-    """Implements `loupe.ports.KeepsTasks`."""
+    """Implements `loupe.ports.labeling.KeepsTasks`."""
 
     jobs: FakeLabelingJobs
     by_job: dict[str, dict[str, Task]] = field(default_factory=dict)

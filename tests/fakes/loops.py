@@ -4,7 +4,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from loupe.ports import (
+from loupe.ports.loops import (
     Champion,
     HostingRecord,
     LastTraining,
@@ -18,7 +18,7 @@ from loupe.ports import (
 
 @dataclass
 class FakeLoops:
-    """Implements `loupe.ports.KeepsLoops`."""
+    """Implements `loupe.ports.loops.KeepsLoops`."""
 
     _loops: defaultdict[str, LoopRecord] = field(default_factory=lambda: defaultdict(LoopRecord))
 
@@ -89,7 +89,7 @@ class FakeLoops:
 
 @dataclass
 class FakeExecutions:
-    """Implements `loupe.ports.WatchesExecutions`."""
+    """Implements `loupe.ports.loops.WatchesExecutions`."""
 
     running: set[str] = field(default_factory=set)
 

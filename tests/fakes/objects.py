@@ -10,9 +10,9 @@ from typing import BinaryIO
 from urllib.parse import quote
 
 from loupe.domain.errors import AlreadyWritten, ObjectMissing
+from loupe.domain.images.places import is_referred
 from loupe.domain.manifests import S3Uri
-from loupe.domain.places import is_referred
-from loupe.ports import ObjectHead, OpenedObject, StoredObject
+from loupe.ports.objects import ObjectHead, OpenedObject, StoredObject
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class _Opened:
 
 @dataclass
 class FakeObjects:
-    """Implements `loupe.ports.StoresObjects`. `others` are the buckets that `copy_from` can read, and what is
-    read and listed may lie in by its URI.
+    """Implements `loupe.ports.objects.StoresObjects`. `others` are the buckets that `copy_from` can read,
+    and what is read and listed may lie in by its URI.
 
     Every write makes a new version; the versions of a key are called "1", "2", ...
     """
@@ -58,7 +58,7 @@ class FakeObjects:
 
     @contextmanager
     def opened(self, key: str) -> Iterator[OpenedObject]:
-        """Part of `loupe.ports.OpensObjects`."""
+        """Part of `loupe.ports.objects.OpensObjects`."""
         bucket, its_key = self._elsewhere(key)
         content = bucket.read(its_key)
         version = str(len(bucket._versions[its_key]))

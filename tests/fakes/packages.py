@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from loupe.ports import PackageApproval
+from loupe.ports.models import PackageApproval
 
 
 @dataclass
 class FakePackages:
-    """Implements `loupe.ports.ApprovesPackages`."""
+    """Implements `loupe.ports.models.ApprovesPackages`."""
 
     approvals: dict[str, tuple[str, str]] = field(default_factory=dict)
     """By the package's ARN: status and reason."""

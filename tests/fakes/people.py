@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass, field
 
-from loupe.ports import Notice
+from loupe.ports.messages import Notice
 
 
 @dataclass
 class FakePeople:
-    """Implements `loupe.ports.TellsPeople`."""
+    """Implements `loupe.ports.messages.TellsPeople`."""
 
     told: list[Notice] = field(default_factory=list)
 

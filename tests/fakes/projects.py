@@ -1,10 +1,10 @@
-"""Projects in memory, behind `loupe.ports.KeepsProjects`."""
+"""Projects in memory, behind `loupe.ports.projects.KeepsProjects`."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 
 from loupe.domain.projects import ProjectConfig
-from loupe.ports import ImageCounts, ProjectRecord
+from loupe.ports.projects import ImageCounts, ProjectRecord
 
 
 class FakeProjects:

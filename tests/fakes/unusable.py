@@ -3,12 +3,12 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from loupe.ports import UnusableRecord
+from loupe.ports.messages import UnusableRecord
 
 
 @dataclass
 class FakeDeadLetters:
-    """Implements `loupe.ports.SetsAside`."""
+    """Implements `loupe.ports.messages.SetsAside`."""
 
     records: list[UnusableRecord] = field(default_factory=list)
 

@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass, field
 
-from loupe.domain.workforce import WorkforceRefused
-from loupe.ports import Workforce, Workteam
+from loupe.domain.labeling.workforce import WorkforceRefused
+from loupe.ports.workforce import Workforce, Workteam
 
 
 @dataclass
 class FakeWorkforce:
-    """Implements `loupe.ports.KeepsWorkforce`. `members` has the group of each work team; `refuses` names a
-    method that fails."""
+    """Implements `loupe.ports.workforce.KeepsWorkforce`. `members` has the group of each work team;
+    `refuses` names a method that fails."""
 
     there: Workforce | None = None
     workteams: dict[str, Workteam] = field(default_factory=dict)
@@ -57,8 +57,8 @@ class FakeWorkforce:
 
 @dataclass
 class FakeWorkerGroups:
-    """Implements `loupe.ports.KeepsWorkerGroups`. `groups` has descriptions and `clients` ids, both by user
-    pool and name; `pages` has where each client's users return to."""
+    """Implements `loupe.ports.workforce.KeepsWorkerGroups`. `groups` has descriptions and `clients` ids,
+    both by user pool and name; `pages` has where each client's users return to."""
 
     groups: dict[tuple[str, str], str] = field(default_factory=dict)
     clients: dict[tuple[str, str], str] = field(default_factory=dict)

@@ -31,7 +31,7 @@ def below(module: str, packages: set[str]) -> bool:
     ("files", "forbidden"),
     [
         ("layers/core/loupe/domain/**/*.py", AWS | {"loupe.adapters", "loupe.bootstrap", "loupe.settings"}),
-        ("layers/core/loupe/ports.py", AWS | {"loupe.adapters", "loupe.bootstrap", "loupe.settings"}),
+        ("layers/core/loupe/ports/*.py", AWS | {"loupe.adapters", "loupe.bootstrap", "loupe.settings"}),
         ("layers/core/loupe/adapters/*.py", {"loupe.bootstrap", "loupe.settings"}),
         ("layers/core/loupe/**/*.py", {"trainer", "cli", "local", "functions"}),
         (

@@ -13,7 +13,7 @@ import pytest
 
 from cli.digits import Digit
 from cli.scenes import SIDE, Scene, compose
-from loupe.domain.datasets import DESIGNATED_SPLIT_RULE, NEAR_TEST, latest_card
+from loupe.domain.datasets.versions import DESIGNATED_SPLIT_RULE, NEAR_TEST, latest_card
 from loupe.domain.label_values import Box, Boxes
 from loupe.domain.projects import TaskType
 from tests.local.deployment import Deployment

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from loupe.domain.datasets import DatasetCard
+from loupe.domain.datasets.versions import DatasetCard
 from loupe.domain.workspace import Workspace
 from tests.local.deployment import Deployment
 from tests.local.flows import (

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from cli.main import cli
-from loupe.domain.labels import ORIGIN
+from loupe.domain.datasets.labels import ORIGIN
 from loupe.domain.manifests import SHA256, read_rows
 from tests.local.deployment import Deployment
 from tests.local.digit_project import DigitProject, digits

@@ -17,7 +17,7 @@ from loupe.adapters.labeling_index import LabelingJobIndex, TaskIndex
 from loupe.adapters.table import IndexTable
 from loupe.domain.label_values import Box, Boxes, LabelValue, OneLabel, SeveralLabels
 from loupe.domain.projects import TaskType
-from loupe.ports import Answer, JobCard
+from loupe.ports.labeling import Answer, JobCard
 from tests.local.waiting import eventually, until
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from unittest.mock import ANY
 import httpx
 import pytest
 
-from loupe.domain.datasets import latest_card
+from loupe.domain.datasets.versions import latest_card
 from loupe.domain.events import (
     AnnotationsCompleted,
     Event,

@@ -31,43 +31,43 @@ from loupe.adapters.trainer_source import trainer_source
 from loupe.adapters.training_index import LoopIndex
 from loupe.adapters.worker_templates import worker_template
 from loupe.adapters.workforce import CognitoWorkerGroups, SageMakerWorkforce
-from loupe.domain.annotation import LabelingPortal
-from loupe.domain.builtin import BuiltinTraining
-from loupe.domain.consolidation import ConsolidateAnnotations
-from loupe.domain.correcting import Correct
-from loupe.domain.custom_labels import CustomLabelsTraining
-from loupe.domain.custom_labels_evaluation import MeasureCustomLabels, MeasuredByRekognition
-from loupe.domain.dataset_console import DatasetConsole
-from loupe.domain.galleries import Galleries
-from loupe.domain.ground_truth import PROVIDER as GROUND_TRUTH
-from loupe.domain.ground_truth import GroundTruthSetup, RequestLabelingJob
-from loupe.domain.hosting import ControlModel, StopIdleModels
-from loupe.domain.images import NEAR_DUPLICATE_DISTANCE
-from loupe.domain.import_labels import ImportLabels
-from loupe.domain.jobs_console import ShowJobs
-from loupe.domain.labeling import StartLabeling
-from loupe.domain.loop_restoration import RestoreLoop
-from loupe.domain.model_views import ShowModels
+from loupe.domain.console.correcting import Correct
+from loupe.domain.console.datasets import DatasetConsole
+from loupe.domain.console.jobs import ShowJobs
+from loupe.domain.console.models import ShowModels
+from loupe.domain.custom_labels.evaluation import MeasureCustomLabels, MeasuredByRekognition
+from loupe.domain.custom_labels.plans import CustomLabelsTraining
+from loupe.domain.datasets.galleries import Galleries
+from loupe.domain.images.inspection import NEAR_DUPLICATE_DISTANCE
+from loupe.domain.images.previews import MakePreviews
+from loupe.domain.images.registration import RegisterImages
+from loupe.domain.labeling.annotation import LabelingPortal
+from loupe.domain.labeling.consolidation import ConsolidateAnnotations
+from loupe.domain.labeling.ground_truth import PROVIDER as GROUND_TRUTH
+from loupe.domain.labeling.ground_truth import GroundTruthSetup, RequestLabelingJob
+from loupe.domain.labeling.import_labels import ImportLabels
+from loupe.domain.labeling.provided_labels import ConcludeLabelingJob
+from loupe.domain.labeling.restoration import RestoreJob
+from loupe.domain.labeling.review import StartReview
+from loupe.domain.labeling.starting import StartLabeling
+from loupe.domain.labeling.suggestion import SuggestLabels
+from loupe.domain.labeling.workers import ShowWorkers
+from loupe.domain.labeling.workforce import ManageWorkforce
 from loupe.domain.notifications import NotifyPeople
-from loupe.domain.prediction import AskChampion, Predict
-from loupe.domain.previews import MakePreviews
-from loupe.domain.promotion import EvaluateCandidate, MeasuredByTrainer, MeasuredByTransform
-from loupe.domain.provided_labels import ConcludeLabelingJob
 from loupe.domain.reconciliation import Reconcile
-from loupe.domain.registration import RegisterImages
-from loupe.domain.release import SmokeTestEndpoint
-from loupe.domain.releases import BeginRelease, ConcludeRelease, DecideOnModel, NoteApproval
-from loupe.domain.restoration import RestoreJob
-from loupe.domain.review import StartReview
-from loupe.domain.script_training import ScriptTraining
+from loupe.domain.serving.hosting import ControlModel, StopIdleModels
+from loupe.domain.serving.prediction import AskChampion, Predict
+from loupe.domain.serving.releases import BeginRelease, ConcludeRelease, DecideOnModel, NoteApproval
+from loupe.domain.serving.smoke_test import SmokeTestEndpoint
 from loupe.domain.status import DescribeProject
-from loupe.domain.suggestion import SuggestLabels
-from loupe.domain.training import PlanTraining, TrainingSetup
-from loupe.domain.transforms import PlanTransforms, TransformAnswers
-from loupe.domain.turns import BuildDataset, ConcludeTraining
-from loupe.domain.workers import ShowWorkers
-from loupe.domain.workforce import ManageWorkforce
-from loupe.ports import StartsLabelingJobs
+from loupe.domain.training.builtin import BuiltinTraining
+from loupe.domain.training.loop_restoration import RestoreLoop
+from loupe.domain.training.plans import PlanTraining, TrainingSetup
+from loupe.domain.training.promotion import EvaluateCandidate, MeasuredByTrainer, MeasuredByTransform
+from loupe.domain.training.script_training import ScriptTraining
+from loupe.domain.training.transforms import PlanTransforms, TransformAnswers
+from loupe.domain.training.turns import BuildDataset, ConcludeTraining
+from loupe.ports.labeling import StartsLabelingJobs
 from loupe.settings import (
     BeginReleaseSettings,
     BuildDatasetSettings,

@@ -24,9 +24,9 @@ from cli.stack import (
     Worker,
 )
 from loupe.domain.errors import InvalidProject
-from loupe.domain.images import ImageRejected, dimensions
-from loupe.domain.import_labels import ImportLabels
+from loupe.domain.images.inspection import ImageRejected, dimensions
 from loupe.domain.label_values import LabelValue
+from loupe.domain.labeling.import_labels import ImportLabels
 from loupe.domain.manifests import S3Uri
 from loupe.domain.projects import CONFIG_FILE, TaskType, parse_project_yaml
 from tests.fakes.clock import FakeClock

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from loupe.domain.datasets.labels import ORIGIN
 from loupe.domain.events import LabelingJobFinished
-from loupe.domain.labels import ORIGIN
 from loupe.domain.manifests import SHA256, read_rows
 from loupe.domain.workspace import Workspace
 from tests.fakes.objects import FakeObjects

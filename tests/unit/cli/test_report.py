@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from loupe.domain.datasets import DatasetCard
+from loupe.domain.datasets.versions import DatasetCard
 from loupe.domain.label_values import OneLabel
 from loupe.domain.manifests import write_rows
 from loupe.domain.workspace import Workspace

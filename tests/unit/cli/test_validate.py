@@ -3,7 +3,7 @@
 import json
 from datetime import UTC, datetime
 
-from loupe.domain.datasets import DatasetCard
+from loupe.domain.datasets.versions import DatasetCard
 from loupe.domain.workspace import Workspace
 from tests.unit.cli.conftest import Loupe
 from tests.unit.cli.fake_stack import FakeStack

@@ -1,8 +1,8 @@
 """The console over a project in memory."""
 
-from loupe.domain.correcting import Correct
-from loupe.domain.dataset_console import DatasetConsole
-from loupe.domain.galleries import Galleries
+from loupe.domain.console.correcting import Correct
+from loupe.domain.console.datasets import DatasetConsole
+from loupe.domain.datasets.galleries import Galleries
 from tests.unit.training.world import World
 
 

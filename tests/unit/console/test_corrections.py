@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from loupe.domain.annotation import Worker
-from loupe.domain.correcting import Corrected, ImageUnknown, Wish
-from loupe.domain.corrections import Correction
-from loupe.domain.dataset_console import NothingToUse
+from loupe.domain.console.correcting import Corrected, ImageUnknown, Wish
+from loupe.domain.console.datasets import NothingToUse
+from loupe.domain.datasets.corrections import Correction
+from loupe.domain.datasets.labels import accepted_jobs, concluded_images
 from loupe.domain.errors import BadRequest, Conflict, NotFound
 from loupe.domain.events import TrainingRequested
 from loupe.domain.label_values import Box, Boxes, InvalidLabel, LabelValue, OneLabel, UnknownLabel
-from loupe.domain.labels import accepted_jobs, concluded_images
-from loupe.ports import TrainingLock
+from loupe.domain.labeling.annotation import Worker
+from loupe.ports.loops import TrainingLock
 from tests.fakes.images import FakeImages
 from tests.unit.console.console import console, correct, two_labels
 from tests.unit.training.world import NAMES, PROJECT, World, execution

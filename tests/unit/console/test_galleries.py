@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
+from loupe.domain.datasets.galleries import Galleries, Wanted
+from loupe.domain.datasets.mistakes import read_verdicts
 from loupe.domain.errors import BadRequest, NotFound, ProjectNotFound
-from loupe.domain.galleries import Galleries, Wanted
 from loupe.domain.label_values import Box, Boxes, InvalidLabel, SeveralLabels
 from loupe.domain.manifests import write_rows
-from loupe.domain.mistakes import read_verdicts
-from loupe.ports import Champion, ServedModel
+from loupe.ports.loops import Champion, ServedModel
 from tests.unit.console.console import console, two_labels
 from tests.unit.training.world import NAMES, PROJECT, World
 

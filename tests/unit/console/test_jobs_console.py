@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from loupe.domain.console.jobs import ShowJobs
 from loupe.domain.errors import Conflict, ProjectNotFound
 from loupe.domain.events import Event, LabelingRequested, ReconciliationRequested, TrainingRequested
-from loupe.domain.jobs_console import ShowJobs
 from loupe.domain.status import DescribeProject
-from loupe.ports import JobCard, Reconciliation, TrainingLock, WantedRelease
+from loupe.ports.labeling import JobCard
+from loupe.ports.loops import Reconciliation, TrainingLock, WantedRelease
 from tests.unit.training.world import FIRST, NAMES, PROJECT, World
 
 ASKED = "maria asked for it in the console"

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from loupe.domain.judgements import THRESHOLDS, Judgement, Judgements, behind_cell, judge
+from loupe.domain.console.judgements import THRESHOLDS, Judgement, Judgements, behind_cell, judge
 
 BOX = {"left": 0.0, "top": 0.0, "width": 10.0, "height": 10.0}
 AWAY = {"left": 50.0, "top": 50.0, "width": 10.0, "height": 10.0}

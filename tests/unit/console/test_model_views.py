@@ -6,12 +6,12 @@ from typing import Any, Literal
 
 import pytest
 
+from loupe.domain.console.models import IMAGES_A_PAGE, ModelNotFound, NoPredictions, ShowModels
 from loupe.domain.errors import BadRequest, ProjectNotFound
-from loupe.domain.model_views import IMAGES_A_PAGE, ModelNotFound, NoPredictions, ShowModels
 from loupe.domain.projects import Trainer
-from loupe.domain.training import TrainingPlan
-from loupe.domain.turns import Result
-from loupe.ports import Pause
+from loupe.domain.training.plans import TrainingPlan
+from loupe.domain.training.turns import Result
+from loupe.ports.loops import Pause
 from tests.unit.training.world import NAMES, PROJECT, World, execution
 
 SECOND = execution("second")

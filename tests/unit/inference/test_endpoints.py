@@ -12,7 +12,7 @@ from botocore.stub import Stubber
 from loupe.adapters.endpoints import HostedModels, SageMakerEndpoints
 from loupe.domain.errors import ModelError, StoreUnavailable
 from loupe.domain.projects import TaskType, Trainer
-from loupe.ports import ServedModel
+from loupe.ports.loops import ServedModel
 from tests.unit.ingest.pictures import png
 
 if TYPE_CHECKING:

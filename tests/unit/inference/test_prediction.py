@@ -12,8 +12,10 @@ import pytest
 from PIL import Image
 
 from loupe.domain.errors import BadRequest, DomainError, ModelError, ProjectNotFound
+from loupe.domain.images.reduction import MAX_SIDE, reduced
 from loupe.domain.manifests import S3Uri
-from loupe.domain.prediction import (
+from loupe.domain.projects import ProjectConfig
+from loupe.domain.serving.prediction import (
     MAX_BODY_BYTES,
     ForeignObject,
     ImageTooLarge,
@@ -23,9 +25,7 @@ from loupe.domain.prediction import (
     UnsupportedType,
     image_in_request,
 )
-from loupe.domain.projects import ProjectConfig
-from loupe.domain.reduction import MAX_SIDE, reduced
-from loupe.ports import Champion, LastTraining, ServedModel
+from loupe.ports.loops import Champion, LastTraining, ServedModel
 from tests.fakes.clock import FakeClock
 from tests.fakes.loops import FakeLoops
 from tests.fakes.objects import FakeObjects
@@ -39,7 +39,7 @@ CONFIG = ProjectConfig.model_validate({"task": "image-classification", "labels":
 
 @dataclass
 class FakeEndpoints:
-    """Implements `loupe.ports.InvokesEndpoints`; `fails` makes the model fail."""
+    """Implements `loupe.ports.models.InvokesEndpoints`; `fails` makes the model fail."""
 
     asked: list[tuple[str, int, str]] = field(default_factory=list)
     fails: bool = False

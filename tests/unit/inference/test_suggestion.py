@@ -8,11 +8,12 @@ import pytest
 
 from loupe.domain.errors import DomainError, ModelNotRunning, ProjectNotFound
 from loupe.domain.label_values import Box, Boxes, OneLabel, SeveralLabels, check_value
-from loupe.domain.labeling import JobNotFound
-from loupe.domain.prediction import AskChampion, NoModelYet
+from loupe.domain.labeling.starting import JobNotFound
+from loupe.domain.labeling.suggestion import NoSuggestion, SuggestionsOff, SuggestLabels
 from loupe.domain.projects import HostingKind, ProjectConfig, TaskType, Trainer
-from loupe.domain.suggestion import NoSuggestion, SuggestionsOff, SuggestLabels
-from loupe.ports import Champion, ImageRecord, ServedModel
+from loupe.domain.serving.prediction import AskChampion, NoModelYet
+from loupe.ports.images import ImageRecord
+from loupe.ports.loops import Champion, ServedModel
 from tests.fakes.loops import FakeLoops
 from tests.unit.ingest.pictures import png
 from tests.unit.labeling.conftest import PROJECT, Loop
@@ -24,7 +25,7 @@ IMAGE = png(64, 48)
 
 @dataclass
 class Endpoints:
-    """Implements `loupe.ports.InvokesEndpoints`; `error` is raised instead of the answer."""
+    """Implements `loupe.ports.models.InvokesEndpoints`; `error` is raised instead of the answer."""
 
     answer: list[dict[str, Any]] = field(default_factory=list)
     error: DomainError | None = None

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
-from loupe.domain.images import (
+from loupe.domain.images.inspection import (
     MAX_IMAGE_BYTES,
     NEAR_DUPLICATE_DISTANCE,
     ImageFacts,

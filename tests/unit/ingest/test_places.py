@@ -2,8 +2,8 @@
 
 import pytest
 
+from loupe.domain.images.places import ReferredFolders, is_referred, key_of, uri_of
 from loupe.domain.manifests import InvalidManifest, S3Uri
-from loupe.domain.places import ReferredFolders, is_referred, key_of, uri_of
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,12 @@ import pytest
 
 from loupe.domain.errors import StoreUnavailable
 from loupe.domain.events import ImagesRegistered, ProjectConfigured
-from loupe.domain.images import MAX_IMAGE_BYTES
-from loupe.domain.registration import MISSING_CONFIG, BatchOutcome, RegisterImages
-from loupe.ports import ImageCounts, Look, ObjectHead, OpenedObject, Registered, UnusableRecord
+from loupe.domain.images.inspection import MAX_IMAGE_BYTES
+from loupe.domain.images.registration import MISSING_CONFIG, BatchOutcome, RegisterImages
+from loupe.ports.images import Look, Registered
+from loupe.ports.messages import UnusableRecord
+from loupe.ports.objects import ObjectHead, OpenedObject
+from loupe.ports.projects import ImageCounts
 from tests.fakes.clock import FakeClock
 from tests.fakes.events import FakeEvents
 from tests.fakes.images import FakeImages

@@ -8,16 +8,17 @@ from typing import Any
 import pytest
 
 from loupe.adapters.portal_provider import PortalProvider
-from loupe.domain.annotation import LabelingPortal, Work, Worker
-from loupe.domain.consolidation import ConsolidateAnnotations
 from loupe.domain.label_values import OneLabel
-from loupe.domain.labeling import StartLabeling
+from loupe.domain.labeling.annotation import LabelingPortal, Work, Worker
+from loupe.domain.labeling.consolidation import ConsolidateAnnotations
+from loupe.domain.labeling.provided_labels import ConcludeLabelingJob
+from loupe.domain.labeling.restoration import RestoreJob
+from loupe.domain.labeling.starting import StartLabeling
 from loupe.domain.manifests import Row, read_rows
 from loupe.domain.projects import ProjectConfig, TaskType
-from loupe.domain.provided_labels import ConcludeLabelingJob
-from loupe.domain.restoration import RestoreJob
 from loupe.domain.workspace import Workspace
-from loupe.ports import ImageRecord, KeepsTasks, LabelingJob
+from loupe.ports.images import ImageRecord
+from loupe.ports.labeling import KeepsTasks, LabelingJob
 from tests.fakes.clock import FakeClock
 from tests.fakes.events import FakeEvents
 from tests.fakes.ground_truth import FakeGroundTruth

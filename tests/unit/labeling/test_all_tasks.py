@@ -13,7 +13,7 @@ from loupe.domain.label_values import (
     UnknownLabel,
 )
 from loupe.domain.projects import LABEL_ATTRIBUTES
-from loupe.ports import NewTask
+from loupe.ports.labeling import NewTask
 from tests.unit.labeling.conftest import ADA, BEN, PROJECT, Loop
 
 BOXES = Boxes((Box("dent", 0, 0.5, 64, 47.5), Box("scratch", 1, 2, 3, 4), Box("dent", 1, 2, 3, 4)))

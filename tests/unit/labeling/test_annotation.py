@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from loupe.domain.annotation import JobFinished, LeaseLost, ShownExample, Worker, read_annotation
 from loupe.domain.errors import InvalidProject, NotFound, ProjectNotFound
 from loupe.domain.events import AnnotationsCompleted
 from loupe.domain.label_values import OneLabel, UnknownLabel
+from loupe.domain.labeling.annotation import JobFinished, LeaseLost, ShownExample, Worker, read_annotation
 from loupe.domain.projects import parse_project_yaml
 from loupe.domain.workspace import Workspace
-from loupe.ports import Answer, Suggested, Task
+from loupe.ports.labeling import Answer, Suggested, Task
 from tests.fakes.labeling import FakeTasks
 from tests.unit.labeling.conftest import ADA, BEN, PROJECT, Loop
 

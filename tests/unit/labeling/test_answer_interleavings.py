@@ -7,10 +7,10 @@ from contextlib import suppress
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loupe.domain.annotation import LeaseLost, Worker
 from loupe.domain.errors import Conflict, StoreUnavailable
 from loupe.domain.label_values import OneLabel
-from loupe.ports import Task
+from loupe.domain.labeling.annotation import LeaseLost, Worker
+from loupe.ports.labeling import Task
 from tests.unit.labeling.conftest import PROJECT, Loop
 from tests.unit.labeling.test_interleavings import Pausing, Run
 

@@ -1,9 +1,9 @@
 import pytest
 
-from loupe.domain.consolidation import InconsistentJob
 from loupe.domain.errors import NotFound, StoreUnavailable
 from loupe.domain.events import AnnotationsCompleted, LabelingJobFinished
 from loupe.domain.label_values import OneLabel
+from loupe.domain.labeling.consolidation import InconsistentJob
 from loupe.domain.workspace import Workspace
 from tests.unit.labeling.conftest import ADA, BEN, PROJECT, Loop
 

@@ -4,12 +4,12 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any
 
+from loupe.domain.datasets.labels import AcceptLabels
 from loupe.domain.events import LabelingJobFailed, LabelingJobFinished
-from loupe.domain.job_ends import read_end
-from loupe.domain.labeling import LabelingRefused
-from loupe.domain.labels import AcceptLabels
-from loupe.domain.provided_labels import ConcludeLabelingJob
-from loupe.ports import ProviderProgress
+from loupe.domain.labeling.job_ends import read_end
+from loupe.domain.labeling.provided_labels import ConcludeLabelingJob
+from loupe.domain.labeling.starting import LabelingRefused
+from loupe.ports.labeling import ProviderProgress
 from tests.unit.labeling.conftest import PROJECT, Loop
 from tests.unit.labeling.test_ground_truth_jobs import answer, newest
 from tests.unit.labeling.test_interleavings import Death

@@ -5,18 +5,18 @@ from dataclasses import replace
 
 import pytest
 
+from loupe.domain.datasets.labels import AcceptLabels
 from loupe.domain.errors import StoreUnavailable
 from loupe.domain.events import LabelingJobFailed, LabelingJobFinished, LabelingJobStarted
-from loupe.domain.job_ends import read_end
 from loupe.domain.label_attributes import Label, write_label
 from loupe.domain.label_values import Box, Boxes
-from loupe.domain.labeling import LabelingRefused
-from loupe.domain.labels import AcceptLabels
+from loupe.domain.labeling.job_ends import read_end
+from loupe.domain.labeling.provided_labels import project_of_job
+from loupe.domain.labeling.starting import LabelingRefused
 from loupe.domain.manifests import write_rows
 from loupe.domain.projects import ProjectConfig
-from loupe.domain.provided_labels import project_of_job
 from loupe.domain.workspace import Workspace
-from loupe.ports import LabelingJob, ProviderProgress
+from loupe.ports.labeling import LabelingJob, ProviderProgress
 from tests.unit.labeling.conftest import PROJECT, Loop
 
 COMPLETED = ProviderProgress("completed", labeled=3, failed=0)

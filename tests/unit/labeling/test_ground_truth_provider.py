@@ -11,8 +11,8 @@ from botocore.stub import Stubber
 from loupe.adapters.ground_truth_provider import GroundTruthProvider
 from loupe.adapters.worker_templates import worker_template
 from loupe.domain.errors import StoreUnavailable
-from loupe.domain.ground_truth import GroundTruthSetup, RequestLabelingJob
-from loupe.domain.labeling import LabelingRefused
+from loupe.domain.labeling.ground_truth import GroundTruthSetup, RequestLabelingJob
+from loupe.domain.labeling.starting import LabelingRefused
 from loupe.domain.manifests import write_rows
 from loupe.domain.projects import ProjectConfig
 from loupe.domain.workspace import Workspace

@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 
 from local.validation import api_model
-from loupe.domain.ground_truth import (
+from loupe.domain.labeling.ground_truth import (
     ACCOUNTS,
     GroundTruthSetup,
     check_images,
     labeling_job_request,
     worker_task,
 )
-from loupe.domain.labeling import LabelingRefused
+from loupe.domain.labeling.starting import LabelingRefused
 from loupe.domain.projects import GroundTruth, TaskType
-from loupe.ports import JobCard, ReviewKind
+from loupe.ports.labeling import JobCard, ReviewKind
 
 TEAM = "arn:aws:sagemaker:eu-central-1:111122223333:workteam/private-crowd/labelers"
 SETUP = GroundTruthSetup(

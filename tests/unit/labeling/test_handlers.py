@@ -19,7 +19,7 @@ from loupe.adapters.projects_index import IndexedProjects
 from loupe.adapters.table import IndexTable
 from loupe.domain.errors import BadRequest, NotFound
 from loupe.domain.projects import LABEL_ATTRIBUTES, ProjectConfig
-from loupe.ports import ImageRecord
+from loupe.ports.images import ImageRecord
 from start_labeling.handler import handler as start_labeling
 from start_review.handler import handler as start_review
 from tests.contract.conftest import create_index_table

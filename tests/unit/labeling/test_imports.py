@@ -6,10 +6,14 @@ from typing import Any
 
 import pytest
 
+from loupe.domain.datasets.labels import ORIGIN, AcceptLabels
 from loupe.domain.errors import BadRequest, NotFound
 from loupe.domain.events import LabelingJobFinished
-from loupe.domain.import_labels import ImportLabels
-from loupe.domain.imports import (
+from loupe.domain.interchange.plan import Planned, digest_of
+from loupe.domain.interchange.records import Labeled
+from loupe.domain.label_values import OneLabel
+from loupe.domain.labeling.import_labels import ImportLabels
+from loupe.domain.labeling.imports import (
     ImportCard,
     begin_import,
     find_import,
@@ -18,13 +22,9 @@ from loupe.domain.imports import (
     is_whole,
     write_labels,
 )
-from loupe.domain.interchange.plan import Planned, digest_of
-from loupe.domain.interchange.records import Labeled
-from loupe.domain.label_values import OneLabel
-from loupe.domain.labels import ORIGIN, AcceptLabels
 from loupe.domain.manifests import InvalidManifest
 from loupe.domain.workspace import Workspace
-from loupe.ports import JobCard
+from loupe.ports.labeling import JobCard
 from tests.fakes.ingest_queue import FakeIngestQueue
 from tests.unit.labeling.conftest import PROJECT, Loop
 

@@ -5,15 +5,15 @@ from typing import Any
 
 import pytest
 
-from loupe.domain.annotation import Worker
-from loupe.domain.checks import KNOWN, known_answers, with_checks
+from loupe.domain.datasets.labels import AcceptLabels
 from loupe.domain.errors import ProjectNotFound
 from loupe.domain.label_values import OneLabel
-from loupe.domain.labels import AcceptLabels
+from loupe.domain.labeling.annotation import Worker
+from loupe.domain.labeling.checks import KNOWN, known_answers, with_checks
+from loupe.domain.labeling.workers import MIN_CHECKS, ShowWorkers, WorkerCounts
 from loupe.domain.manifests import Row
-from loupe.domain.workers import MIN_CHECKS, ShowWorkers, WorkerCounts
 from loupe.domain.workspace import Workspace
-from loupe.ports import JobCard, Task
+from loupe.ports.labeling import JobCard, Task
 from tests.fakes.clock import FakeClock
 from tests.unit.labeling.conftest import ADA, BEN, PROJECT, Loop
 

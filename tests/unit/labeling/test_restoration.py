@@ -3,9 +3,9 @@ from dataclasses import replace
 import pytest
 
 from loupe.domain.label_values import OneLabel
-from loupe.domain.labeling import read_card, write_card
+from loupe.domain.labeling.starting import read_card, write_card
 from loupe.domain.workspace import Workspace
-from loupe.ports import Answer
+from loupe.ports.labeling import Answer
 from tests.unit.labeling.conftest import ADA, BEN, PROJECT, Loop
 
 

@@ -7,24 +7,24 @@ from typing import Any
 
 import pytest
 
-from loupe.domain.datasets import DatasetCard
+from loupe.domain.datasets.labels import AcceptLabels
+from loupe.domain.datasets.versions import DatasetCard
 from loupe.domain.errors import BadRequest, Conflict, NotFound
 from loupe.domain.events import LabelingJobFinished, LabelingJobStarted
 from loupe.domain.label_attributes import Label, read_label, write_label
 from loupe.domain.label_values import Box, Boxes, LabelValue, OneLabel, SeveralLabels
-from loupe.domain.labeling import LabelingRefused
-from loupe.domain.labels import AcceptLabels
-from loupe.domain.manifests import Row, read_rows, write_rows
-from loupe.domain.projects import LABEL_ATTRIBUTES, ProjectConfig, TaskType
-from loupe.domain.review import (
+from loupe.domain.labeling.review import (
     NothingToReview,
     ReviewRequest,
     ReviewStarted,
     StartReview,
     verification_categories,
 )
+from loupe.domain.labeling.starting import LabelingRefused
+from loupe.domain.manifests import Row, read_rows, write_rows
+from loupe.domain.projects import LABEL_ATTRIBUTES, ProjectConfig, TaskType
 from loupe.domain.workspace import Workspace
-from loupe.ports import ProviderProgress, ReviewKind
+from loupe.ports.labeling import ProviderProgress, ReviewKind
 from tests.unit.labeling.conftest import PROJECT, Loop
 
 LABELS = ("ok", "scratch", "dent")

@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from loupe.domain.annotation import JobFinished, LeaseLost, Worker, annotation_content
+from loupe.domain.datasets.labels import AcceptLabels, label_lines
 from loupe.domain.events import AnnotationsCompleted, LabelingJobFinished
 from loupe.domain.label_values import Box, Boxes, LabelValue, OneLabel, SeveralLabels
-from loupe.domain.labels import AcceptLabels, label_lines
+from loupe.domain.labeling.annotation import JobFinished, LeaseLost, Worker, annotation_content
 from loupe.domain.projects import TaskType
 from loupe.domain.workspace import Workspace
-from loupe.ports import Answer, Task
+from loupe.ports.labeling import Answer, Task
 from tests.fakes.labeling import FakeTasks
 from tests.unit.labeling.conftest import ADA, BEN, PROJECT, Loop
 

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loupe.domain.agreement import Verdict, agreement, jury, likeness
-from loupe.domain.box_groups import group, overlap
 from loupe.domain.label_values import Box, Boxes, LabelValue, OneLabel, SeveralLabels, check_value
+from loupe.domain.labeling.agreement import Verdict, agreement, jury, likeness
+from loupe.domain.labeling.box_groups import group, overlap
+from loupe.domain.labeling.votes import Consensus, Question, Votes, votes
 from loupe.domain.projects import TaskType
-from loupe.domain.votes import Consensus, Question, Votes, votes
-from loupe.ports import Answer
+from loupe.ports.labeling import Answer
 
 NOW = datetime(2026, 11, 21, 10, 15, tzinfo=UTC)
 LABELS = ("ok", "dent", "scratch")

@@ -12,10 +12,10 @@ import pytest
 
 from loupe.adapters import worker_templates
 from loupe.adapters.worker_templates import worker_template
-from loupe.domain.ground_truth import fill_template, worker_task
+from loupe.domain.labeling.ground_truth import fill_template, worker_task
+from loupe.domain.labeling.review import VERDICTS
 from loupe.domain.projects import TaskType
-from loupe.domain.review import VERDICTS
-from loupe.ports import ReviewKind
+from loupe.ports.labeling import ReviewKind
 from tests.unit.labeling.test_ground_truth_requests import CARD, TASKS
 
 LABELS = ["o'k", 'scr"atch', "<dent>", "{{ 7 }}", "größe"]

@@ -8,8 +8,8 @@ import pytest
 from aws_lambda_powertools import Logger
 
 from loupe.custom_resources import Asked, answer
-from loupe.domain.workforce import ManageWorkforce, WorkforceRefused, workteam_name
-from loupe.ports import Workforce, Workteam
+from loupe.domain.labeling.workforce import ManageWorkforce, WorkforceRefused, workteam_name
+from loupe.ports.workforce import Workforce, Workteam
 from tests.fakes.workforce import FakeWorkerGroups, FakeWorkforce
 
 STACK, POOL = "loupe", "eu-west-1_own"

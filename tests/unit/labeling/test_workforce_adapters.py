@@ -9,8 +9,8 @@ from botocore.stub import Stubber
 
 from loupe.adapters.workforce import CognitoWorkerGroups, SageMakerWorkforce
 from loupe.domain.errors import StoreUnavailable
-from loupe.domain.workforce import WorkforceRefused
-from loupe.ports import Workforce, Workteam
+from loupe.domain.labeling.workforce import WorkforceRefused
+from loupe.ports.workforce import Workforce, Workteam
 
 ARN = "arn:aws:sagemaker:us-east-1:111122223333"
 DOCUMENT = {

@@ -12,7 +12,7 @@ from local.sagemaker.builtin.hyperparameters import (
     needed_label_width,
 )
 from local.sagemaker.jobs import JobFailedError
-from loupe.domain.builtin_rules import ALGORITHMS, with_defaults
+from loupe.domain.training.builtin_rules import ALGORITHMS, with_defaults
 
 NEEDED = {"num_classes": "3", "num_training_samples": "100"}
 

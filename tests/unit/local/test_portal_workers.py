@@ -12,7 +12,7 @@ from local.sagemaker.labeling import Batch, Progress, WorkersAwayError, WorkersE
 from local.sagemaker.workforce import PortalWorkers
 from loupe.domain.errors import StoreUnavailable
 from loupe.domain.label_values import Box, Boxes, LabelValue, OneLabel, SeveralLabels
-from loupe.ports import Answer, JobCard, Task
+from loupe.ports.labeling import Answer, JobCard, Task
 from tests.fakes.labeling import FakeLabelingJobs, FakeTasks
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)

@@ -15,7 +15,7 @@ from loupe.adapters.projects_index import IndexedProjects
 from loupe.adapters.table import IndexTable
 from loupe.domain.projects import ProjectConfig
 from loupe.domain.workspace import Workspace
-from loupe.ports import ImageRecord
+from loupe.ports.images import ImageRecord
 from make_previews.handler import handler
 from tests.contract.conftest import create_index_table
 from tests.fakes.lambda_context import FakeLambdaContext

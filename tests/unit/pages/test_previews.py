@@ -12,10 +12,11 @@ import pyvips
 from PIL import Image
 
 from loupe.domain.errors import ProjectNotFound
-from loupe.domain.previews import MAKING, MakePreviews, NoPreview, preview_dimensions
+from loupe.domain.images.previews import MAKING, MakePreviews, NoPreview, preview_dimensions
 from loupe.domain.projects import ProjectConfig
 from loupe.domain.workspace import Workspace
-from loupe.ports import Clock, ImageRecord
+from loupe.ports.images import ImageRecord
+from loupe.ports.messages import Clock
 from tests.fakes.clock import FakeClock
 from tests.fakes.images import FakeImages
 from tests.fakes.objects import FakeObjects

@@ -13,7 +13,8 @@ from PIL import Image
 from loupe.adapters.custom_labels import CustomLabelsModels
 from loupe.domain.errors import Conflict, DomainError, ModelError, ModelNotRunning, StoreUnavailable
 from loupe.domain.projects import TaskType
-from loupe.ports import HostedVersion, ServedModel
+from loupe.ports.loops import ServedModel
+from loupe.ports.models import HostedVersion
 
 PROJECT = "arn:aws:rekognition:us-east-1:123456789012:project/loupe-parts/1777900000000"
 VERSION = PROJECT.replace("/1777900000000", "/version/loupe-parts-0001-abcd/1777900000001")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from loupe.domain.custom_labels_evaluation import (
+from loupe.domain.custom_labels.evaluation import (
     Counts,
     InvalidSummary,
     MeasureCustomLabels,
@@ -16,12 +16,12 @@ from loupe.domain.custom_labels_evaluation import (
     summary_metrics,
 )
 from loupe.domain.errors import ModelError, ModelNotRunning, StoreUnavailable
-from loupe.domain.images import dimensions
+from loupe.domain.images.inspection import dimensions
 from loupe.domain.label_values import Box, Boxes, OneLabel, SeveralLabels
 from loupe.domain.projects import Promotion
-from loupe.domain.promotion import decide
-from loupe.domain.training import TrainingPlan
-from loupe.ports import Champion, ServedModel
+from loupe.domain.training.plans import TrainingPlan
+from loupe.domain.training.promotion import decide
+from loupe.ports.loops import Champion, ServedModel
 from tests.fakes.objects import FakeObjects
 from tests.unit.rekognition.test_plan import configure, plan
 from tests.unit.training.world import NAMES, PROJECT, World
@@ -45,7 +45,7 @@ def summary(**f1: float) -> bytes:
 
 @dataclass
 class FakeChampion:
-    """Implements `loupe.ports.InvokesEndpoints`."""
+    """Implements `loupe.ports.models.InvokesEndpoints`."""
 
     respond: Callable[[bytes], list[dict[str, Any]]]
     asked: list[bytes] = field(default_factory=list)

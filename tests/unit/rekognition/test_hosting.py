@@ -9,18 +9,11 @@ import pytest
 
 from loupe.domain.errors import BadRequest, Conflict, ObjectMissing
 from loupe.domain.events import ModelStarted, ModelStopped
-from loupe.domain.hosting import ControlModel, StopIdleModels, cost, described
 from loupe.domain.projects import Hosting, ProjectConfig
+from loupe.domain.serving.hosting import ControlModel, StopIdleModels, cost, described
 from loupe.domain.workspace import Workspace
-from loupe.ports import (
-    Champion,
-    HostedVersion,
-    HostingRecord,
-    HostingState,
-    LastTraining,
-    ServedModel,
-    TrainingLock,
-)
+from loupe.ports.loops import Champion, HostingRecord, HostingState, LastTraining, ServedModel, TrainingLock
+from loupe.ports.models import HostedVersion
 from tests.fakes.clock import FakeClock
 from tests.fakes.events import FakeEvents
 from tests.fakes.hosting import FakeModels

@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 
-from loupe.domain.custom_labels import CustomLabelsTraining
-from loupe.domain.custom_labels_report import ManifestsRefused
-from loupe.domain.hosting import StopIdleModels
+from loupe.domain.custom_labels.plans import CustomLabelsTraining
+from loupe.domain.custom_labels.report import ManifestsRefused
 from loupe.domain.projects import TaskType
-from loupe.domain.training import PlanTraining, TrainingPlan
-from loupe.domain.turns import Result
-from loupe.ports import Champion, HostedVersion, HostingRecord, ServedModel, TrainingLock
+from loupe.domain.serving.hosting import StopIdleModels
+from loupe.domain.training.plans import PlanTraining, TrainingPlan
+from loupe.domain.training.turns import Result
+from loupe.ports.loops import Champion, HostingRecord, ServedModel, TrainingLock
+from loupe.ports.models import HostedVersion
 from tests.fakes.hosting import FakeModels
 from tests.unit.training.requests import assert_aws_takes
 from tests.unit.training.world import FIRST, NAMES, PROJECT, World, execution

@@ -7,9 +7,9 @@ import pytest
 
 from loupe.domain.errors import ModelNotRunning
 from loupe.domain.failures import explain
-from loupe.domain.prediction import Predict
-from loupe.domain.turns import Result
-from loupe.ports import Champion, HostingRecord, ServedModel
+from loupe.domain.serving.prediction import Predict
+from loupe.domain.training.turns import Result
+from loupe.ports.loops import Champion, HostingRecord, ServedModel
 from tests.fakes.objects import FakeObjects
 from tests.unit.ingest.pictures import png
 from tests.unit.rekognition.test_plan import configure, plan
@@ -20,7 +20,7 @@ HOSTED = ServedModel("rekognition", "rekognition", "image-classification", ("a",
 
 @dataclass
 class FakeHost:
-    """Implements `loupe.ports.InvokesEndpoints`."""
+    """Implements `loupe.ports.models.InvokesEndpoints`."""
 
     runs: bool = True
     calls: int = field(default=0)

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from loupe.domain.custom_labels_codes import MENDING, advice
-from loupe.domain.custom_labels_manifests import custom_labels_row
-from loupe.domain.custom_labels_report import ManifestsRefused, Report
-from loupe.domain.custom_labels_validation import Validation, unfit_images
+from loupe.domain.custom_labels.codes import MENDING, advice
+from loupe.domain.custom_labels.manifests import custom_labels_row
+from loupe.domain.custom_labels.report import ManifestsRefused, Report
+from loupe.domain.custom_labels.validation import Validation, unfit_images
 from loupe.domain.projects import TaskType
 from tests.unit.rekognition.rows import METADATA, boxed, image, labeled, lines, several
 

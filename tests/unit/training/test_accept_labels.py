@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from loupe.domain.datasets.labels import AcceptLabels, concluded_images
 from loupe.domain.label_attributes import write_withdrawal
 from loupe.domain.label_values import Box, Boxes, LabelValue, OneLabel, SeveralLabels
-from loupe.domain.labels import AcceptLabels, concluded_images
-from loupe.ports import ImageCounts, ImageRecord
+from loupe.ports.images import ImageRecord
+from loupe.ports.projects import ImageCounts
 from tests.unit.training.world import NAMES, PROJECT, World
 
 BOXES = Boxes((Box("bolt", 4, 8.5, 9, 7), Box("nut", 0, 0, 64, 64)))

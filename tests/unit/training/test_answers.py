@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from loupe.domain.answers import BUILTIN_LEAST_CONFIDENCE, read_answer, scaled, worth_showing
 from loupe.domain.errors import ModelError
 from loupe.domain.projects import TaskType, Trainer
-from loupe.ports import ServedModel
+from loupe.domain.serving.answers import BUILTIN_LEAST_CONFIDENCE, read_answer, scaled, worth_showing
+from loupe.ports.loops import ServedModel
 
 
 def model(task: TaskType, trainer: Trainer = "builtin") -> ServedModel:

@@ -7,7 +7,7 @@ from hashlib import sha256
 import pytest
 
 from loupe.domain.errors import InvalidProject
-from loupe.domain.turns import Result, TurnBegun
+from loupe.domain.training.turns import Result, TurnBegun
 from tests.unit.training.world import FIRST, NAMES, PROJECT, World, execution
 
 SECOND = execution("second")

@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from loupe.domain.builtin import NothingToTrainOn
-from loupe.domain.builtin_rules import REGISTRIES
-from loupe.domain.datasets import DatasetCard
+from loupe.domain.datasets.versions import DatasetCard
 from loupe.domain.errors import InvalidProject
 from loupe.domain.label_values import Box, Boxes, LabelValue, OneLabel, SeveralLabels
 from loupe.domain.manifests import write_rows
 from loupe.domain.projects import LABEL_ATTRIBUTES, TaskType, parse_project_yaml
-from loupe.domain.training import TrainingPlan
+from loupe.domain.training.builtin import NothingToTrainOn
+from loupe.domain.training.builtin_rules import REGISTRIES
+from loupe.domain.training.plans import TrainingPlan
 from tests.unit.training.requests import assert_sagemaker_takes
 from tests.unit.training.world import NAMES, World
 

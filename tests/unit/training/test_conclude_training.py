@@ -4,13 +4,13 @@ import json
 
 import pytest
 
+from loupe.domain.datasets.labels import concluded_images
 from loupe.domain.errors import StoreUnavailable
 from loupe.domain.events import ModelPromoted, ModelRejected, TrainingFailed, TrainingRequested
 from loupe.domain.failures import explain
-from loupe.domain.labels import concluded_images
-from loupe.domain.loop_restoration import RestoreLoop
-from loupe.domain.turns import Result
-from loupe.ports import LoopRecord, ServedModel
+from loupe.domain.training.loop_restoration import RestoreLoop
+from loupe.domain.training.turns import Result
+from loupe.ports.loops import LoopRecord, ServedModel
 from tests.fakes.loops import FakeLoops
 from tests.unit.training.world import FIRST, NAMES, PROJECT, World, execution
 

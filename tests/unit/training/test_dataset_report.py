@@ -7,9 +7,9 @@ from html.parser import HTMLParser
 
 import pytest
 
-from loupe.domain.dataset_measures import Measures, size_range
-from loupe.domain.dataset_report import report, report_of
-from loupe.domain.datasets import DatasetCard
+from loupe.domain.datasets.measures import Measures, size_range
+from loupe.domain.datasets.report import report, report_of
+from loupe.domain.datasets.versions import DatasetCard
 from loupe.domain.errors import NotFound
 from loupe.domain.label_attributes import Label
 from loupe.domain.label_values import Box, Boxes, OneLabel

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from loupe.domain.datasets import DESIGNATED_SPLIT_RULE
+from loupe.domain.datasets.versions import DESIGNATED_SPLIT_RULE
 from loupe.domain.label_values import Box, Boxes, LabelValue, OneLabel, SeveralLabels
-from loupe.domain.turns import TurnBegun
+from loupe.domain.training.turns import TurnBegun
 from tests.unit.training.world import NAMES, PROJECT, World, execution
 
 LABELS = ("a", "b", "c")

@@ -11,7 +11,7 @@ from moto import mock_aws
 
 from loupe.adapters.executions import StepFunctionsExecutions
 from loupe.adapters.trainer_source import trainer_source
-from loupe.domain.turns import Result
+from loupe.domain.training.turns import Result
 
 
 def test_the_trainers_source_is_flat_and_always_the_same_bytes() -> None:

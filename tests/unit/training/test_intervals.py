@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from loupe.domain.intervals import says_little, score_interval
 from loupe.domain.label_values import read_value
-from loupe.domain.metrics import Answered, measure
 from loupe.domain.projects import TaskType
+from loupe.domain.training.intervals import says_little, score_interval
+from loupe.domain.training.metrics import Answered, measure
 
 LABELS = ("a", "b")
 

@@ -13,9 +13,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from loupe.domain.errors import Conflict
 from loupe.domain.events import ReleaseRequested
 from loupe.domain.manifests import S3Uri
-from loupe.domain.releases import REGISTRY, NoteApproval, UnknownModel, champions
-from loupe.domain.training import TrainingPlan
-from loupe.domain.turns import Result, outcomes
+from loupe.domain.serving.releases import REGISTRY, NoteApproval, UnknownModel, champions
+from loupe.domain.training.plans import TrainingPlan
+from loupe.domain.training.turns import Result, outcomes
 from tests.unit.training.world import NAMES, PROJECT, World, execution
 
 PACKAGE = "arn:aws:sagemaker:us-east-1:123456789012:model-package/loupe-digits/{}"

@@ -9,7 +9,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from loupe.domain.label_values import Box, Boxes, OneLabel, SeveralLabels
-from loupe.domain.metrics import Answered, measure, overlap
+from loupe.domain.training.metrics import Answered, measure, overlap
 
 LABELS = ("bolt", "nut")
 

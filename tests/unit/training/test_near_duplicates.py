@@ -5,7 +5,7 @@ from itertools import combinations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loupe.domain.near_duplicates import HASH_BITS, Groups, join_near_duplicates
+from loupe.domain.images.near_duplicates import HASH_BITS, Groups, join_near_duplicates
 
 hashes = st.integers(0, 2**HASH_BITS - 1)
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loupe.domain.script_training import is_file_path
-from loupe.domain.training import MAX_NAME, TrainingPlan, legal_name, model_versions
+from loupe.domain.training.plans import MAX_NAME, TrainingPlan, legal_name, model_versions
+from loupe.domain.training.script_training import is_file_path
 from tests.unit.training.requests import assert_sagemaker_takes
 from tests.unit.training.world import FIRST, NAMES, PROJECT, World, execution
 

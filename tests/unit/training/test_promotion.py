@@ -8,9 +8,9 @@ import pytest
 
 from loupe.domain.errors import ObjectMissing
 from loupe.domain.projects import Promotion
-from loupe.domain.promotion import Decision, InvalidEvaluation, LabelChange, decide
-from loupe.domain.turns import Result
-from loupe.ports import Champion, ServedModel
+from loupe.domain.training.promotion import Decision, InvalidEvaluation, LabelChange, decide
+from loupe.domain.training.turns import Result
+from loupe.ports.loops import Champion, ServedModel
 from tests.unit.training.world import FIRST, NAMES, PROJECT, World
 
 MODEL = ServedModel("serverless", "script", "image-classification", ("a", "b"), "endpoint")

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from loupe.domain.datasets import GONE
-from loupe.domain.labels import AcceptLabels, concluded_images
+from loupe.domain.datasets.labels import AcceptLabels, concluded_images
+from loupe.domain.datasets.test_split import as_labeled
+from loupe.domain.datasets.versions import GONE
 from loupe.domain.manifests import S3Uri
-from loupe.domain.script_training import referred_channel
-from loupe.domain.test_split import as_labeled
-from loupe.ports import Look
+from loupe.domain.training.script_training import referred_channel
+from loupe.ports.images import Look
 from tests.unit.training.requests import assert_aws_takes
 from tests.unit.training.world import NAMES, PROJECT, World
 

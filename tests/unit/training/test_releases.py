@@ -8,12 +8,12 @@ import pytest
 
 from loupe.domain.errors import BadRequest, Conflict
 from loupe.domain.events import ApprovalWanted, ModelPromoted, ModelRejected, ReleaseFailed, ReleaseRequested
-from loupe.domain.loop_restoration import RestoreLoop
 from loupe.domain.manifests import S3Uri
-from loupe.domain.releases import REGISTRY, NoteApproval, UnknownModel, states
-from loupe.domain.training import TrainingPlan
-from loupe.domain.turns import Result
-from loupe.ports import Pause
+from loupe.domain.serving.releases import REGISTRY, NoteApproval, UnknownModel, states
+from loupe.domain.training.loop_restoration import RestoreLoop
+from loupe.domain.training.plans import TrainingPlan
+from loupe.domain.training.turns import Result
+from loupe.ports.loops import Pause
 from tests.fakes.loops import FakeLoops
 from tests.unit.training.world import FIRST, NAMES, PROJECT, World, execution
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from loupe.domain.errors import ModelError
-from loupe.domain.images import dimensions
+from loupe.domain.images.inspection import dimensions
 from loupe.domain.label_values import Box, Boxes, SeveralLabels
-from loupe.domain.release import SmokeTestEndpoint, SmokeTestFailed
-from loupe.ports import ServedModel
+from loupe.domain.serving.smoke_test import SmokeTestEndpoint, SmokeTestFailed
+from loupe.ports.loops import ServedModel
 from tests.unit.training.world import NAMES, PROJECT, World
 
 Predictions = list[dict[str, Any]]
@@ -24,7 +24,7 @@ def answer(best: str = "a", confidence: float = 0.9) -> Predictions:
 
 @dataclass
 class FakeEndpoint:
-    """Implements `loupe.ports.InvokesEndpoints`."""
+    """Implements `loupe.ports.models.InvokesEndpoints`."""
 
     respond: Callable[[bytes], Predictions]
     asked: list[tuple[str, bytes, str]] = field(default_factory=list)

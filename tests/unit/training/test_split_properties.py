@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from loupe.domain.datasets.labels import label_of_line
 from loupe.domain.label_attributes import Label, read_label
 from loupe.domain.label_values import LabelValue, OneLabel, SeveralLabels
-from loupe.domain.labels import label_of_line
 from loupe.domain.projects import LABEL_ATTRIBUTES, TaskType
 from tests.unit.training.world import DISTANCE, NAMES, PROJECT, World, execution
 

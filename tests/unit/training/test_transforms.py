@@ -8,10 +8,10 @@ import pytest
 
 from loupe.domain.errors import ObjectMissing
 from loupe.domain.projects import TaskType
-from loupe.domain.promotion import Decision
-from loupe.domain.training import TrainingPlan
-from loupe.domain.transforms import NotMeasured
-from loupe.ports import Champion, ServedModel
+from loupe.domain.training.plans import TrainingPlan
+from loupe.domain.training.promotion import Decision
+from loupe.domain.training.transforms import NotMeasured
+from loupe.ports.loops import Champion, ServedModel
 from tests.unit.training.requests import assert_sagemaker_takes
 from tests.unit.training.test_builtin_training import label
 from tests.unit.training.world import NAMES, PROJECT, World, execution

@@ -8,27 +8,28 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any, Literal
 
-from loupe.domain.builtin import BuiltinTraining
-from loupe.domain.datasets import DatasetCard
+from loupe.domain.datasets.versions import DatasetCard
+from loupe.domain.images.places import uri_of
 from loupe.domain.label_attributes import Label, write_failure, write_label
 from loupe.domain.label_values import Box, Boxes, LabelValue, OneLabel
 from loupe.domain.manifests import Row
-from loupe.domain.places import uri_of
 from loupe.domain.projects import LABEL_ATTRIBUTES, ProjectConfig, TaskType, Trainer
-from loupe.domain.promotion import (
+from loupe.domain.serving.releases import BeginRelease, ConcludeRelease, Decided, DecideOnModel
+from loupe.domain.training.builtin import BuiltinTraining
+from loupe.domain.training.plans import PlansTraining, PlanTraining, TrainingPlan, TrainingSetup
+from loupe.domain.training.promotion import (
     Decision,
     EvaluateCandidate,
     MeasuredByTrainer,
     MeasuredByTransform,
     MeasuresCandidate,
 )
-from loupe.domain.releases import BeginRelease, ConcludeRelease, Decided, DecideOnModel
-from loupe.domain.script_training import ScriptTraining
-from loupe.domain.training import PlansTraining, PlanTraining, TrainingPlan, TrainingSetup
-from loupe.domain.transforms import PlanTransforms, TransformAnswers
-from loupe.domain.turns import BuildDataset, ConcludeTraining, Result, TurnBegun
+from loupe.domain.training.script_training import ScriptTraining
+from loupe.domain.training.transforms import PlanTransforms, TransformAnswers
+from loupe.domain.training.turns import BuildDataset, ConcludeTraining, Result, TurnBegun
 from loupe.domain.workspace import Workspace
-from loupe.ports import ImageRecord, JobCard, JobProvider, Look, ObjectRecord
+from loupe.ports.images import ImageRecord, Look, ObjectRecord
+from loupe.ports.labeling import JobCard, JobProvider
 from tests.fakes.clock import FakeClock
 from tests.fakes.events import FakeEvents
 from tests.fakes.images import FakeImages

@@ -12,7 +12,7 @@ from loupe.adapters.notification_topic import NotificationTopic
 from loupe.domain.errors import StoreUnavailable
 from loupe.domain.events import UnknownEvent, event_types
 from loupe.domain.notifications import MAX_SUBJECT, NotifyPeople
-from loupe.ports import Notice
+from loupe.ports.messages import Notice
 from tests.fakes.people import FakePeople
 
 ROOT = Path(__file__).parents[3]

@@ -11,17 +11,10 @@ from loupe.domain.manifests import write_rows
 from loupe.domain.projects import ProjectConfig
 from loupe.domain.reconciliation import MAX_ATTEMPTS, Mended, Reconcile
 from loupe.domain.workspace import Workspace
-from loupe.ports import (
-    ImageRecord,
-    JobCard,
-    LastTraining,
-    Look,
-    ObjectRecord,
-    Reconciliation,
-    StoredObject,
-    TrainingLock,
-    WantedRelease,
-)
+from loupe.ports.images import ImageRecord, Look, ObjectRecord
+from loupe.ports.labeling import JobCard
+from loupe.ports.loops import LastTraining, Reconciliation, TrainingLock, WantedRelease
+from loupe.ports.objects import StoredObject
 from tests.fakes.clock import FakeClock
 from tests.fakes.events import FakeEvents
 from tests.fakes.images import FakeImages

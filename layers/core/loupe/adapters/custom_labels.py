@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from loupe.domain.answers import read_custom_labels, size_of
 from loupe.domain.errors import Conflict, ModelError, ModelNotRunning, StoreUnavailable
-from loupe.ports import HostedVersion, HostingState, ServedModel
+from loupe.domain.serving.answers import read_custom_labels, size_of
+from loupe.ports.loops import HostingState, ServedModel
+from loupe.ports.models import HostedVersion
 
 if TYPE_CHECKING:
     from mypy_boto3_rekognition.client import RekognitionClient
@@ -21,7 +22,7 @@ _STATES: dict[str, HostingState] = {"STARTING": "starting", "RUNNING": "running"
 
 
 class CustomLabelsModels:
-    """Implements `loupe.ports.InvokesEndpoints` and `loupe.ports.RunsModels`."""
+    """Implements `loupe.ports.models.InvokesEndpoints` and `loupe.ports.models.RunsModels`."""
 
     def __init__(self, client: "RekognitionClient") -> None:
         self._client = client

@@ -1,4 +1,4 @@
-"""A dead-letter queue to which Loupe itself sends, behind `loupe.ports.SetsAside`."""
+"""A dead-letter queue to which Loupe itself sends, behind `loupe.ports.messages.SetsAside`."""
 
 import re
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError
 
 from loupe.domain.errors import StoreUnavailable
-from loupe.ports import UnusableRecord
+from loupe.ports.messages import UnusableRecord
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

@@ -1,14 +1,15 @@
-"""Models in service, behind `loupe.ports.InvokesEndpoints`."""
+"""Models in service, behind `loupe.ports.models.InvokesEndpoints`."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from loupe.domain.answers import read_answer, size_of, worth_showing
 from loupe.domain.errors import ModelError, StoreUnavailable
 from loupe.domain.projects import HostingKind
-from loupe.ports import InvokesEndpoints, ServedModel
+from loupe.domain.serving.answers import read_answer, size_of, worth_showing
+from loupe.ports.loops import ServedModel
+from loupe.ports.models import InvokesEndpoints
 
 if TYPE_CHECKING:
     from mypy_boto3_sagemaker_runtime.client import SageMakerRuntimeClient

@@ -1,4 +1,4 @@
-"""Loupe's events on EventBridge, behind `loupe.ports.PublishesEvents`."""
+"""Loupe's events on EventBridge, behind `loupe.ports.messages.PublishesEvents`."""
 
 import json
 from typing import TYPE_CHECKING

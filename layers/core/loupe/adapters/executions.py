@@ -1,4 +1,4 @@
-"""Executions of state machines, behind `loupe.ports.WatchesExecutions`."""
+"""Executions of state machines, behind `loupe.ports.loops.WatchesExecutions`."""
 
 from typing import TYPE_CHECKING
 

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from loupe.domain.errors import StoreUnavailable
-from loupe.domain.labeling import LabelingRefused
+from loupe.domain.labeling.starting import LabelingRefused
 from loupe.domain.manifests import read_rows
 from loupe.domain.workspace import Workspace
-from loupe.ports import JobCard, ProviderProgress, StoresObjects
+from loupe.ports.labeling import JobCard, ProviderProgress
+from loupe.ports.objects import StoresObjects
 
 if TYPE_CHECKING:
     from mypy_boto3_sagemaker.client import SageMakerClient
@@ -37,7 +38,7 @@ _STATES: dict[str, Literal["running", "completed", "failed", "stopped"]] = {
 
 
 class GroundTruthJobs:
-    """Implements `loupe.ports.WatchesLabelingJobs`."""
+    """Implements `loupe.ports.labeling.WatchesLabelingJobs`."""
 
     def __init__(self, client: "SageMakerClient") -> None:
         self._client = client
@@ -67,7 +68,7 @@ class GroundTruthJobs:
 
 
 class GroundTruthProvider(GroundTruthJobs):
-    """Implements `loupe.ports.StartsLabelingJobs`, too.
+    """Implements `loupe.ports.labeling.StartsLabelingJobs`, too.
 
     `request` gives the parameters of CreateLabelingJob for a job, the same ones each time.
     """

@@ -1,4 +1,4 @@
-"""Images in the index, behind `loupe.ports.KeepsImages`.
+"""Images in the index, behind `loupe.ports.images.KeepsImages`.
 
     IMAGES#<p>    <sha256>                  an image; gsi1 lists it by state unless it is labeled
     OBJECTS#<p>   <sha256 of the key>       what lies under a key; gsi1 lists it if it is rejected
@@ -21,7 +21,7 @@ from loupe.adapters.projects_index import count
 from loupe.adapters.table import MAX_TRANSACTION, Action, Check, Delete, IndexTable, Item, Put
 from loupe.domain.batches import batches, in_parallel
 from loupe.domain.errors import BadRequest, StoreUnavailable
-from loupe.ports import (
+from loupe.ports.images import (
     NO_LABEL,
     ImageRecord,
     ImageState,

@@ -8,7 +8,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from loupe.domain.batches import batches
 from loupe.domain.errors import StoreUnavailable
-from loupe.domain.places import is_referred, uri_of
+from loupe.domain.images.places import is_referred, uri_of
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.client import SQSClient
@@ -17,8 +17,8 @@ MESSAGES_PER_CALL = 10
 
 
 class IngestQueue:
-    """Behind `loupe.ports.RequestsLooks`. Its messages have the shape of S3's events on EventBridge; one
-    about an image outside of `bucket` names the project, too, and has the image's URI for its key."""
+    """Behind `loupe.ports.images.RequestsLooks`. Its messages have the shape of S3's events on EventBridge;
+    one about an image outside of `bucket` names the project, too, and has the image's URI for its key."""
 
     def __init__(self, client: "SQSClient", url: str, bucket: str) -> None:
         self._client = client

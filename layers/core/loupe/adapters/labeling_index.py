@@ -34,8 +34,8 @@ from loupe.adapters.table import (
 from loupe.domain.batches import batches, in_parallel
 from loupe.domain.errors import StoreUnavailable
 from loupe.domain.label_values import Boxes, LabelValue, OneLabel, SeveralLabels, read_any
-from loupe.domain.labeling import JobNotFound
-from loupe.ports import Answer, JobCard, LabelingJob, Lease, NewTask, Suggested, Task
+from loupe.domain.labeling.starting import JobNotFound
+from loupe.ports.labeling import Answer, JobCard, LabelingJob, Lease, NewTask, Suggested, Task
 
 T = TypeVar("T")
 
@@ -58,7 +58,7 @@ _IS_OPEN_JOB = "#open_job = :job"
 
 
 class LabelingJobIndex:
-    """Implements `loupe.ports.KeepsLabelingJobs`."""
+    """Implements `loupe.ports.labeling.KeepsLabelingJobs`."""
 
     def __init__(self, table: IndexTable) -> None:
         self._table = table
@@ -229,7 +229,7 @@ class LabelingJobIndex:
 
 
 class TaskIndex:
-    """Implements `loupe.ports.KeepsTasks`. New tasks are added by so many `writers` at once."""
+    """Implements `loupe.ports.labeling.KeepsTasks`. New tasks are added by so many `writers` at once."""
 
     def __init__(self, table: IndexTable, writers: int = 8) -> None:
         self._table = table

@@ -1,4 +1,4 @@
-"""The model registry of SageMaker, behind `loupe.ports.ApprovesPackages`."""
+"""The model registry of SageMaker, behind `loupe.ports.models.ApprovesPackages`."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from loupe.domain.errors import StoreUnavailable
-from loupe.ports import PackageApproval
+from loupe.ports.models import PackageApproval
 
 if TYPE_CHECKING:
     from mypy_boto3_sagemaker.client import SageMakerClient

@@ -1,11 +1,11 @@
-"""An SNS topic that people subscribe to, behind `loupe.ports.TellsPeople`."""
+"""An SNS topic that people subscribe to, behind `loupe.ports.messages.TellsPeople`."""
 
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from loupe.domain.errors import StoreUnavailable
-from loupe.ports import Notice
+from loupe.ports.messages import Notice
 
 if TYPE_CHECKING:
     from mypy_boto3_sns.client import SNSClient

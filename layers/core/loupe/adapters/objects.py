@@ -1,4 +1,4 @@
-"""Objects in S3, behind `loupe.ports.StoresObjects`."""
+"""Objects in S3, behind `loupe.ports.objects.StoresObjects`."""
 
 import io
 from collections.abc import Iterable, Iterator
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from botocore.exceptions import BotoCoreError, ClientError
 
 from loupe.domain.errors import AlreadyWritten, DomainError, ObjectMissing, StoreUnavailable
+from loupe.domain.images.places import is_referred
 from loupe.domain.manifests import S3Uri
-from loupe.domain.places import is_referred
-from loupe.ports import ObjectHead, OpenedObject, StoredObject
+from loupe.ports.objects import ObjectHead, OpenedObject, StoredObject
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
@@ -59,7 +59,8 @@ class S3Objects:
 
     @contextmanager
     def opened(self, key: str) -> Iterator[OpenedObject]:
-        """Behind `loupe.ports.OpensObjects`; what was not read when the context ends is not transferred."""
+        """Behind `loupe.ports.objects.OpensObjects`; what was not read when the context ends is not
+        transferred."""
         place = self._place(key)
         with self._errors(key):
             answer = self._client.get_object(Bucket=place.bucket, Key=place.key)
@@ -195,8 +196,8 @@ class S3Objects:
 
 
 class ImageObjects(S3Objects):
-    """The raw-data bucket, and by their URIs objects of other buckets (`loupe.domain.places`); these are
-    read only. What lay in a bucket that does not exist any more is missing."""
+    """The raw-data bucket, and by their URIs objects of other buckets (`loupe.domain.images.places`); these
+    are read only. What lay in a bucket that does not exist any more is missing."""
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
         with suppress(ObjectMissing):

@@ -2,16 +2,17 @@
 
 from collections.abc import Iterator
 
-from loupe.domain.checks import read_checks
-from loupe.domain.labeling import tasks_of_job
+from loupe.domain.labeling.checks import read_checks
+from loupe.domain.labeling.starting import tasks_of_job
 from loupe.domain.manifests import SHA256, Row, read_rows
 from loupe.domain.workspace import Workspace
-from loupe.ports import JobCard, KeepsTasks, StoresObjects
+from loupe.ports.labeling import JobCard, KeepsTasks
+from loupe.ports.objects import StoresObjects
 
 
 class PortalProvider:
-    """Implements `loupe.ports.StartsLabelingJobs`: a task for each row of the input manifest, and tasks of
-    known answer among them."""
+    """Implements `loupe.ports.labeling.StartsLabelingJobs`: a task for each row of the input manifest, and
+    tasks of known answer among them."""
 
     def __init__(self, workspace: StoresObjects, tasks: KeepsTasks, raw_data_bucket: str) -> None:
         self._workspace = workspace

@@ -1,4 +1,4 @@
-"""Projects in the index, behind `loupe.ports.KeepsProjects`.
+"""Projects in the index, behind `loupe.ports.projects.KeepsProjects`.
 
     PROJECTS      <project>      configuration as last read
     PROJECT#<p>   COUNTS#<n>     a share of the counts of images by state; their sum is the count
@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from loupe.adapters.table import ConditionFailed, IndexTable, Item, Update
 from loupe.domain.projects import ProjectConfig
-from loupe.ports import ImageCounts, ProjectRecord
+from loupe.ports.projects import ImageCounts, ProjectRecord
 
 _PROJECTS = "PROJECTS"
 _COUNTS = "COUNTS#"

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from loupe.adapters.table import ConditionFailed, IndexTable
-from loupe.ports import (
+from loupe.ports.loops import (
     Champion,
     HostingRecord,
     LastTraining,
@@ -24,7 +24,7 @@ _SK = "LOOP"
 
 
 class LoopIndex:
-    """Implements `loupe.ports.KeepsLoops`."""
+    """Implements `loupe.ports.loops.KeepsLoops`."""
 
     def __init__(self, table: IndexTable) -> None:
         self._table = table

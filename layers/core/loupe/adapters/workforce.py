@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError
 
 from loupe.domain.errors import StoreUnavailable
-from loupe.domain.workforce import WorkforceRefused
-from loupe.ports import Workforce, Workteam
+from loupe.domain.labeling.workforce import WorkforceRefused
+from loupe.ports.workforce import Workforce, Workteam
 
 if TYPE_CHECKING:
     from mypy_boto3_cognito_idp.client import CognitoIdentityProviderClient
@@ -26,7 +26,7 @@ _ADVICE = {
 
 
 class SageMakerWorkforce:
-    """Implements `loupe.ports.KeepsWorkforce`."""
+    """Implements `loupe.ports.workforce.KeepsWorkforce`."""
 
     def __init__(self, client: "SageMakerClient") -> None:
         self._client = client
@@ -113,7 +113,7 @@ def _members(workforce: Workforce, group: str) -> list["MemberDefinitionUnionTyp
 
 
 class CognitoWorkerGroups:
-    """Implements `loupe.ports.KeepsWorkerGroups`."""
+    """Implements `loupe.ports.workforce.KeepsWorkerGroups`."""
 
     def __init__(self, client: "CognitoIdentityProviderClient") -> None:
         self._client = client

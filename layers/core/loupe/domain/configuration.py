@@ -2,7 +2,7 @@
 
 from loupe.domain.errors import InvalidProject, ProjectNotFound
 from loupe.domain.projects import ProjectConfig
-from loupe.ports import KeepsProjects
+from loupe.ports.projects import KeepsProjects
 
 
 def valid_config(projects: KeepsProjects, project: str) -> ProjectConfig:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 
-from loupe.domain.custom_labels_codes import advice
+from loupe.domain.custom_labels.codes import advice
 
 
 def explain(failure: Mapping[str, str]) -> str:

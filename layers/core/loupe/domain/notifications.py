@@ -14,7 +14,7 @@ from loupe.domain.events import (
     TrainingFailed,
     read_event,
 )
-from loupe.ports import Notice, TellsPeople
+from loupe.ports.messages import Notice, TellsPeople
 
 DEFAULT_STACK = "loupe"
 """The stack that the command takes unless it is told another one."""

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from loupe.domain.builtin_rules import GPU_FAMILIES, problems, trains_on
 from loupe.domain.errors import BadRequest, InvalidProject
+from loupe.domain.training.builtin_rules import GPU_FAMILIES, problems, trains_on
 
 CONFIG_FILE = "project.yaml"
 EXAMPLES_FOLDER = "instructions"

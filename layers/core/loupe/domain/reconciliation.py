@@ -8,31 +8,23 @@ from dataclasses import asdict, dataclass
 from itertools import chain
 
 from loupe.domain.batches import batches
-from loupe.domain.datasets import latest_card
+from loupe.domain.datasets.labels import accepted_jobs, concluded_images, referred_keys
+from loupe.domain.datasets.versions import latest_card
 from loupe.domain.errors import DomainError
 from loupe.domain.events import AnnotationsCompleted, ReleaseRequested, TrainingRequested
-from loupe.domain.labels import accepted_jobs, concluded_images, referred_keys
+from loupe.domain.images.places import ReferredFolders, is_referred
 from loupe.domain.manifests import SHA256, read_rows
-from loupe.domain.places import ReferredFolders, is_referred
 from loupe.domain.projects import config_key, is_example_key, is_project_name
-from loupe.domain.releases import ConcludeRelease
-from loupe.domain.training import model_versions
-from loupe.domain.turns import MAX_PER_DAY, Result, abandon, finished_jobs
+from loupe.domain.serving.releases import ConcludeRelease
+from loupe.domain.training.plans import model_versions
+from loupe.domain.training.turns import MAX_PER_DAY, Result, abandon, finished_jobs
 from loupe.domain.workspace import Workspace
-from loupe.ports import (
-    Clock,
-    KeepsImages,
-    KeepsLabelingJobs,
-    KeepsLoops,
-    KeepsProjects,
-    LoopRecord,
-    PublishesEvents,
-    Reconciliation,
-    RequestsLooks,
-    StoredObject,
-    StoresObjects,
-    WatchesExecutions,
-)
+from loupe.ports.images import KeepsImages, RequestsLooks
+from loupe.ports.labeling import KeepsLabelingJobs
+from loupe.ports.loops import KeepsLoops, LoopRecord, Reconciliation, WatchesExecutions
+from loupe.ports.messages import Clock, PublishesEvents
+from loupe.ports.objects import StoredObject, StoresObjects
+from loupe.ports.projects import KeepsProjects
 
 LISTED_AT_ONCE = 1000
 MAX_ATTEMPTS = 3

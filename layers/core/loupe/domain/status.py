@@ -5,10 +5,14 @@ from datetime import datetime
 from typing import Any
 
 from loupe.domain.errors import ProjectNotFound
-from loupe.domain.hosting import described
-from loupe.domain.intervals import says_little
 from loupe.domain.projects import Hosting, check_project_name
-from loupe.ports import Champion, Clock, KeepsImages, KeepsLabelingJobs, KeepsLoops, KeepsProjects
+from loupe.domain.serving.hosting import described
+from loupe.domain.training.intervals import says_little
+from loupe.ports.images import KeepsImages
+from loupe.ports.labeling import KeepsLabelingJobs
+from loupe.ports.loops import Champion, KeepsLoops
+from loupe.ports.messages import Clock
+from loupe.ports.projects import KeepsProjects
 
 JOBS_SHOWN = 20
 MAX_REJECTED = 1000

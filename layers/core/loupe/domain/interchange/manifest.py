@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from loupe.domain.datasets.splits import SPLITS
 from loupe.domain.interchange.records import (
     Dataset,
     Files,
@@ -30,7 +31,6 @@ from loupe.domain.json_lines import NotJson, read_line
 from loupe.domain.label_attributes import MANIFEST_TYPES, Unlabeled, Withdrawn, read_label
 from loupe.domain.manifests import SHA256, InvalidManifest, Row, label_categories, write_rows
 from loupe.domain.projects import TaskType
-from loupe.domain.splits import SPLITS
 
 TASKS: tuple[TaskType, ...] = ("image-classification", "multi-label-classification", "bounding-box")
 

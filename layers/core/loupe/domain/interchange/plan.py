@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from loupe.domain.datasets.labels import accepted_jobs, label_lines, names_in_line
 from loupe.domain.errors import DomainError
 from loupe.domain.interchange.records import Findings, Labeled, Size
 from loupe.domain.json_lines import read_line, write_line
@@ -24,9 +25,8 @@ from loupe.domain.label_values import (
     check_value,
     read_value,
 )
-from loupe.domain.labels import accepted_jobs, label_lines, names_in_line
 from loupe.domain.projects import ProjectConfig, TaskType
-from loupe.ports import StoresObjects
+from loupe.ports.objects import StoresObjects
 
 _DIGEST_BYTES = 16
 

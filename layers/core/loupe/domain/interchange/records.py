@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import BinaryIO, Protocol
 
+from loupe.domain.datasets.splits import SPLITS, Split
 from loupe.domain.errors import DomainError
 from loupe.domain.label_values import Box, Boxes, InvalidLabel, LabelValue
 from loupe.domain.manifests import Row
 from loupe.domain.projects import TaskType
-from loupe.domain.splits import SPLITS, Split
 
 Size = tuple[int, int]
 """Width and height of an image as stored, in pixels."""

@@ -15,6 +15,7 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from loupe.domain.datasets.splits import SPLITS, Split
 from loupe.domain.interchange.names import beside
 from loupe.domain.interchange.records import (
     Dataset,
@@ -35,7 +36,6 @@ from loupe.domain.interchange.records import (
 )
 from loupe.domain.label_values import Box, Boxes, LabelValue, OneLabel, SeveralLabels
 from loupe.domain.projects import TaskType
-from loupe.domain.splits import SPLITS, Split
 
 TASKS: tuple[TaskType, ...] = ("image-classification", "multi-label-classification", "bounding-box")
 

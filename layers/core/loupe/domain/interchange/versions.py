@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterable, Iterator
 
-from loupe.domain.datasets import DatasetCard
+from loupe.domain.datasets.splits import Split
+from loupe.domain.datasets.versions import DatasetCard
 from loupe.domain.interchange.records import Dataset, Exported, Size
 from loupe.domain.label_attributes import Label, read_label
 from loupe.domain.label_values import LabelValue
 from loupe.domain.manifests import SHA256, InvalidManifest, Row, S3Uri, read_rows
 from loupe.domain.projects import LABEL_ATTRIBUTES
-from loupe.domain.splits import Split
 
 
 def dataset(

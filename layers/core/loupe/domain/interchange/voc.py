@@ -16,6 +16,7 @@ from xml.sax.saxutils import escape
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring as defused_fromstring
 
+from loupe.domain.datasets.splits import SPLITS
 from loupe.domain.interchange.names import beside, normal
 from loupe.domain.interchange.records import (
     FOLDERS,
@@ -38,7 +39,6 @@ from loupe.domain.interchange.records import (
 )
 from loupe.domain.label_values import Box, Boxes
 from loupe.domain.projects import TaskType
-from loupe.domain.splits import SPLITS
 
 TASKS: tuple[TaskType, ...] = ("bounding-box",)
 

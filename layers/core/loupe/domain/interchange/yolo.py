@@ -17,6 +17,7 @@ from collections.abc import Iterator
 
 import yaml
 
+from loupe.domain.datasets.splits import SPLITS
 from loupe.domain.interchange.manifest import read_categories
 from loupe.domain.interchange.records import (
     FOLDERS,
@@ -40,7 +41,6 @@ from loupe.domain.interchange.records import (
 )
 from loupe.domain.label_values import Box, Boxes, OneLabel
 from loupe.domain.projects import TaskType
-from loupe.domain.splits import SPLITS
 
 TASKS: tuple[TaskType, ...] = ("image-classification", "bounding-box")
 

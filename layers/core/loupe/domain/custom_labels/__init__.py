@@ -1,0 +1,1 @@
+"""Rekognition Custom Labels: its manifests, its rules and its figures."""

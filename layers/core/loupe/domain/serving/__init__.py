@@ -1,0 +1,1 @@
+"""Models in service: releases, predictions, and what they cost by the hour."""

@@ -1,0 +1,295 @@
+"""From a dataset version to the plan of a training: names, limits, and what each trainer adds."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+from hashlib import sha256
+from typing import Any, Protocol
+
+from pydantic import TypeAdapter
+
+from loupe.domain.configuration import valid_config
+from loupe.domain.datasets.versions import DatasetCard
+from loupe.domain.errors import ObjectMissing
+from loupe.domain.manifests import S3Uri
+from loupe.domain.projects import HostingKind, ProjectConfig, TaskType, Trainer
+from loupe.domain.workspace import Workspace
+from loupe.ports.loops import KeepsLoops, LastTraining, ServedModel
+from loupe.ports.messages import Clock
+from loupe.ports.objects import StoresObjects
+from loupe.ports.projects import KeepsProjects
+
+MAX_NAME = 63
+"""Longest name of a training job, model, endpoint configuration or endpoint."""
+
+_VOLUME_GB = 50
+
+_SOURCE = re.compile(r"\btrainer/([0-9a-f]{64})/")
+"""Where a request names the trainer's source, which lies under the SHA-256 of its content."""
+_NOT_IN_REGISTRY = re.compile(r"[^\w .:/=+@-]")
+_MAX_HYPERPARAMETERS = 40
+
+
+@dataclass(frozen=True)
+class EndpointRelease:
+    """How a model that SageMaker hosts is registered and put behind its endpoint.
+
+    `model_data_url` is where the training puts the model; `image` and `environment` are its container's.
+    """
+
+    model_package_group: str
+    model_data_url: str
+    image: str
+    environment: dict[str, str]
+    endpoint: str
+    role_arn: str
+    memory_mb: int
+    max_concurrency: int
+
+    @property
+    def output(self) -> str:
+        """Key of what the training wrote beside the model."""
+        return f"{S3Uri.parse(self.model_data_url).key.rpartition('/')[0]}/output.tar.gz"
+
+
+@dataclass(frozen=True)
+class Transforms:
+    """Requests for CreateTransformJob, by which models are asked about the test images; None for a model that
+    is not asked in that way."""
+
+    candidate: dict[str, Any] | None
+    champion: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """Everything that is decided before the training; `models/<version>/plan.json` keeps it.
+
+    `model_name` is the name of the training job, the model and its endpoint configuration. `training_job` is
+    the request for CreateTrainingJob; it and `release` are None for a model that Rekognition trains and
+    hosts, which has `custom_labels` instead. `tags` are for everything that is made for the model;
+    `registry` is what its package in the model registry says of it.
+    """
+
+    project: str
+    version: str
+    dataset_version: str
+    execution: str
+    started_at: str
+    task: TaskType
+    labels: tuple[str, ...]
+    trainer: Trainer
+    hosting: HostingKind
+    model_name: str
+    evaluation_uri: str
+    tags: list[dict[str, str]]
+    training_job: dict[str, Any] | None = None
+    release: EndpointRelease | None = None
+    transforms: Transforms | None = None
+    custom_labels: dict[str, Any] | None = None
+    registry: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, store: StoresObjects, project: str, version: str) -> "TrainingPlan":
+        """Raises `ObjectMissing`."""
+        return _PLAN.validate_json(store.read(Workspace(project).plan(version)))
+
+    def served_at(self, endpoint: str | None = None) -> ServedModel:
+        """The model in service; `endpoint` is where, if that is not the endpoint of its `release`."""
+        if endpoint is None:
+            if self.release is None:
+                raise ValueError(f"model {self.version} of {self.project} has no endpoint of SageMaker")
+            endpoint = self.release.endpoint
+        return ServedModel(self.hosting, self.trainer, self.task, self.labels, endpoint)
+
+
+_PLAN = TypeAdapter(TrainingPlan)
+
+
+@dataclass(frozen=True)
+class TrainingSetup:
+    """What the stack gives a training: names, the role of jobs and endpoints, container images."""
+
+    stack: str
+    role_arn: str
+    training_image: str
+    inference_image: str
+
+
+class PlansTraining(Protocol):
+    """What one trainer adds to a plan."""
+
+    def complete(self, plan: TrainingPlan, config: ProjectConfig) -> TrainingPlan:
+        """The plan with its requests; writes what they name. Repeating it changes nothing.
+
+        Raises `InvalidProject`, `StoreUnavailable`.
+        """
+        ...
+
+
+def model_versions(project: str, store: StoresObjects) -> list[str]:
+    """Versions of all models that were ever planned, oldest first: `0002`, `0002-2`, `0003`..."""
+    versions = store.list_folders(Workspace(project).models)
+    return sorted(versions, key=lambda version: [int(part) for part in version.split("-")])
+
+
+@dataclass(frozen=True)
+class PlanTraining:
+    """Decides on the next model's training and writes the decision down, once for each execution."""
+
+    projects: KeepsProjects
+    loops: KeepsLoops
+    workspace: StoresObjects
+    stack: str
+    trainers: Mapping[Trainer, PlansTraining]
+    clock: Clock
+
+    def __call__(self, project: str, dataset_version: str, execution: str) -> TrainingPlan:
+        """Raises `ProjectNotFound`, `InvalidProject`, `StoreUnavailable`."""
+        attempts = [
+            version
+            for version in model_versions(project, self.workspace)
+            if version.partition("-")[0] == dataset_version
+        ]
+        plan = self._planned(project, attempts, execution)
+        if plan is None:
+            attempt = len(attempts) + 1
+            version = dataset_version if attempt == 1 else f"{dataset_version}-{attempt}"
+            plan = self._plan(project, version, dataset_version, execution)
+            content = json.dumps(asdict(plan), ensure_ascii=False, indent=1).encode()
+            self.workspace.write_once(Workspace(project).plan(version), content, "application/json")
+        started_at = datetime.fromisoformat(plan.started_at)
+        self.loops.save_last_training(
+            project,
+            LastTraining(plan.version, "running", "a model is being trained", started_at, None, execution),
+        )
+        return plan
+
+    def _planned(self, project: str, versions: Iterable[str], execution: str) -> TrainingPlan | None:
+        """This execution's plan, if an earlier call of it came that far."""
+        for version in versions:
+            with suppress(ObjectMissing):
+                plan = TrainingPlan.read(self.workspace, project, version)
+                if plan.execution == execution:
+                    return plan
+        return None
+
+    def _plan(self, project: str, version: str, dataset_version: str, execution: str) -> TrainingPlan:
+        config = valid_config(self.projects, project)
+        names = Workspace(project)
+        card = DatasetCard.from_json(self.workspace.read(names.dataset_card(dataset_version)))
+        # Training jobs can't be deleted, and a stack may be made anew: the execution makes names unique.
+        token = sha256(execution.encode()).hexdigest()[:4]
+        plan = TrainingPlan(
+            project=project,
+            version=version,
+            dataset_version=dataset_version,
+            execution=execution,
+            started_at=self.clock().isoformat(),
+            task=card.task,
+            labels=card.labels,
+            trainer=config.training.trainer,
+            hosting=config.hosting.kind,
+            model_name=legal_name(self.stack, project, version, token),
+            evaluation_uri=str(S3Uri(self.workspace.bucket, names.evaluation(version))),
+            tags=[
+                {"Key": "loupe:project", "Value": project},
+                {"Key": "loupe:model-version", "Value": version},
+                {"Key": "loupe:dataset-version", "Value": dataset_version},
+            ],
+        )
+        plan = self.trainers[plan.trainer].complete(plan, config)
+        return replace(plan, registry=registry_metadata(plan))
+
+
+def registry_metadata(plan: TrainingPlan) -> dict[str, str]:
+    """What explains a model in the registry, which takes 50 entries of letters, digits and few signs."""
+    hyperparameters = (plan.training_job or {}).get("HyperParameters", {})
+    own = {name: value for name, value in hyperparameters.items() if not name.startswith("sagemaker_")}
+    code = next(filter(None, (_SOURCE.search(str(value)) for value in _strings(plan.training_job))), None)
+    metadata = {
+        "project": plan.project,
+        "model_version": plan.version,
+        "dataset_version": plan.dataset_version,
+        "task": plan.task,
+        "trainer": plan.trainer,
+        "execution": plan.execution,
+        **({"trainer_code": code[1]} if code else {}),
+        **{f"hyperparameter:{name}": value for name, value in sorted(own.items())[:_MAX_HYPERPARAMETERS]},
+    }
+    return {
+        _NOT_IN_REGISTRY.sub("_", name)[:128]: _NOT_IN_REGISTRY.sub("_", value)[:256]
+        for name, value in metadata.items()
+    }
+
+
+def _strings(document: Any) -> Iterator[str]:
+    match document:
+        case str():
+            yield document
+        case dict():
+            for value in document.values():
+                yield from _strings(value)
+        case list():
+            for value in document:
+                yield from _strings(value)
+
+
+def training_request(plan: TrainingPlan, config: ProjectConfig, role_arn: str, bucket: str) -> dict[str, Any]:
+    """What requests for training jobs of all trainers have in common; `bucket` gets the model."""
+    training = config.training
+    limits = {"MaxRuntimeInSeconds": training.max_run_minutes * 60}
+    if training.spot:
+        limits["MaxWaitTimeInSeconds"] = (training.max_wait_minutes or training.max_run_minutes) * 60
+    return {
+        "TrainingJobName": plan.model_name,
+        "RoleArn": role_arn,
+        "OutputDataConfig": {"S3OutputPath": _output(plan, bucket)},
+        "ResourceConfig": {
+            "InstanceType": training.instance_type,
+            "InstanceCount": 1,
+            "VolumeSizeInGB": _VOLUME_GB,
+        },
+        "StoppingCondition": limits,
+        "EnableManagedSpotTraining": training.spot,
+        "Tags": plan.tags,
+    }
+
+
+def endpoint_release(
+    plan: TrainingPlan,
+    config: ProjectConfig,
+    setup: TrainingSetup,
+    bucket: str,
+    image: str,
+    environment: dict[str, str],
+) -> EndpointRelease:
+    """The release of a model that its training job puts into `bucket`."""
+    return EndpointRelease(
+        model_package_group=legal_name(setup.stack, plan.project),
+        model_data_url=f"{_output(plan, bucket)}/{plan.model_name}/output/model.tar.gz",
+        image=image,
+        environment=environment,
+        endpoint=legal_name(setup.stack, plan.project),
+        role_arn=setup.role_arn,
+        memory_mb=config.hosting.memory_mb,
+        max_concurrency=config.hosting.max_concurrency,
+    )
+
+
+def _output(plan: TrainingPlan, bucket: str) -> str:
+    return str(S3Uri(bucket, Workspace(plan.project).model(plan.version).rstrip("/")))
+
+
+def legal_name(stack: str, *parts: str) -> str:
+    """A name for SageMaker: letters, digits and dashes, at most 63; a hash stands for what does not fit."""
+    name = "-".join(re.sub(r"[^a-zA-Z0-9-]", "-", part).strip("-") for part in (stack, *parts))
+    if len(name) <= MAX_NAME:
+        return name
+    tail = "-".join(parts)
+    token = sha256(stack.encode()).hexdigest()[:6]
+    room = max(0, MAX_NAME - len(tail) - len(token) - 2)
+    return "-".join(filter(None, (stack[:room].strip("-"), token, tail)))

@@ -1,0 +1,75 @@
+"""Models in service and in the registry."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from loupe.ports.loops import HostingState, ServedModel
+
+PackageApproval = Literal["Approved", "Rejected", "PendingManualApproval"]
+
+
+class ApprovesPackages(Protocol):
+    """The model registry's approval of a model package."""
+
+    def describe(self, package: str) -> Mapping[str, Any]:
+        """What DescribeModelPackage tells of it, by its ARN; nothing if it is gone. Raises
+        `StoreUnavailable`."""
+        ...
+
+    def set_approval(self, package: str, status: PackageApproval, reason: str) -> None:
+        """Set it, by the package's ARN; nothing changes where it has that status, or is gone. Raises
+        `StoreUnavailable`."""
+        ...
+
+
+@dataclass(frozen=True)
+class HostedVersion:
+    """A model version in Rekognition. `endpoint` is its ARN, `name` its name within its project; one that
+    was never started is stopped."""
+
+    endpoint: str
+    name: str
+    state: HostingState
+
+
+class RunsModels(Protocol):
+    """Models that cost by the hour while they run. All methods raise `StoreUnavailable`."""
+
+    def versions(self, host: str) -> list[HostedVersion]:
+        """All versions of the Rekognition project of that name, newest first; none if there is no project."""
+        ...
+
+    def start(self, endpoint: str, inference_units: int, max_inference_units: int | None) -> None:
+        """Begin to start a version, which takes minutes; changes nothing for one that runs or starts.
+
+        Raises `Conflict` where the account has no room for another running model.
+        """
+        ...
+
+    def stop(self, endpoint: str) -> None:
+        """Begin to stop a version; changes nothing for one that is stopped.
+
+        Raises `Conflict` for one that still starts, where Rekognition does not stop such.
+        """
+        ...
+
+
+class InvokesEndpoints(Protocol):
+    """Models in service."""
+
+    def invoke(self, model: ServedModel, image: bytes, content_type: str) -> list[dict[str, Any]]:
+        """The model's predictions for an image as the API gives them, best first:
+
+            image-classification         {"label", "confidence"} of every label
+            multi-label-classification   {"label", "confidence", "threshold"} of every label, which applies
+                                         where its confidence is at least its threshold
+            bounding-box                 {"label", "confidence", "box": {"left", "top", "width", "height"}} in
+                                         pixels of the image sent, as stored
+
+        Raises `ModelError` when the model fails on this image or does not answer as agreed, and
+        `StoreUnavailable` when the endpoint is not there or the service did not answer. A model that
+        Rekognition hosts gives those labels alone that it means to apply, without their thresholds, and
+        raises `ModelNotRunning` when it does not run.
+        """
+        ...
