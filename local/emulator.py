@@ -89,7 +89,8 @@ class AddedService:
 
     `name` is also its signing name; `data_plane` names a second endpoint with the same signing name, told
     apart by its path. `resource` gives the ARN that a request is authorized against, `passed_roles` the
-    roles that it hands over (`iam:PassRole`).
+    roles that it hands over (`iam:PassRole`), `also_needs` what the caller must be allowed in other services.
+    `task_name` is what Step Functions calls it in `aws-sdk:` tasks, where that is not `name`.
     """
 
     name: str
@@ -101,6 +102,14 @@ class AddedService:
     error_names: Mapping[str, str]
     data_plane: str | None = None
     data_plane_path: str = ""
+    also_needs: Callable[[Request], list[Permission]] = lambda _: []
+    task_name: str = ""
+
+    def permissions(self, request: Request) -> list[Permission]:
+        """What a caller must be allowed besides the operation itself."""
+        passed_to = {"iam:PassedToService": f"{self.name}.amazonaws.com"}
+        roles: list[Permission] = [("iam:PassRole", role, passed_to) for role in self.passed_roles(request)]
+        return roles + self.also_needs(request)
 
 
 @dataclass(frozen=True)
@@ -136,7 +145,7 @@ class Emulator:
         self._sts = _module("services.sts")
         self._iam = _module("services.iam")
         self.endpoint_url = endpoint_url(port)
-        self._added: dict[str, AddedService] = {}
+        self._added_tasks: dict[str, AddedService] = {}
         self._execution: contextvars.ContextVar[Mapping[str, Any]] = contextvars.ContextVar(
             "execution", default=MappingProxyType({})
         )
@@ -151,6 +160,7 @@ class Emulator:
         self._enforce_state_machine_roles()
         self._batch_queues()
         self._authorize_batches()
+        self._authorize_alarms()
         self._match_newlines()
         self._retry_events()
         self._configure_functions()
@@ -204,7 +214,6 @@ class Emulator:
 
     def add(self, service: AddedService) -> None:
         """Make `service` answer signed requests, authorized by IAM, and Step Functions tasks."""
-        self._added[service.name] = service
         names = [service.name] + ([service.data_plane] if service.data_plane else [])
         router = _module("core.router")
         for name in names:
@@ -217,12 +226,15 @@ class Emulator:
             self._actions._BOTOCORE_SERVICE_MAP[service.data_plane] = [service.data_plane]
             self._route_data_plane(service, service.data_plane)
         self._authorize_resources(service, names)
-        self._states._AWS_SDK_SERVICE_MAP[service.name] = {
+        task = service.task_name or service.name
+        self._added_tasks[task] = service
+        self._states._AWS_SDK_SERVICE_MAP[task] = {
             "target_prefix": service.target_prefix,
             "protocol": "json",
+            "service_key": service.name,
         }
-        self._states._AWS_SDK_ERROR_PREFIX[service.name] = service.sdk_name
-        self._states._AWS_SDK_ERROR_CODE_OVERRIDES[service.name] = service.error_names
+        self._states._AWS_SDK_ERROR_PREFIX[task] = service.sdk_name
+        self._states._AWS_SDK_ERROR_CODE_OVERRIDES[task] = service.error_names
 
     def _handler(self, service: AddedService) -> Callable[..., Awaitable[tuple[int, dict[str, str], bytes]]]:
         async def handle(
@@ -233,8 +245,8 @@ class Emulator:
             query: dict[str, Any],
         ) -> tuple[int, dict[str, str], bytes]:
             request = Request(path, headers, body.encode() if isinstance(body, str) else body)
-            for role in service.passed_roles(request):
-                denial = self._denied_pass_role(role, f"{service.name}.amazonaws.com", headers, query)
+            for permission in service.permissions(request):
+                denial = self._denied_caller(permission, headers, query)
                 if denial is not None:
                     error = {"__type": "AccessDeniedException", "message": denial.message}
                     return 400, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps(error).encode()
@@ -264,6 +276,36 @@ class Emulator:
 
         self._actions.extract_iam_action = extract_iam_action
 
+    def _authorize_alarms(self) -> None:
+        """CloudWatch is asked for the alarms that a request names (for the first of several); MiniStack looks
+        for AlarmName only."""
+        extract = self._actions.extract_resource_arn
+
+        def extract_resource_arn(
+            name: str,
+            method: str,
+            path: str,
+            headers: dict[str, str],
+            body: bytes,
+            query: Mapping[str, Any],
+            *rest: Any,
+        ) -> Any:
+            if name == "monitoring":
+                action = self._actions.extract_iam_action(name, method, path, headers, body, query) or ""
+                given = _cloudwatch_parameters(headers, body, query)
+                alarms = _alarm_arns(action.partition(":")[2], given)
+                if alarms:
+                    return alarms[0]
+            return extract(name, method, path, headers, body, query, *rest)
+
+        self._actions.extract_resource_arn = extract_resource_arn
+        # As JSON, so that what tasks are answered has CloudWatch's shapes: lists of one, numbers, times.
+        self._states._AWS_SDK_SERVICE_MAP["cloudwatch"] = {
+            "target_prefix": "GraniteServiceVersion20100801",
+            "protocol": "json",
+            "service_key": "monitoring",
+        }
+
     def _match_newlines(self) -> None:
         """A policy's `*` and `?` stand for any character; in MiniStack for any but a newline."""
         compile_pattern = self._evaluator._fnmatch_compile
@@ -286,18 +328,18 @@ class Emulator:
 
         self._actions.extract_resource_arn = extract_resource_arn
 
-    def _denied_pass_role(
-        self, role: str, to: str, headers: Mapping[str, str], query: Mapping[str, Any]
+    def _denied_caller(
+        self, permission: Permission, headers: Mapping[str, str], query: Mapping[str, Any]
     ) -> Denial | None:
         key = _module("core.router").extract_access_key_id(headers, query)
         if self._evaluator.is_root_access_key(key):
             # The administrator, or a Step Functions task, whose own role was checked before.
             return None
-        context = {"iam:PassedToService": to}
+        action, resource, context = permission
         denied = self._evaluator.enforce(
-            key, "iam:PassRole", "iam", REGION, resource_arn=role, service_context=context
+            key, action, action.partition(":")[0], REGION, resource_arn=resource, service_context=context
         )
-        return Denial(_not_authorized(denied.principal_arn, "iam:PassRole", role)) if denied else None
+        return Denial(_not_authorized(denied.principal_arn, action, resource)) if denied else None
 
     # -- what services ask of each other -----------------------------------------------------------
 
@@ -585,8 +627,8 @@ class Emulator:
         if len(parts) < 7 or parts[5] == "aws-sdk":
             return self._sdk_permissions(parts[6].lower(), parts[7].partition(".")[0], given)
         service, action, wait = parts[5], parts[6].partition(".")[0], parts[6].endswith(".sync")
-        if service in self._added:
-            return self._added_permissions(self._added[service], _operation(action), given, wait=wait)
+        if service in self._added_tasks:
+            return self._added_permissions(self._added_tasks[service], _operation(action), given, wait=wait)
         match service:
             case "lambda":
                 return [("lambda:InvokeFunction", _function_arn(str(given.get("FunctionName", ""))), {})]
@@ -605,14 +647,17 @@ class Emulator:
 
     def _sdk_permissions(self, service: str, action: str, given: Mapping[str, Any]) -> list[Permission]:
         operation = _operation(action)
-        if service in self._added:
-            return self._added_permissions(self._added[service], operation, given, wait=False)
+        if service in self._added_tasks:
+            return self._added_permissions(self._added_tasks[service], operation, given, wait=False)
         if service == "s3":
             return [_s3_permission(operation, given)]
         if service == "lambda":
             return [(f"lambda:{operation}", _function_arn(str(given.get("FunctionName", ""))), {})]
         key = self._states._AWS_SDK_SERVICE_MAP.get(service, {}).get("service_key", service)
         namespace = self._actions.SERVICE_TO_IAM_NAMESPACE.get(key, key)
+        if service == "cloudwatch":
+            targets = _alarm_arns(operation, given) or ["*"]
+            return [(f"{namespace}:{operation}", target, {}) for target in targets]
         headers = {"x-amz-target": f"x.{operation}"}
         target = self._actions.extract_resource_arn(
             key, "POST", "/", headers, json.dumps(given).encode(), dict(given), REGION, ACCOUNT_ID
@@ -625,9 +670,8 @@ class Emulator:
         target = f"{service.target_prefix}.{operation}"
         request = Request("/", {"x-amz-target": target}, json.dumps(given).encode())
         resource = service.resource(request)
-        passed_to = {"iam:PassedToService": f"{service.name}.amazonaws.com"}
         permissions: list[Permission] = [(f"{service.name}:{operation}", resource, {})]
-        permissions += [("iam:PassRole", role, passed_to) for role in service.passed_roles(request)]
+        permissions += service.permissions(request)
         if wait:
             # `.sync` describes and stops the job, tags it, and hears of its end by a managed rule.
             job = operation.removeprefix("Create")
@@ -772,6 +816,29 @@ def _arn(service: str, resource: str, given: str = "") -> str:
 
 def _function_arn(name: str) -> str:
     return _arn("lambda", f"function:{name}", name)
+
+
+def _alarm_arns(operation: str, given: Mapping[str, Any]) -> list[str]:
+    """The alarms that a CloudWatch operation is about, which a policy must allow; none for metrics."""
+    if operation in ("DescribeAlarms", "DescribeAlarmHistory"):
+        return [_arn("cloudwatch", "alarm:*")]
+    names = [given["AlarmName"]] if given.get("AlarmName") else given.get("AlarmNames", [])
+    return [_arn("cloudwatch", f"alarm:{name}") for name in names]
+
+
+def _cloudwatch_parameters(
+    headers: Mapping[str, str], body: bytes | str, query: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What a request gives, as JSON or as a form; nothing for one that can't be read."""
+    if "json" not in headers.get("content-type", ""):
+        form = {name: value[0] if isinstance(value, list) else value for name, value in query.items()}
+        names = [value for name, value in form.items() if name.startswith("AlarmNames.member.")]
+        return {**form, "AlarmNames": names}
+    try:
+        given = json.loads(body)
+    except ValueError:
+        return {}
+    return given if isinstance(given, dict) else {}
 
 
 def _s3_permission(operation: str, given: Mapping[str, Any]) -> Permission:

@@ -50,6 +50,10 @@ class Home:
         return self.root / "rekognition"
 
     @property
+    def autoscaling(self) -> Path:
+        return self.root / "autoscaling"
+
+    @property
     def logs(self) -> Path:
         return self.root / "logs"
 
@@ -68,7 +72,7 @@ class Home:
         return self.root / "credentials.json"
 
     def create(self) -> None:
-        services = (self.sagemaker, self.rekognition)
+        services = (self.sagemaker, self.rekognition, self.autoscaling)
         for folder in (self.root, self.objects, self.state, *services, self.logs, self.temporary):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 

@@ -21,6 +21,8 @@ from typing import Protocol, TextIO
 import uvicorn
 import uvloop
 
+from local.autoscaling.service import AutoScaling
+from local.autoscaling.targets import ScalableTargets
 from local.emulator import Emulator
 from local.home import HOST, Home
 from local.rekognition.service import Rekognition
@@ -58,9 +60,12 @@ def run(home: Home, port: int, *, tied: bool) -> None:
         lock.flush()
         _empty(home.temporary)
         emulator = Emulator(home, port, home.credentials())
+        targets = ScalableTargets(home.autoscaling)
+        sagemaker = SageMaker(home.sagemaker, emulator, targets)
         services: list[Service] = [
-            SageMaker(home.sagemaker, emulator),
+            sagemaker,
             Rekognition(home.rekognition, emulator),
+            AutoScaling(emulator, targets, sagemaker.find_variant),
         ]
         for service in services:
             service.register()

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from local import json_protocol
 from local.emulator import AddedService, Emulator, Request, Response
 from local.rekognition import arns
 from local.rekognition.datasets import Datasets
@@ -26,7 +27,6 @@ from local.rekognition.versions import Versions
 from local.sagemaker.store import Document, Record, Store
 from local.validation import api_model
 
-_CONTROL_TYPE = "application/x-amz-json-1.1"
 _SERVICE = "rekognition"
 
 _Call = Callable[[Document, Callable[[], CallerObjects]], Document]
@@ -95,10 +95,10 @@ class Rekognition:
             parameters = json.loads(request.body or b"{}")
             answer = self._call(request, parameters)
         except RekognitionError as error:
-            return _error(error.status, error.code, error.message)
+            return json_protocol.refusal(error)
         except ValueError as error:
-            return _error(400, "SerializationException", str(error))
-        return Response(200, {"Content-Type": _CONTROL_TYPE}, json.dumps(answer).encode())
+            return json_protocol.failure(400, "SerializationException", str(error))
+        return json_protocol.success(answer)
 
     def _call(self, request: Request, parameters: Document) -> Document:
         model, operation = api_model(_SERVICE), request.operation
@@ -189,10 +189,3 @@ def resource(request: Request) -> str:
         return str((parameters.get("Datasets") or [{}])[0].get("Arn", "*"))
     named = (parameters.get(member) for member in ("ProjectVersionArn", "DatasetArn", "ProjectArn"))
     return str(next(filter(None, named), "*"))
-
-
-def _error(status: int, code: str, message: str) -> Response:
-    body = {"__type": code, "message": message, "Message": message}
-    return Response(
-        status, {"Content-Type": _CONTROL_TYPE, "x-amzn-ErrorType": code}, json.dumps(body).encode()
-    )

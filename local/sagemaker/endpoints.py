@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from local.sagemaker import events, listing
 from local.sagemaker.arns import arn, log_group
@@ -54,14 +54,27 @@ class Invocation:
     variant: str
 
 
+class ScaledVariants(Protocol):
+    """What Application Auto Scaling knows of an endpoint's variants."""
+
+    def variants_of(self, endpoint: str) -> set[str]:
+        """Those that are registered as scalable targets."""
+
+    def forget(self, endpoint: str) -> None:
+        """The endpoint is deleted."""
+
+
 class Endpoints:
     """CreateEndpoint and its kin. A deployment runs in a thread of its own; one at a time an endpoint."""
 
-    def __init__(self, folder: Path, platform: Platform, configs: EndpointConfigs) -> None:
+    def __init__(
+        self, folder: Path, platform: Platform, configs: EndpointConfigs, scaling: ScaledVariants
+    ) -> None:
         self._store = Store(folder / "endpoints")
         self._work = folder / "serving"
         self._platform = platform
         self._configs = configs
+        self._scaling = scaling
         self._lock = threading.RLock()
         self._serving: dict[str, list[_Variant]] = {}
         self._closing = threading.Event()
@@ -103,6 +116,7 @@ class Endpoints:
                     f'Cannot update endpoint "{arn("endpoint", name)}" while it is in status {status}.'
                 )
             _check_kind(record.inner["variants"], variants)
+            _check_scaled(self._scaling.variants_of(name), record.inner["variants"], variants)
             inner = {**record.inner, "next_config": config, "next_variants": variants}
             document = self._put(name, inner, EndpointStatus="Updating", FailureReason=None)
         self._announce(document)
@@ -115,6 +129,7 @@ class Endpoints:
             document = self._record(name).document
             self._store.remove(name)
             serving = self._serving.pop(name, [])
+        self._scaling.forget(name)
         self._announce({**document, "EndpointStatus": "Deleting", "LastModifiedTime": time.time()})
         _stop_in_background(serving)
         return {}
@@ -122,6 +137,13 @@ class Endpoints:
     def describe(self, request: Document) -> Document:
         with self._lock:
             return dict(self._record(request["EndpointName"]).document)
+
+    def find_variant(self, name: str, variant: str) -> Document | None:
+        """A ProductionVariant of the configuration in service; None if there is none of these names."""
+        with self._lock:
+            record = self._store.get(name)
+            variants = record.inner["variants"] if record else []
+        return next((found for found in variants if found["VariantName"] == variant), None)
 
     def list_all(self, request: Document) -> Document:
         members = ("EndpointName", "EndpointArn", "CreationTime", "LastModifiedTime", "EndpointStatus")
@@ -326,6 +348,22 @@ def _check_kind(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> No
     had_instances = any("ServerlessConfig" not in variant for variant in before)
     if had_instances and any("ServerlessConfig" in variant for variant in after):
         raise ValidationError("An instance based endpoint cannot be updated to a serverless endpoint.")
+
+
+def _check_scaled(scaled: set[str], before: list[dict[str, Any]], after: list[dict[str, Any]]) -> None:
+    """A scalable target keeps its variant and that variant's type of instance."""
+    types = {variant["VariantName"]: variant.get("InstanceType") for variant in after}
+    changed = sorted(
+        variant["VariantName"]
+        for variant in before
+        if variant["VariantName"] in scaled
+        and types.get(variant["VariantName"]) != variant.get("InstanceType")
+    )
+    if changed:
+        raise ValidationError(
+            f"The variant(s) {changed} must be deregistered as scalable targets with Application Auto "
+            "Scaling before they can be removed or have their instance type updated."
+        )
 
 
 def _stop_in_background(variants: list[_Variant]) -> None:

@@ -14,7 +14,7 @@ from botocore.model import ListShape, Shape, StructureShape
 
 from local.emulator import AddedService, Emulator, Request, Response, RunsTask, TaskError
 from local.sagemaker import authorization
-from local.sagemaker.endpoints import Endpoints
+from local.sagemaker.endpoints import Endpoints, ScaledVariants
 from local.sagemaker.errors import (
     ModelError,
     NotAvailableError,
@@ -51,14 +51,14 @@ Operations = dict[str, Callable[[Document], Document]]
 class SageMaker:
     """SageMaker and its runtime, as services of the emulator."""
 
-    def __init__(self, folder: Path, emulator: Emulator) -> None:
+    def __init__(self, folder: Path, emulator: Emulator, scaling: ScaledVariants) -> None:
         self._emulator = emulator
         self._training = TrainingJobs(folder, emulator)
         packages = ModelPackages(folder, emulator)
         models = Models(folder, packages)
         self._transform = TransformJobs(folder, emulator, models)
         configs = EndpointConfigs(folder, models)
-        self._endpoints = Endpoints(folder, emulator, configs)
+        self._endpoints = Endpoints(folder, emulator, configs, scaling)
         workteams = Workteams(folder, partial(has_group, emulator.administrator))
         workers_of = partial(PortalWorkers.of_stack, emulator.administrator)
         self._labeling = LabelingJobs(folder, emulator, workteams, workers_of)
@@ -109,6 +109,10 @@ class SageMaker:
         self._training.shut_down()
         self._transform.shut_down()
         self._endpoints.shut_down()
+
+    def find_variant(self, endpoint: str, variant: str) -> Document | None:
+        """A ProductionVariant of the configuration in service; None if there is none of these names."""
+        return self._endpoints.find_variant(endpoint, variant)
 
     # -- requests ----------------------------------------------------------------------------------
 

@@ -153,8 +153,11 @@ class Stack:
 
         return until(look, lambda job: job["TrainingJobStatus"] in ENDED, f"the end of {name}", within)
 
-    def model(self, data_url: str) -> str:
+    def model(self, data_url: str, **variant: Any) -> str:
+        """A model with an endpoint configuration of the same name; `variant` says what it runs on, else it is
+        serverless."""
         name = f"model-{uuid.uuid4().hex[:8]}"
+        runs_on = variant or {"ServerlessConfig": {"MemorySizeInMB": 1024, "MaxConcurrency": 5}}
         self.sagemaker.create_model(
             ModelName=name,
             PrimaryContainer={"Image": IMAGE, "ModelDataUrl": data_url},
@@ -162,15 +165,18 @@ class Stack:
         )
         self.sagemaker.create_endpoint_config(
             EndpointConfigName=name,
-            ProductionVariants=[
-                {
-                    "VariantName": "AllTraffic",
-                    "ModelName": name,
-                    "ServerlessConfig": {"MemorySizeInMB": 1024, "MaxConcurrency": 5},
-                }
-            ],
+            ProductionVariants=[{"VariantName": "AllTraffic", "ModelName": name, **runs_on}],
         )
         return name
+
+    def serving_model(self, inference: str, numbers: dict[str, int] | None = None, **variant: Any) -> str:
+        """The same for a model that was not trained here: the script, and what it finds in model.json."""
+        key = f"models/{uuid.uuid4().hex[:8]}.tar.gz"
+        files = {"model.json": json.dumps(numbers or {}), "code/inference.py": inference}
+        self.put(key, archive(files))
+        return self.model(
+            self.uri(key), **(variant or {"InstanceType": "ml.m5.large", "InitialInstanceCount": 1})
+        )
 
     def bare_model(self, job: dict[str, Any], image: str = IMAGE) -> str:
         """A model of a training job's artifacts, without anything that serves it."""
