@@ -27,6 +27,7 @@ from typing import Any, Protocol
 import boto3
 import yaml
 
+from local.emulator_alarms import Alarms
 from local.emulator_queries import speed_up
 from local.home import ACCOUNT_ID, HOST, REGION, Credentials, Home, endpoint_url
 from local.snapshots import Snapshots
@@ -153,6 +154,7 @@ class Emulator:
         self._requests_saved = 0
         self._snapshots = Snapshots(home.state, self._write_state)
         speed_up(_module("services.dynamodb"))
+        self._alarms = Alarms(_module("services.cloudwatch"))
         self._remove_unused_files()
         self._keep_big_values_in_files()
         self._keep_sessions()
@@ -293,9 +295,9 @@ class Emulator:
             if name == "monitoring":
                 action = self._actions.extract_iam_action(name, method, path, headers, body, query) or ""
                 given = _cloudwatch_parameters(headers, body, query)
-                alarms = _alarm_arns(action.partition(":")[2], given)
-                if alarms:
-                    return alarms[0]
+                named = _alarm_arns(action.partition(":")[2], given)
+                if named:
+                    return named[0]
             return extract(name, method, path, headers, body, query, *rest)
 
         self._actions.extract_resource_arn = extract_resource_arn
@@ -363,6 +365,17 @@ class Emulator:
             logs._create_log_group({"logGroupName": group})
             logs._create_log_stream({"logGroupName": group, "logStreamName": stream})
             logs._put_log_events({"logGroupName": group, "logStreamName": stream, "logEvents": events})
+
+    def measure(
+        self, namespace: str, dimensions: Mapping[str, str], metrics: Mapping[str, tuple[float, str]]
+    ) -> None:
+        """Add a value (and its unit) to each of some metrics of CloudWatch; from any thread."""
+        self._alarms.measure(namespace, dimensions, metrics)
+
+    def evaluate_alarms(self) -> None:
+        """Let alarms see what was measured meanwhile and the time that passed; on the event loop's thread."""
+        with self._scope():
+            self._alarms.evaluate_all()
 
     def role_credentials(self, role_arn: str, service: str, session_name: str) -> dict[str, str] | None:
         """Temporary keys of a role, as arguments of a boto3 client; None if `service` may not assume it."""

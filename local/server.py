@@ -131,6 +131,7 @@ async def _chores(emulator: Emulator, services: Sequence[Service], port: int, en
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(ending.wait(), _SAVE_EVERY)
         if not ending.is_set():
+            emulator.evaluate_alarms()
             emulator.save_in_background()
 
 
