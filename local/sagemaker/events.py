@@ -9,6 +9,7 @@ from typing import Any
 TRAINING_JOB = "SageMaker Training Job State Change"
 TRANSFORM_JOB = "SageMaker Transform Job State Change"
 ENDPOINT = "SageMaker Endpoint State Change"
+DEPLOYMENT = "SageMaker Endpoint Deployment State Change"
 MODEL_PACKAGE = "SageMaker Model Package State Change"
 LABELING_JOB = "SageMaker Ground Truth Labeling Job State Change"
 
@@ -92,6 +93,23 @@ def endpoint(document: Document) -> dict[str, Any]:
         "LastModifiedTime": float(_milliseconds(document["LastModifiedTime"])),
         "Tags": _tags(document),
     }
+
+
+def deployment(document: Document) -> dict[str, Any]:
+    """An endpoint's event with how far its deployment is."""
+    pending = document["PendingDeploymentSummary"]
+    variants = [
+        {
+            "VariantName": variant["VariantName"],
+            "VariantStatus": [
+                {**status, "StartTime": float(_milliseconds(status["StartTime"]))}
+                for status in variant["VariantStatus"]
+            ],
+        }
+        for variant in pending["ProductionVariants"]
+    ]
+    summary = {"EndpointConfigName": pending["EndpointConfigName"], "ProductionVariants": variants}
+    return {**endpoint(document), "PendingDeploymentSummary": summary}
 
 
 def model_package(document: Document) -> dict[str, Any]:

@@ -31,6 +31,15 @@ class Platform(Protocol):
         """Temporary keys (arguments of a boto3 client) of a role that `service` may assume, else None."""
 
 
+class MeasuringPlatform(Platform, Protocol):
+    """The same with CloudWatch's metrics."""
+
+    def measure(
+        self, namespace: str, dimensions: Mapping[str, str], metrics: Mapping[str, tuple[float, str]]
+    ) -> None:
+        """Add a value (and its unit) to each of some metrics."""
+
+
 class StorageError(Exception):
     """S3 refused, or holds no such object; the text is for a FailureReason."""
 
