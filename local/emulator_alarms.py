@@ -50,6 +50,15 @@ class Alarms:
             self._set_by_hand[name] = time.time()
             return set_state(params, given, *protocol)
 
+        put_alarm = cloudwatch._put_metric_alarm
+
+        def put_metric_alarm(params: Mapping[str, Any], given: Mapping[str, Any], *protocol: bool) -> Any:
+            if given.get("Metrics") or "Metrics.member.1.Id" in params:
+                message = "Metrics (metric math) is not available in the local cloud"
+                return cloudwatch._error("InvalidParameterValue", message, 400, *reversed(protocol))
+            return put_alarm(params, given, *protocol)
+
+        cloudwatch._put_metric_alarm = put_metric_alarm
         cloudwatch._evict_old_metrics = begin_request
         cloudwatch._set_alarm_state = set_alarm_state
         cloudwatch._evaluate_all_alarms = self.evaluate_all

@@ -81,7 +81,10 @@ class Stack:
         self.put("lists/numbers.json", json.dumps([{"prefix": self.uri("numbers/")}, "one"]).encode())
         self.role = self.make_role(
             "sagemaker.amazonaws.com",
-            [{"Effect": "Allow", "Action": "s3:*", "Resource": f"arn:aws:s3:::{self.bucket}*"}],
+            [
+                {"Effect": "Allow", "Action": "s3:*", "Resource": f"arn:aws:s3:::{self.bucket}*"},
+                {"Effect": "Allow", "Action": "cloudwatch:DescribeAlarms", "Resource": "*"},
+            ],
         )
 
     def client(self, service: str, **configuration: Any) -> Any:
@@ -232,9 +235,8 @@ class Stack:
             found: dict[str, Any] = self.sagemaker.describe_endpoint(EndpointName=endpoint)
             return found
 
-        return until(
-            look, lambda found: not found["EndpointStatus"].endswith("ing"), f"the endpoint {endpoint}"
-        )
+        settled = ("InService", "Failed")
+        return until(look, lambda found: found["EndpointStatus"] in settled, f"the endpoint {endpoint}")
 
     def ask(self, endpoint: str, number: int) -> Any:
         answer = self.runtime.invoke_endpoint(
