@@ -23,6 +23,8 @@ from botocore.model import (
 )
 from botocore.validate import ParamValidator
 
+_PAIRS = r"\uD800\uDC00-\uDBFF\uDFFF"
+
 
 class ApiModel:
     """What botocore knows of a service's operations."""
@@ -108,5 +110,6 @@ def _lower(name: str) -> str:
 
 @functools.cache
 def _compiled(pattern: str) -> regex.Pattern[str]:
-    """The models' patterns are Java's, with classes of Unicode properties that `re` does not have."""
-    return regex.compile(pattern)
+    """The models' patterns are Java's, with classes of Unicode properties that `re` does not have, and with
+    the characters beyond U+FFFF as a range of surrogate pairs."""
+    return regex.compile(pattern.replace(_PAIRS, r"\U00010000-\U0010FFFF"))

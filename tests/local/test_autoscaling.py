@@ -79,9 +79,10 @@ def scale_and_watch(endpoint: str, spare_config: str) -> dict[str, Any]:
             "applicationautoscaling:registerScalableTarget",
             {**variant, "MinCapacity": 1, "MaxCapacity": 3},
         ),
-        "PutPolicy": {
-            **task("applicationautoscaling:putScalingPolicy", policy),
-            "Assign": {"policy": "{% $states.result.PolicyARN %}"},
+        "PutPolicy": task("applicationautoscaling:putScalingPolicy", policy),
+        "FindPolicy": {
+            **task("applicationautoscaling:describeScalingPolicies", {"ServiceNamespace": "sagemaker"}),
+            "Assign": {"policy": "{% $states.result.ScalingPolicies[0].PolicyName %}"},
         },
         "Deregister": task("applicationautoscaling:deregisterScalableTarget", variant),
         "DeleteAlarm": task("cloudwatch:deleteAlarms", {"AlarmNames": [alarm]}),
@@ -100,6 +101,7 @@ def permissions(endpoint: str) -> list[dict[str, Any]]:
         f"arn:aws:cloudwatch:{account}:alarm:{endpoint}-*",
         f"arn:aws:cloudwatch:{account}:alarm:TargetTracking-endpoint/{endpoint}/*",
     ]
+    scalable = f"arn:aws:application-autoscaling:{account}:scalable-target/*"
     scaling = [
         f"application-autoscaling:{verb}"
         for verb in ("RegisterScalableTarget", "DeregisterScalableTarget", "PutScalingPolicy")
@@ -116,11 +118,7 @@ def permissions(endpoint: str) -> list[dict[str, Any]]:
             "Action": "cloudwatch:DescribeAlarms",
             "Resource": f"arn:aws:cloudwatch:{account}:alarm:*",
         },
-        {
-            "Effect": "Allow",
-            "Action": scaling,
-            "Resource": f"arn:aws:application-autoscaling:{account}:scalable-target/*",
-        },
+        {"Effect": "Allow", "Action": scaling, "Resource": scalable},
         {
             "Effect": "Allow",
             "Action": ["sagemaker:DescribeEndpoint", "sagemaker:UpdateEndpointWeightsAndCapacities"],
@@ -137,20 +135,21 @@ def permissions(endpoint: str) -> list[dict[str, Any]]:
             "Resource": f"arn:aws:iam::*:role/aws-service-role/{LINKED_SERVICE}/*",
             "Condition": linked,
         },
+        {"Effect": "Allow", "Action": "application-autoscaling:DescribeScalingPolicies", "Resource": "*"},
     ]
 
 
 def test_a_state_machine_watches_and_scales_an_endpoint(stack: Stack, endpoint: str) -> None:
     spare = stack.serving_model(INFERENCE)
     done = run(stack, machine(stack, scale_and_watch(endpoint, spare), permissions(endpoint)), {})
-    assert done["status"] == "SUCCEEDED", done
+    assert done["status"] == "SUCCEEDED", (done.get("error"), done.get("cause"))
     output = json.loads(done["output"])
     assert output["alarm"]["AlarmName"] == f"{endpoint}-errors"
     assert {d["Name"]: d["Value"] for d in output["alarm"]["Dimensions"]} == {
         "EndpointName": endpoint,
         "VariantName": "AllTraffic",
     }
-    assert output["policy"].endswith(":policyName/busy")
+    assert output["policy"] == "busy"
     scaling, cloudwatch = stack.client("application-autoscaling"), stack.client("cloudwatch")
     assert scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"] == []
     assert cloudwatch.describe_alarms(AlarmNames=[f"{endpoint}-errors"])["MetricAlarms"] == []

@@ -153,8 +153,8 @@ def test_an_alarm_on_errors_rolls_back_and_no_request_to_the_old_model_fails(
     update(stack, endpoint, config, shifting("CANARY", 50, 120, alarms=[alarm]))
     eventually(lambda: stage(stack, endpoint) == ("Baking", 0.5), "the canary")
     statuses, answers, failures = set(), [], []
-    while describe(stack, endpoint)["EndpointStatus"] != "InService":
-        statuses.add(describe(stack, endpoint)["EndpointStatus"])
+    while (status := describe(stack, endpoint)["EndpointStatus"]) != "InService":
+        statuses.add(status)
         try:
             answers.append(stack.ask(endpoint, 0))
         except ClientError as error:

@@ -8,6 +8,7 @@ import pytest
 
 from local.sagemaker.errors import NotAvailableError, ValidationError
 from local.sagemaker.validation import only_members, validate
+from local.validation import api_model
 
 
 def request(**changes: Any) -> dict[str, Any]:
@@ -70,3 +71,18 @@ def test_an_operation_that_does_not_exist() -> None:
 
 def test_an_answer_holds_only_what_the_operation_describes() -> None:
     assert only_members("CreateModel", {"ModelArn": "arn", "Secret": 1}) == {"ModelArn": "arn"}
+
+
+def test_a_pattern_may_speak_of_characters_as_java_does() -> None:
+    """Beyond U+FFFF a character is a pair there."""
+    target = {
+        "ServiceNamespace": "sagemaker",
+        "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
+        "ResourceId": "endpoint/cracks/variant/AllTraffic",
+    }
+    model = api_model("application-autoscaling")
+    assert model.faults("DeregisterScalableTarget", target) is None
+    assert model.faults("DeregisterScalableTarget", {**target, "ResourceId": "endpoint/\U0001f600"}) is None
+    faults = model.faults("DeregisterScalableTarget", {**target, "ResourceId": "endpoint/\x00"})
+    assert faults is not None
+    assert "resourceId" in faults
