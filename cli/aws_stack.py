@@ -38,10 +38,12 @@ from cli.stack import (
     PortalProject,
     ProjectStatus,
     RejectedImage,
+    Role,
     StoredObject,
     Worker,
 )
 from loupe.adapters.objects import S3Objects
+from loupe.domain.console.deciding import RELEASERS
 from loupe.domain.label_values import LabelValue
 from loupe.domain.projects import config_key
 
@@ -393,15 +395,37 @@ class AwsStack:
                 UserPoolId=pool, Username=name, Password=password, Permanent=True
             )
 
+    def set_role(self, worker: str, role: Role) -> None:
+        pool = self._outputs["UserPoolId"]
+        with _aws_errors_in_words(f"make {worker} a {role}"):
+            try:
+                change = (
+                    self._cognito.admin_add_user_to_group
+                    if role == "releaser"
+                    else self._cognito.admin_remove_user_from_group
+                )
+                change(UserPoolId=pool, Username=worker, GroupName=RELEASERS)
+            except ClientError as error:
+                if _code(error) != "UserNotFoundException":
+                    raise
+                raise CommandFault(f"There is no worker {worker!r}.", SIGN_IN_HINT) from error
+
     def workers(self) -> Iterator[Worker]:
+        pool = self._outputs["UserPoolId"]
         with _aws_errors_in_words("list the workers"):
-            pages = self._cognito.get_paginator("list_users").paginate(UserPoolId=self._outputs["UserPoolId"])
-            for page in pages:
+            members = self._cognito.get_paginator("list_users_in_group")
+            releasers = {
+                user["Username"]
+                for page in members.paginate(UserPoolId=pool, GroupName=RELEASERS)
+                for user in page["Users"]
+            }
+            for page in self._cognito.get_paginator("list_users").paginate(UserPoolId=pool):
                 for user in page["Users"]:
                     yield Worker(
                         user["Username"],
                         user["UserStatus"].lower().replace("_", " "),
                         user["UserCreateDate"].isoformat(),
+                        "releaser" if user["Username"] in releasers else "worker",
                     )
 
     def reconcile(self, project: str | None) -> Json:

@@ -355,7 +355,7 @@ class DemoReport:
                 "Second batch",
                 f"{self.second['images']['labeled']} labels, dataset {self.second['dataset_version']}",
             )
-            table.add_row("", describe_training(self.second["last_training"]))
+            table.add_row("", describe_training(self.second))
             table.add_row(
                 "Endpoint meanwhile", f"{self.probe.calls} calls, {len(self.probe.failures)} failures"
             )

@@ -141,6 +141,7 @@ def seed_worker(connection: Connection, home: Path) -> WorkerCredentials:
         file.touch(mode=0o600)
         file.write_text(json.dumps({"worker": worker.name, "password": worker.password}))
     connection.stack.create_worker(worker.name, worker.password)
+    connection.stack.set_role(worker.name, "releaser")
     return worker
 
 

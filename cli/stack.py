@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NotRequired, Protocol, TypedDict
+from typing import Any, Literal, NotRequired, Protocol, TypedDict
 
 from loupe.domain.label_values import LabelValue
 from loupe.domain.projects import TaskType
@@ -66,8 +66,8 @@ class Hosting(TypedDict):
 
 
 class Training(TypedDict):
-    """`status` is running, promoted, awaiting_approval, rejected or failed; `version` is None where no model
-    was planned."""
+    """`status` is running, promoted, awaiting_approval, rejected, release_failed or failed; `version` is None
+    where no model was planned."""
 
     version: str | None
     status: str
@@ -184,11 +184,16 @@ class StoredObject:
     etag: str
 
 
+Role = Literal["worker", "releaser"]
+"""Workers label, correct and start trainings; releasers also decide which model answers."""
+
+
 @dataclass(frozen=True)
 class Worker:
     name: str
     state: str
     created_at: str
+    role: Role
 
 
 class PortalSession(Protocol):
@@ -258,6 +263,9 @@ class Stack(Protocol):
 
     def create_worker(self, name: str, password: str) -> None:
         """Makes a worker who can sign in at once, or gives an existing one this password."""
+
+    def set_role(self, worker: str, role: Role) -> None:
+        """Gives a worker that role, from the next sign-in on. Safe to repeat."""
 
     def workers(self) -> Iterator[Worker]: ...
 

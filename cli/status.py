@@ -9,7 +9,7 @@ from rich.table import Table
 from cli.console import err, json_option, out, print_json
 from cli.errors import CommandFault, NotRegisteredYet
 from cli.session import PROJECT, Session, pass_session
-from cli.stack import Hosting, JobStatus, ProjectStatus, Training
+from cli.stack import Hosting, JobStatus, ProjectStatus
 
 JOBS_SHOWN = 5
 MEASURES = {
@@ -50,8 +50,9 @@ def unfinished_job(status: ProjectStatus) -> JobStatus | None:
     return next((job for job in status["jobs"] if job["finished_at"] is None), None)
 
 
-def describe_training(training: Training | None) -> str:
-    """The last training in words; a failure says that it heals by itself."""
+def describe_training(status: ProjectStatus) -> str:
+    """The last training in words; a failure says what heals it, one of a release which model answers."""
+    training = status["last_training"]
     if training is None:
         return "none yet: the first finished labeling job starts one"
     version, reason = training["version"], training["reason"]
@@ -66,8 +67,15 @@ def describe_training(training: Training | None) -> str:
             return f"version {version} waits for approval: {reason}"
         case "rejected":
             return f"version {version} was not promoted, so the champion stays: {reason}"
+        case "release_failed":
+            return f"the release of version {version} failed, and {_still_answers(status)}: {reason}"
         case _:
             return f"last training failed: {reason}; the next finished job tries again"
+
+
+def _still_answers(status: ProjectStatus) -> str:
+    champion = status["champion"]
+    return f"version {champion['version']} still answers" if champion else "none is in service yet"
 
 
 def describe_champion(status: ProjectStatus) -> str:
@@ -171,7 +179,7 @@ def _overview(session: Session, as_json: bool) -> None:
     for each in found:
         images = each["images"]
         counts = (images["pending"], images["labeling"], images["labeled"], images["rejected"])
-        told = each["config_error"] or describe_training(each["last_training"])
+        told = each["config_error"] or describe_training(each)
         table.add_row(each["project"], *map(str, counts), describe_champion(each), told)
     out().print(table)
 
@@ -207,7 +215,7 @@ def _lines(found: ProjectStatus) -> Iterator[tuple[str, str]]:
         yield "hosting", describe_hosting(found["hosting"])
         if is_training(found):
             yield "", "of the champion alone: a candidate costs as much from when it is started to test it"
-    yield "training", describe_training(found["last_training"])
+    yield "training", describe_training(found)
     if found["promotion_paused"]:
         pause = found["promotion_paused"]
         yield (
@@ -257,5 +265,11 @@ def failure_of(found: ProjectStatus) -> CommandFault | None:
         return CommandFault(
             f"The last training of {found['project']} failed: {training['reason']}",
             "The next finished job tries again.",
+        )
+    if training is not None and training["status"] == "release_failed" and not goes_on:
+        return CommandFault(
+            f"The release of model {training['version']} of {found['project']} failed, and "
+            f"{_still_answers(found)}: {training['reason']}",
+            f"`loupe model list {found['project']}` shows all models.",
         )
     return None

@@ -54,7 +54,7 @@ def describe(found: ProjectStatus) -> str:
     elif is_training(found):
         parts.append("a model is in training")
     elif found["last_training"] is not None:
-        parts.append(describe_training(found["last_training"]))
+        parts.append(describe_training(found))
     return ", ".join(parts) or "no image is registered yet"
 
 

@@ -6,6 +6,7 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from loupe import bootstrap, http
+from loupe.domain.console.deciding import may_release
 from loupe.domain.errors import BadRequest
 
 api = http.RestApi("model_api")
@@ -13,12 +14,12 @@ api = http.RestApi("model_api")
 
 @api.get("/portal/api/projects/<project>/models")
 def models(project: str) -> Response[str]:
-    return http.reply(bootstrap.show_models().models(project))
+    return http.reply({**bootstrap.show_models().models(project), **_rights()})
 
 
 @api.get("/portal/api/projects/<project>/models/<version>")
 def model(project: str, version: str) -> Response[str]:
-    return http.reply(bootstrap.show_models().model(project, version))
+    return http.reply({**bootstrap.show_models().model(project, version), **_rights()})
 
 
 @api.get("/portal/api/projects/<project>/models/<version>/judgements")
@@ -60,6 +61,10 @@ def train_now(project: str) -> Response[str]:
 @api.post("/portal/api/projects/<project>/jobs/reconciliation")
 def reconcile(project: str) -> Response[str]:
     return http.reply(bootstrap.show_jobs().reconcile(project, _who()), status=202)
+
+
+def _rights() -> dict[str, bool]:
+    return {"may_release": may_release(http.signed_in_user(api.current_event).groups)}
 
 
 def _who() -> str:

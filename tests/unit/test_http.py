@@ -123,6 +123,20 @@ def test_the_signed_in_user_is_the_authorizers() -> None:
     assert signed_in_user(request(None)) == User("1234", "ada")
 
 
+@pytest.mark.parametrize(
+    ("claim", "groups"),
+    [
+        ("releasers", {"releasers"}),
+        ("a-b,releasers", {"a-b", "releasers"}),
+        ("[a-b releasers]", {"a-b", "releasers"}),
+    ],
+)
+def test_groups_of_the_signed_in_user_are_read_however_they_are_written(claim: str, groups: set[str]) -> None:
+    asked = request(None)
+    asked["requestContext"]["authorizer"]["claims"]["cognito:groups"] = claim
+    assert signed_in_user(asked).groups == groups
+
+
 @pytest.mark.parametrize(("body", "encoded"), [('{"label":"ü"}', False), ("eyJsYWJlbCI6IsO8In0=", True)])
 def test_a_body_is_read_plain_or_base64(body: str, encoded: bool) -> None:
     assert json_body(request(body, encoded)) == {"label": "ü"}

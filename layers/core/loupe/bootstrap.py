@@ -33,6 +33,7 @@ from loupe.adapters.worker_templates import worker_template
 from loupe.adapters.workforce import CognitoWorkerGroups, SageMakerWorkforce
 from loupe.domain.console.correcting import Correct
 from loupe.domain.console.datasets import DatasetConsole
+from loupe.domain.console.deciding import DecideInConsole
 from loupe.domain.console.jobs import ShowJobs
 from loupe.domain.console.models import ShowModels
 from loupe.domain.custom_labels.evaluation import MeasureCustomLabels, MeasuredByRekognition
@@ -91,6 +92,7 @@ from loupe.settings import (
     PredictSettings,
     ReconcileSettings,
     RegisterImagesSettings,
+    ReleaseApiSettings,
     ServePagesSettings,
     SmokeTestEndpointSettings,
     StartLabelingSettings,
@@ -583,6 +585,13 @@ def _decide_on_model(settings: DecideOnModelSettings) -> DecideOnModel:
 def decide_on_model() -> DecideOnModel:
     """For decide_on_model."""
     return _decide_on_model(DecideOnModelSettings.from_environment())
+
+
+@cache
+def decide_in_console() -> DecideInConsole:
+    """For release_api."""
+    settings = ReleaseApiSettings.from_environment()
+    return DecideInConsole(IndexedProjects(_table(settings.index_table)), _decide_on_model(settings))
 
 
 @cache

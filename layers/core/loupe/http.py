@@ -102,10 +102,12 @@ def _json(content: Mapping[str, Any], status: int, content_type: str) -> Respons
 
 @dataclass(frozen=True)
 class User:
-    """Who is signed in: `id` is the user pool's own and stays the same when the name changes."""
+    """Who is signed in: `id` is the user pool's own and stays the same when the name changes. `groups` are
+    those of the user pool that the user was in when the token was made."""
 
     id: str
     name: str
+    groups: frozenset[str] = frozenset()
 
 
 def signed_in_user(request: APIGatewayProxyEvent) -> User:
@@ -114,7 +116,13 @@ def signed_in_user(request: APIGatewayProxyEvent) -> User:
     Raises `KeyError` when the route has no authorizer, which is the template's fault and nobody else's.
     """
     claims = request["requestContext"]["authorizer"]["claims"]
-    return User(claims["sub"], claims["cognito:username"])
+    return User(claims["sub"], claims["cognito:username"], _names(claims.get("cognito:groups", "")))
+
+
+def _names(claim: str) -> frozenset[str]:
+    """Names of a claim that is a list. API Gateway hands all claims over as text: this one as `a,b` by its
+    REST APIs, as `[a b]` by others, and by the emulator of them."""
+    return frozenset(re.findall(r"[^\s,\[\]]+", claim))
 
 
 def body_bytes(request: APIGatewayProxyEvent) -> bytes:

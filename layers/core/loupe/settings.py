@@ -183,6 +183,10 @@ class NoteApprovalSettings(DecideOnModelSettings):
     pass
 
 
+class ReleaseApiSettings(DecideOnModelSettings):
+    pass
+
+
 class PredictSettings(IndexSettings):
     raw_data_bucket: Name
     champion_cache_seconds: Annotated[float, Field(ge=0, le=60)] = 2.0

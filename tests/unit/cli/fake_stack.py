@@ -20,6 +20,7 @@ from cli.stack import (
     PortalTask,
     ProjectStatus,
     RejectedImage,
+    Role,
     StoredObject,
     Worker,
 )
@@ -83,6 +84,8 @@ class FakeStack:
         self.training_since: str | None = None
         self.falls_back = False
         self.passwords: dict[str, str] = {WORKER.name: WORKER.password}
+        self.roles: dict[str, Role] = {}
+        self.release_failed = False
         self.answers: dict[bytes, str | list[Json]] = {}
         self.puts: list[str] = []
         self.reconciled: list[str | None] = []
@@ -219,7 +222,7 @@ class FakeStack:
             "promotion_paused": self.promotion_paused,
             "last_training": {
                 "version": version,
-                "status": "failed" if failed else "promoted",
+                "status": ("release_failed" if self.release_failed else "failed") if failed else "promoted",
                 "reason": found.failure,
                 "started_at": NOON,
                 "ended_at": NOON,
@@ -265,7 +268,12 @@ class FakeStack:
 
     def workers(self) -> Iterator[Worker]:
         for name in self.passwords:
-            yield Worker(name, "confirmed", NOON)
+            yield Worker(name, "confirmed", NOON, self.roles.get(name, "worker"))
+
+    def set_role(self, worker: str, role: Role) -> None:
+        if worker not in self.passwords:
+            raise CommandFault(f"There is no worker {worker!r}.")
+        self.roles[worker] = role
 
     def control_model(self, project: str, action: str) -> Json:
         """A model that is started runs at the second look, or is stopped then if it `falls_back`."""

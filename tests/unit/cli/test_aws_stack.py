@@ -147,6 +147,33 @@ def test_a_worker_who_exists_gets_the_new_password(session: StubbedSession, stac
     session.assert_called("cognito-idp")
 
 
+MEMBER = {"UserPoolId": "us-east-1_pool", "Username": "mara", "GroupName": "releasers"}
+
+
+def test_a_role_is_a_group_of_the_user_pool(session: StubbedSession, stack: AwsStack) -> None:
+    session.will("cognito-idp", "admin_add_user_to_group", MEMBER, {})
+    session.will("cognito-idp", "admin_remove_user_from_group", MEMBER, {})
+    stack.set_role("mara", "releaser")
+    stack.set_role("mara", "worker")
+    session.assert_called("cognito-idp")
+
+
+def test_somebody_there_is_not_gets_no_role(session: StubbedSession, stack: AwsStack) -> None:
+    session.will("cognito-idp", "admin_add_user_to_group", MEMBER, "UserNotFoundException")
+    with pytest.raises(CommandFault, match="no worker 'mara'"):
+        stack.set_role("mara", "releaser")
+
+
+def test_workers_are_listed_with_their_roles(session: StubbedSession, stack: AwsStack) -> None:
+    pool = {"UserPoolId": "us-east-1_pool"}
+    made = {"UserStatus": "CONFIRMED", "UserCreateDate": datetime(2026, 11, 21, tzinfo=UTC)}
+    members = {"Users": [{"Username": "mara", **made}]}
+    session.will("cognito-idp", "list_users_in_group", {**pool, "GroupName": "releasers"}, members)
+    everybody = {"Users": [{"Username": name, **made} for name in ("ben", "mara")]}
+    session.will("cognito-idp", "list_users", pool, everybody)
+    assert [(each.name, each.role) for each in stack.workers()] == [("ben", "worker"), ("mara", "releaser")]
+
+
 def test_a_wrong_password_is_told(session: StubbedSession, stack: AwsStack) -> None:
     session.will("cognito-idp", "initiate_auth", sign_in("wrong"), "NotAuthorizedException")
     with pytest.raises(CommandFault, match="no worker 'mara'"):

@@ -93,6 +93,7 @@ def test_the_seeded_worker_keeps_their_password(stack: FakeStack, tmp_path: Path
     again = seed_worker(Connection(stack, read_worker(tmp_path)), tmp_path)
     assert first == again
     assert stack.passwords[first.name] == first.password
+    assert stack.roles[first.name] == "releaser"
     assert (tmp_path / "worker.json").stat().st_mode & 0o077 == 0
 
 

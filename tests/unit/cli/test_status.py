@@ -1,9 +1,23 @@
 import json
 from pathlib import Path
 
+from cli.stack import Champion
+from cli.status import describe_training, failure_of
 from loupe.domain.label_values import OneLabel
 from tests.unit.cli.conftest import Loupe
 from tests.unit.cli.fake_stack import FakeStack
+
+CHAMPION: Champion = {
+    "version": "0001",
+    "score": 0.9,
+    "test_images": 60,
+    "interval": None,
+    "says_little": False,
+    "trainer": "script",
+    "hosting": "serverless",
+    "endpoint": "loupe-parts",
+    "promoted_at": "2026-11-21T12:00:00+00:00",
+}
 
 
 def drop(stack: FakeStack, project: str, *names: str) -> None:
@@ -33,6 +47,30 @@ def test_tells_a_failed_training_and_that_it_heals(loupe: Loupe, stack: FakeStac
     stack.projects_by_name[project].failure = "the training ran out of memory"
     told = loupe("status", project).stdout
     assert "last training failed: the training ran out of memory; the next finished job tries again" in told
+
+
+def test_a_failed_release_is_not_told_as_a_failed_training_but_with_the_model_that_answers(
+    loupe: Loupe, stack: FakeStack, project: str
+) -> None:
+    drop(stack, project, "a.png", "b.png")
+    label_all(stack, project)
+    stack.projects_by_name[project].failure = "wrong labels; `loupe model approve parts 0001` tries again"
+    stack.release_failed = True
+    told = " ".join(loupe("status", project).stdout.split())
+    assert (
+        "the release of version 0001 failed, and none is in service yet: wrong labels; `loupe model" in told
+    )
+    assert "training failed" not in told
+    found = stack.status(project)
+    found["champion"] = {**CHAMPION, "version": "0000"}
+    assert describe_training(found).startswith(
+        "the release of version 0001 failed, and version 0000 still answers: wrong labels"
+    )
+    fault = failure_of(found)
+    assert fault
+    assert fault.message.startswith(
+        "The release of model 0001 of parts failed, and version 0000 still answers"
+    )
 
 
 def test_tells_what_is_wrong_with_the_configuration(loupe: Loupe, stack: FakeStack, project: str) -> None:

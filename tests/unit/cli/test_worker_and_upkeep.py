@@ -15,6 +15,18 @@ def test_a_given_password_is_not_printed(loupe: Loupe, stack: FakeStack) -> None
     assert stack.passwords["mara"] == "s3cret-s3cret"
 
 
+def test_a_worker_becomes_a_releaser_and_is_none_any_more(loupe: Loupe, stack: FakeStack) -> None:
+    loupe("worker", "create", "mara", "--role", "releaser")
+    assert stack.roles["mara"] == "releaser"
+    loupe("worker", "create", "mara")
+    assert stack.roles["mara"] == "releaser"
+    listed = json.loads(loupe("worker", "list", "--json").stdout)["workers"]
+    assert [each["role"] for each in listed if each["worker"] == "mara"] == ["releaser"]
+    assert "is a worker from the next sign-in on" in loupe("worker", "role", "mara", "worker").stdout
+    assert stack.roles["mara"] == "worker"
+    assert "There is no worker 'ben'" in loupe("worker", "role", "ben", "releaser", exit_code=1).stderr
+
+
 def test_open_prints_the_address_of_the_project(loupe: Loupe, project: str) -> None:
     told = loupe("open", project, "--print").stdout
     assert told.strip() == "http://loupe.test/portal/index.html#/projects/parts"

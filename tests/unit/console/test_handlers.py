@@ -2,7 +2,7 @@
 
 import json
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import boto3
@@ -16,6 +16,7 @@ from loupe.domain.projects import ProjectConfig
 from loupe.domain.workspace import Workspace
 from model_api.handler import handler as model_api
 from predict.handler import handler as predict
+from release_api.handler import handler as release_api
 from tests.contract.conftest import create_index_table
 from tests.fakes.lambda_context import FakeLambdaContext
 from tests.unit.ingest.pictures import png
@@ -91,14 +92,28 @@ def model(stack: IndexTable) -> str:
 
 
 def call(path: str, method: str = "GET", **query: str) -> tuple[int, Any]:
+    return answered(model_api, path, method, query=query)
+
+
+def answered(
+    handler: Callable[..., dict[str, Any]],
+    path: str,
+    method: str,
+    query: dict[str, str] | None = None,
+    body: Any = None,
+    groups: str | None = None,
+) -> tuple[int, Any]:
+    """Status and document of the answer to maria, who is in those groups."""
+    claims = {"sub": "1", "cognito:username": "maria"} | ({"cognito:groups": groups} if groups else {})
     event = {
         "httpMethod": method,
         "path": f"/portal/api/projects/{PROJECT}/{path}",
         "queryStringParameters": query or None,
         "headers": {},
-        "requestContext": {"authorizer": {"claims": {"sub": "1", "cognito:username": "maria"}}},
+        "body": None if body is None else json.dumps(body),
+        "requestContext": {"authorizer": {"claims": claims}},
     }
-    answer = model_api(event, FakeLambdaContext())
+    answer = handler(event, FakeLambdaContext())
     return answer["statusCode"], json.loads(answer["body"])
 
 
@@ -134,6 +149,94 @@ def test_jobs_are_told_and_asked_for(stack: IndexTable) -> None:
         assert (status, list(asked)) == (202, ["requested_at"])
     status, problem = call("jobs/labeling", "POST")
     assert (status, problem["detail"]) == (409, "no image is pending: upload some first")
+
+
+def test_pages_are_told_whether_who_looks_may_decide(model: str) -> None:
+    for path in ("models", f"models/{model}"):
+        assert call(path)[1]["may_release"] is False
+        assert answered(model_api, path, "GET", groups="loupe-workers,releasers")[1]["may_release"] is True
+
+
+@pytest.fixture
+def waiting(model: str) -> str:
+    """The model waits for approval."""
+    release = {
+        "model_package_group": "loupe-digits",
+        "model_data_url": "s3://workspace/model.tar.gz",
+        "image": "image",
+        "environment": {},
+        "endpoint": "loupe-digits",
+        "role_arn": "arn:role",
+        "memory_mb": 1024,
+        "max_concurrency": 1,
+    }
+    outcome = {
+        "project": PROJECT,
+        "version": model,
+        "outcome": "awaiting_approval",
+        "reason": "better",
+        "score": 0.9,
+        "execution": PLAN["execution"],
+        "model_package_arn": None,
+        "decision": {"champion": None, "promote": True},
+    }
+    objects = {NAMES.plan(model): {**PLAN, "release": release}, NAMES.outcome(model): outcome}
+    for key, content in objects.items():
+        boto3.client("s3").put_object(Bucket="workspace", Key=key, Body=json.dumps(content).encode())
+    return model
+
+
+def decided(path: str, body: Any = None, groups: str | None = "releasers") -> tuple[int, Any]:
+    return answered(release_api, path, "POST", body=body, groups=groups)
+
+
+def test_a_candidate_is_approved_by_who_is_signed_in_and_twice_is_once(waiting: str) -> None:
+    approval = f"models/{waiting}/approval"
+    for _ in range(2):
+        status, told = decided(approval, {"decision": "approve"})
+        assert (status, told["state"], told["version"]) == (202, "requested", waiting)
+    kept = boto3.client("s3").get_object(Bucket="workspace", Key=NAMES.approval(waiting))["Body"].read()
+    assert (json.loads(kept)["decision"], json.loads(kept)["by"]) == ("approved", "maria")
+    status, told = call("models")
+    assert {name: told["releasing"][name] for name in ("version", "kind", "by")} == {
+        "version": waiting,
+        "kind": "approval",
+        "by": "maria",
+    }
+    status, problem = decided(approval, {"decision": "reject"})
+    assert (status, problem["type"]) == (409, "urn:loupe:problem:conflict")
+    assert "maria approved it" in problem["detail"]
+
+
+def test_a_candidate_is_let_go(waiting: str) -> None:
+    assert call("models")[1]["models"][0]["choices"] == ["approve", "reject"]
+    status, told = decided(f"models/{waiting}/approval", {"decision": "reject"})
+    assert (status, told["state"], told["told"]) == (200, "rejected", "maria rejected it")
+    assert call("models")[1]["models"][0]["outcome"] == "rejected"
+
+
+def test_promotion_goes_on_again(stack: IndexTable) -> None:
+    assert decided("models/resume")[1]["state"] == "resumed"
+    status, problem = decided("models/0009/rollback")
+    assert (status, problem["type"]) == (404, "urn:loupe:problem:unknown-model")
+
+
+@pytest.mark.parametrize("body", [{}, {"decision": "approved"}, {"decision": "approve", "by": "eve"}, []])
+def test_an_approval_says_what_is_decided_and_nothing_else(waiting: str, body: Any) -> None:
+    status, problem = decided(f"models/{waiting}/approval", body)
+    assert (status, problem["type"]) == (400, "urn:loupe:problem:bad-request")
+
+
+@pytest.mark.parametrize("groups", [None, "loupe-workers", "[loupe-workers]", "not-releasers"])
+def test_workers_decide_nothing_and_are_told_who_does(waiting: str, groups: str | None) -> None:
+    for path, body in (
+        (f"models/{waiting}/approval", {"decision": "approve"}),
+        (f"models/{waiting}/rollback", None),
+        ("models/resume", None),
+    ):
+        status, problem = decided(path, body, groups)
+        assert (status, problem["type"]) == (403, "urn:loupe:problem:not-a-releaser")
+        assert "loupe worker role maria releaser" in problem["detail"]
 
 
 @pytest.mark.parametrize("base", ["/v1", "/portal/api"])

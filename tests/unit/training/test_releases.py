@@ -9,10 +9,18 @@ import pytest
 from loupe.domain.errors import BadRequest, Conflict
 from loupe.domain.events import ApprovalWanted, ModelPromoted, ModelRejected, ReleaseFailed, ReleaseRequested
 from loupe.domain.manifests import S3Uri
-from loupe.domain.serving.releases import REGISTRY, NoteApproval, UnknownModel, states
+from loupe.domain.serving.releases import (
+    REGISTRY,
+    NoteApproval,
+    UnknownModel,
+    approval_of,
+    choices,
+    failed_releases,
+    states,
+)
 from loupe.domain.training.loop_restoration import RestoreLoop
-from loupe.domain.training.plans import TrainingPlan
-from loupe.domain.training.turns import Result
+from loupe.domain.training.plans import TrainingPlan, model_versions
+from loupe.domain.training.turns import Result, outcome_of
 from loupe.ports.loops import Pause
 from tests.fakes.loops import FakeLoops
 from tests.unit.training.world import FIRST, NAMES, PROJECT, World, execution
@@ -190,8 +198,8 @@ def test_after_an_approval_whose_release_failed_nobody_is_waited_for(waiting: Wo
     assert failed.kind == "approval"
     last = waiting.loops.loop(PROJECT).last_training
     assert last
-    told = "model 0002 was approved, and its release failed: wrong labels"
-    assert (last.status, last.reason) == ("failed", told)
+    told = "wrong labels; `loupe model approve digits 0002` tries again"
+    assert (last.status, last.reason) == ("release_failed", told)
     waiting.decide("approve", "0002")
     run(waiting)
     last = waiting.loops.loop(PROJECT).last_training
@@ -384,6 +392,88 @@ def test_a_rollback_that_fails_leaves_the_champion_and_promotion_stopped(twice: 
     assert failed.reason == "wrong labels"
 
 
+def test_a_turn_whose_better_candidate_was_not_released_failed_by_its_release_alone(world: World) -> None:
+    version = train(world, 0.8)
+    assert world.begin.of_turn(PROJECT, version, FIRST).outcome == "go"
+    failure = {"Error": "SmokeTestFailed", "Cause": "wrong labels"}
+    world.conclude(Result(PROJECT, FIRST, "failed", version, "", 0.8, None, failure=failure))
+    last = world.loops.loop(PROJECT).last_training
+    assert last
+    assert (last.status, last.reason) == (
+        "release_failed",
+        "wrong labels; the next finished job tries again",
+    )
+
+
+def test_a_rollback_that_is_said_again_when_it_is_done_changes_nothing(twice: World) -> None:
+    twice.decide("rollback", "0001")
+    run(twice)
+    published = len(twice.events.published)
+    assert twice.decide("rollback", "0001", by="bob").state == "in_service"
+    loop = twice.loops.loop(PROJECT)
+    assert (loop.wanted, len(twice.events.published)) == (None, published)
+    assert loop.paused
+    assert loop.paused.by == "ann"
+
+
+def open_choices(world: World) -> dict[str, tuple[str, ...]]:
+    """What a person can decide of each model."""
+    loop, failed = world.loops.loop(PROJECT), failed_releases(PROJECT, world.workspace)
+    found = {}
+    for version in model_versions(PROJECT, world.workspace):
+        plan, outcome = (
+            TrainingPlan.read(world.workspace, PROJECT, version),
+            outcome_of(PROJECT, version, world.workspace),
+        )
+        approval = approval_of(PROJECT, version, world.workspace)
+        if outcome and approval:
+            outcome["outcome"] = approval.decision
+        found[version] = choices(plan, outcome, loop, has_failed_release=version in failed)
+    return found
+
+
+def test_a_candidate_that_waits_is_approved_or_rejected_and_a_model_before_it_brought_back(
+    waiting: World,
+) -> None:
+    assert open_choices(waiting) == {"0001": (), "0002": ("approve", "reject")}
+    waiting.decide("approve", "0002")
+    assert open_choices(waiting) == {"0001": (), "0002": ()}
+    run(waiting, fails=True)
+    assert open_choices(waiting) == {"0001": (), "0002": ("approve",)}
+    waiting.decide("approve", "0002")
+    run(waiting)
+    assert open_choices(waiting) == {"0001": ("rollback",), "0002": ()}
+    waiting.decide("rollback", "0001")
+    assert open_choices(waiting) == {"0001": (), "0002": ()}
+    run(waiting)
+    assert open_choices(waiting) == {"0001": (), "0002": ("rollback",)}
+
+
+def test_a_candidate_that_no_approval_could_release_is_rejected_or_rolled_back_to(waiting: World) -> None:
+    turn(waiting, 0.95, 0.8, execution("third"))
+    waiting.decide("approve", "0003")
+    assert open_choices(waiting)["0002"] == ("reject", "rollback")
+    run(waiting)
+    assert open_choices(waiting) == {"0001": ("rollback",), "0002": ("reject", "rollback"), "0003": ()}
+    with pytest.raises(Conflict, match="compared with 0001, and 0003 answers now"):
+        waiting.decide("approve", "0002")
+    waiting.decide("reject", "0002")
+    assert open_choices(waiting)["0002"] == ("rollback",)
+    waiting.decide("rollback", "0002")
+    run(waiting)
+    assert champion(waiting) == "0002"
+
+
+def test_of_a_model_that_failed_or_that_rekognition_hosts_nothing_is_decided(twice: World) -> None:
+    failed = train(twice, 0.7, 0.9, execution("fourth"))
+    assert open_choices(twice)[failed] == ()
+    twice.conclude(Result(PROJECT, execution("fourth"), "failed", failed, "no disk"))
+    assert open_choices(twice)[failed] == ()
+    assert open_choices(twice)["0001"] == ("rollback",)
+    hosted_by_rekognition(twice, "0001")
+    assert open_choices(twice)["0001"] == ()
+
+
 def test_a_rejected_model_can_be_brought_back_but_not_one_that_never_was(twice: World) -> None:
     version = train(twice, 0.7, 0.9, execution("third"))
     twice.conclude(Result(PROJECT, execution("third"), "rejected", version, "worse", 0.7, 0.9, "arn:p"))
@@ -392,6 +482,7 @@ def test_a_rejected_model_can_be_brought_back_but_not_one_that_never_was(twice: 
     assert champion(twice) == version
     failed = train(twice, 0.7, 0.9, execution("fourth"))
     twice.conclude(Result(PROJECT, execution("fourth"), "failed", failed, "no disk"))
+    twice.decide("resume")
     for wrong, words in ((failed, "never trained to the end: no disk"), (version, "is the one that answers")):
         with pytest.raises(Conflict, match=words):
             twice.decide("rollback", wrong)

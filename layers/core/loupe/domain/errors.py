@@ -26,6 +26,12 @@ class BadRequest(DomainError):
     status, slug, title = 400, "bad-request", "The request can't be understood"
 
 
+class NotAllowed(DomainError):
+    """Who asks is known, and may not do this."""
+
+    status, slug, title = 403, "not-allowed", "You may not do that"
+
+
 class NotFound(DomainError):
     """A thing that was named does not exist."""
 

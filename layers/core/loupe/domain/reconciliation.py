@@ -171,7 +171,8 @@ class Reconcile:
                 return "the last training was stopped or lost"
             self._give_up(project, loop)
             return None
-        if (loop.last_training and loop.last_training.status == "failed") or _needs_more_labels(loop):
+        last = loop.last_training
+        if (last and last.status in ("failed", "release_failed")) or _needs_more_labels(loop):
             return None
         card = latest_card(project, self.workspace)
         missed = finished_jobs(project, self.jobs).difference(card.jobs if card else ())

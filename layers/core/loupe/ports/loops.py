@@ -46,7 +46,8 @@ class Champion:
     interval: tuple[float, float] | None = None
 
 
-TrainingStatus = Literal["running", "promoted", "awaiting_approval", "rejected", "failed"]
+TrainingStatus = Literal["running", "promoted", "awaiting_approval", "rejected", "release_failed", "failed"]
+"""`release_failed`: the model was trained and better, or approved, and did not come into service."""
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ class ShowJobs:
             else None,
             "several_workers": self._several_workers(project),
             "releasing": plain(loop.wanted, "version", "kind", "by", "at"),
-            "failed_release": {name: failed[name] for name in ("version", "reason", "ended_at")}
+            "failed_release": {name: failed.get(name) for name in ("version", "kind", "reason", "ended_at")}
             if failed
             else None,
             "reconciliation": {"at": last.at.isoformat(), "mended": last.mended} if last else None,

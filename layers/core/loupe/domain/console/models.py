@@ -17,7 +17,7 @@ from loupe.domain.label_values import read_value
 from loupe.domain.manifests import HEIGHT, SHA256, VERSION_ID, WIDTH, Row
 from loupe.domain.projects import check_project_name
 from loupe.domain.serving.answers import believed, least_confidence
-from loupe.domain.serving.releases import approval_of, failed_releases
+from loupe.domain.serving.releases import approval_of, choices, failed_releases
 from loupe.domain.status import plain
 from loupe.domain.training.metrics import SCORES
 from loupe.domain.training.plans import TrainingPlan, model_versions
@@ -68,11 +68,10 @@ class ShowModels:
             found = pool.map(lambda each: self._summary(project, each, loop, failed.get(each)), shown)
             models = [summary for summary in found if summary is not None]
         return {
-            "champion": loop.champion.version if loop.champion else None,
             "models": models,
             "more": max(0, len(versions) - MODELS_SHOWN),
             "waiting_for": loop.waiting_for,
-            "promotion_paused": plain(loop.paused, "since", "by", "reason"),
+            **_standing(loop),
         }
 
     def model(self, project: str, version: str) -> Json:
@@ -91,6 +90,7 @@ class ShowModels:
             "evaluation": self._json(names.evaluation(version)),
             "answers": self._answers_known(plan),
             "report_url": self._url_if_there(names.dataset_report(plan.dataset_version)),
+            **_standing(loop),
         }
 
     def judgements(self, project: str, version: str) -> Json:
@@ -206,15 +206,25 @@ class ShowModels:
         }
 
 
+def _standing(loop: LoopRecord) -> Json:
+    """Which model answers, which one is being released, and whether promotion is stopped."""
+    return {
+        "champion": loop.champion.version if loop.champion else None,
+        "releasing": plain(loop.wanted, "version", "kind", "by", "at"),
+        "promotion_paused": plain(loop.paused, "since", "by", "reason"),
+    }
+
+
 def _summary(
     plan: TrainingPlan,
-    outcome: Mapping[str, Any] | None,
+    outcome: Json | None,
     loop: LoopRecord,
-    failed_release: Mapping[str, Any] | None,
+    failed_release: Json | None,
 ) -> Json:
     """What the list has of a model. `outcome` is promoted, awaiting_approval, approved, rejected or failed;
     running while it is trained or compared; lost where nobody works on it and nobody wrote down what came of
-    it. `release_failed` is why the last release of it that people asked for failed, None if it did not."""
+    it. `release_failed` is why the last release of it that people asked for failed, None if it did not.
+    `compared_with` is the champion of then, and `choices` what a person can decide of the model."""
     last = loop.last_training
     told = outcome or {
         "outcome": "running"
@@ -234,6 +244,8 @@ def _summary(
         "outcome": told["outcome"],
         "reason": told["reason"],
         "release_failed": failed_release["reason"] if failed_release else None,
+        "compared_with": (told.get("decision") or {}).get("champion"),
+        "choices": list(choices(plan, outcome, loop, has_failed_release=failed_release is not None)),
         **{name: told.get(name) for name in ("score", "champion_score", "ended_at")},
     }
 

@@ -250,6 +250,8 @@ def what_is_missing(project: ProjectRecord, loop: LoopRecord) -> str:
     last = loop.last_training
     if last is not None and last.status == "failed":
         return f"the last training failed: {last.reason}"
+    if last is not None and last.status == "release_failed":
+        return f"the release of its first model, {last.version}, failed: {last.reason}"
     if last is not None and last.status == "rejected":
         return f"the last candidate was rejected: {last.reason}"
     if loop.training is not None:

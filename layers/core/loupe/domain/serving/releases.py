@@ -69,6 +69,34 @@ class Decided:
     told: str
 
 
+Choice = Literal["approve", "reject", "rollback"]
+"""What a person can decide of one model."""
+
+
+def choices(
+    plan: TrainingPlan, outcome: Json | None, loop: LoopRecord, *, has_failed_release: bool
+) -> tuple[Choice, ...]:
+    """What a person can decide of a model as things stand: nothing that `DecideOnModel` would refuse.
+
+    `outcome` has what a person decided already as its `outcome`, approved or rejected. A candidate that can't
+    be approved any more can be released by a rollback.
+    """
+    is_champion = loop.champion is not None and loop.champion.version == plan.version
+    is_wanted = loop.wanted is not None and loop.wanted.version == plan.version
+    if outcome is None or plan.release is None or is_champion or is_wanted:
+        return ()
+    compared = (outcome.get("decision") or {}).get("champion")
+    can_be_approved = loop.wanted is None and _why_not_comparable(loop.champion, compared, plan) is None
+    match outcome["outcome"]:
+        case "awaiting_approval":
+            return ("approve", "reject") if can_be_approved else ("reject", "rollback")
+        case "approved" if has_failed_release and can_be_approved:
+            return ("approve",)
+        case "promoted" | "approved" | "rejected":
+            return ("rollback",)
+    return ()
+
+
 @dataclass(frozen=True)
 class DecideOnModel:
     """Approves and rejects candidates, brings earlier models back, and lets promotion go on after that.
@@ -154,6 +182,8 @@ class DecideOnModel:
             version = self._predecessor(project, champion)
         outcome = self._outcome(project, version)
         if champion and champion.version == version:
+            if loop.wanted is None and loop.paused and loop.paused.reason == _rollback_to(version):
+                return Decided("in_service", version, f"model {version} answers already")
             raise Conflict(f"model {version} is the one that answers")
         if outcome["outcome"] == "failed":
             raise Conflict(f"model {version} was never trained to the end: {outcome['reason']}")
@@ -161,7 +191,7 @@ class DecideOnModel:
         stored = _check_can_be_released(plan).model_data_url
         if not self.workspace.exists(S3Uri.parse(stored).key):
             raise Conflict(f"model {version} is not stored any more: {stored} is gone")
-        self._pause(project, Pause(self.clock(), by, f"rollback to {version}"))
+        self._pause(project, Pause(self.clock(), by, _rollback_to(version)))
         return self._request(project, "rollback", outcome, by)
 
     def resume(self, project: str, by: str) -> Decided:
@@ -246,6 +276,11 @@ class DecideOnModel:
         content = {"paused": paused, "by": by, "at": now.isoformat(), "reason": reason}
         key = Workspace(project).pause(f"{now:%Y%m%dt%H%M%S%f}-{self.suffix()}")
         self.workspace.write_once(key, json.dumps(content, ensure_ascii=False).encode(), "application/json")
+
+
+def _rollback_to(version: str) -> str:
+    """Why promotion is stopped."""
+    return f"rollback to {version}"
 
 
 def _check_can_be_released(plan: TrainingPlan) -> EndpointRelease:
@@ -476,14 +511,14 @@ class ConcludeRelease:
 def after_release(training: LastTraining, record: Json) -> LastTraining:
     """The turn that a model came from, after a release of it: it waits for nobody any more if that came into
     service, or was to come by an approval."""
-    if training.status not in ("awaiting_approval", "failed"):
+    if training.status not in ("awaiting_approval", "release_failed", "failed"):
         return training
     if record["outcome"] == "released":
         return replace(training, status="promoted", reason=record["reason"])
     if record.get("kind") != "approval":
         return training
-    told = f"model {training.version} was approved, and its release failed: {record['reason']}"
-    return replace(training, status="failed", reason=told)
+    again = f"`loupe model approve {record['project']} {training.version}` tries again"
+    return replace(training, status="release_failed", reason=f"{record['reason']}; {again}")
 
 
 # What S3 knows --------------------------------------------------------------------------------------

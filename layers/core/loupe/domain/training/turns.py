@@ -363,10 +363,13 @@ def champion_of(outcome: dict[str, Any]) -> Champion:
 
 def last_training_of(outcome: dict[str, Any]) -> LastTraining:
     """The turn of the loop that ended in that outcome."""
+    status, reason = outcome["outcome"], outcome["reason"]
+    if status == "failed" and (outcome.get("decision") or {}).get("promote"):
+        status, reason = "release_failed", f"{reason}; the next finished job tries again"
     return LastTraining(
         version=outcome["version"],
-        status=outcome["outcome"],
-        reason=outcome["reason"],
+        status=status,
+        reason=reason,
         started_at=datetime.fromisoformat(outcome["started_at"]),
         ended_at=datetime.fromisoformat(outcome["ended_at"]),
         execution=outcome["execution"],
