@@ -115,6 +115,21 @@ export class PortalApi {
     return this.#call("GET", `api/projects/${[project, "models", version].map(encodeURIComponent).join("/")}`);
   }
 
+  /**
+   * Decides of a model; saying it again changes nothing.
+   * @param {"approve" | "reject" | "rollback"} choice
+   * @returns {Promise<{state: string, version: string, told: string}>} `told` in words
+   */
+  decide(project, version, choice) {
+    const path = ["api/projects", ...[project, "models", version, choice === "rollback" ? choice : "approval"].map(encodeURIComponent)].join("/");
+    return this.#call("POST", path, choice === "rollback" ? undefined : { decision: choice });
+  }
+
+  /** Lets better models be promoted by themselves again. */
+  resumePromotion(project) {
+    return this.#call("POST", `api/projects/${encodeURIComponent(project)}/models/resume`);
+  }
+
   /** Which labels a model mixes up, and precision and recall over the threshold. */
   judgements(project, version) {
     const path = [project, "models", version, "judgements"].map(encodeURIComponent).join("/");

@@ -1,6 +1,7 @@
 /** The dialogs of the labeling view: why an image is skipped, which keys there are, an example enlarged. */
 
 import { h } from "../core/dom.js";
+import { LoupeDialog } from "./dialog.js";
 
 const REASONS = [
   "Blurred or too dark",
@@ -10,30 +11,6 @@ const REASONS = [
   "Image does not load",
 ];
 const LONGEST_REASON = 500;
-
-/** A modal dialog with a heading; it closes on Escape and on a click beside it. */
-class LoupeDialog extends HTMLElement {
-  dialog = h("dialog", { class: "dialog" });
-
-  constructor() {
-    super();
-    this.dialog.addEventListener("click", (event) => event.target === this.dialog && this.dialog.close());
-  }
-
-  connectedCallback() {
-    this.replaceChildren(this.dialog);
-  }
-
-  close() {
-    this.dialog.close();
-  }
-
-  fill(title, ...content) {
-    const heading = h("h2", { id: `${this.localName}-title` }, title);
-    this.dialog.setAttribute("aria-labelledby", heading.id);
-    this.dialog.replaceChildren(h("div", { class: "dialog-body" }, heading, ...content));
-  }
-}
 
 /** Dispatches "skip" with the reason as detail. */
 class LoupeSkip extends LoupeDialog {

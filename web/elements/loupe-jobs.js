@@ -2,7 +2,7 @@
 
 import { isExpected } from "../core/api.js";
 import { h, plural, stateView } from "../core/dom.js";
-import { failedNote, pausedNote, waitingNote } from "../core/releases.js";
+import { failedNote, failedText, pausedNote, waitingNote } from "../core/releases.js";
 import { sectionLink } from "../core/sections.js";
 import { moment } from "../core/words.js";
 
@@ -120,13 +120,17 @@ class LoupeJobs extends HTMLElement {
       found.push(trouble("A training was lost", text, this.#button("reconciliation")));
     }
     const { failed_release: failed, releasing, promotion_paused: paused } = status;
+    const decide = h("a", { class: "button", href: sectionLink(this.project, "models") }, "Decide among the models");
     if (failed) {
-      const isApproved = training?.version === failed.version && training.status === "awaiting_approval";
-      found.push(panel("The last release failed", failedNote(this.project, failed.version, failed.reason, isApproved)));
+      const told = failedNote(this.project, failed.version, failed.reason, failed.kind === "approval");
+      found.push(panel("The last release failed", told, answering(status), decide));
+    } else if (training?.status === "release_failed" && !status.training_since && !releasing) {
+      const told = h("p", {}, `${failedText(training.version, training.reason)}.`);
+      found.push(panel("The last release failed", told, answering(status), this.#button("training", "Try again now")));
     } else if (training?.status === "awaiting_approval" && !releasing) {
-      found.push(panel("A model waits for approval", waitingNote(this.project, training.version)));
+      found.push(panel("A model waits for approval", waitingNote(this.project, training.version), decide));
     }
-    if (paused) found.push(panel("Promotion is stopped", pausedNote(this.project, paused)));
+    if (paused) found.push(panel("Promotion is stopped", pausedNote(this.project, paused), found.some((each) => each.contains(decide)) ? null : decide));
     return found;
   }
 
@@ -181,7 +185,7 @@ class LoupeJobs extends HTMLElement {
     if (since) parts.push(h("p", {}, h("span", { class: "outcome outcome-running" }, "under way"), ` since ${moment(since)}`));
     if (last && !(since && last.status === "running")) {
       const version = last.version ? h("a", { href: sectionLink(this.project, "models", { version: last.version }) }, `Model ${last.version}`) : "The last training";
-      parts.push(h("p", {}, version, ` ${last.status}: ${last.reason ?? "no reason was given"} (${moment(last.ended_at ?? last.started_at)})`));
+      parts.push(h("p", {}, version, ` ${last.status.replaceAll("_", " ")}: ${last.reason ?? "no reason was given"} (${moment(last.ended_at ?? last.started_at)})`));
     }
     if (!since && !last) parts.push(h("p", { class: "muted" }, "None yet: the first finished labeling job starts one."));
     if (status.releasing) parts.push(h("p", {}, `The release of model ${status.releasing.version} is under way since ${moment(status.releasing.at)}.`));
@@ -253,6 +257,11 @@ class LoupeJobs extends HTMLElement {
 
 function rejectedItem({ key, reason, detail, at }) {
   return h("li", {}, h("b", { class: "file-name", dir: "auto" }, key), h("span", {}, detail || reason), h("span", { class: "muted small" }, `${reason}, ${moment(at)}`));
+}
+
+/** What a failed release left as it was. */
+function answering({ champion }) {
+  return h("p", {}, champion ? `Model ${champion.version} still answers.` : "No model is in service yet.");
 }
 
 function trouble(title, text, action = null) {

@@ -3,28 +3,16 @@
 
 import { legend, lineChart } from "../core/charts.js";
 import { h, plural } from "../core/dom.js";
+import { bar, factList, FIGURES, measured, panel, scrolling, table } from "../core/figures.js";
 import { load } from "../core/loading.js";
 import { sectionLink } from "../core/sections.js";
 import { difference, duration, moment, percent } from "../core/words.js";
-import { outcomeMark, toDecide } from "./loupe-models.js";
+import { outcomeMark } from "./loupe-models.js";
+import { ReleaseView } from "./release-view.js";
 
 const MOST_LABELS_IN_MATRIX = 40;
 const MISTAKES_SHOWN = 20;
 const NOTHING = "nothing";
-
-/** Figures of the whole test set, as they are shown. */
-const FIGURES = {
-  accuracy: "Accuracy",
-  f1: "F1",
-  macro_f1: "Macro F1",
-  micro_f1: "Micro F1",
-  precision: "Precision",
-  recall: "Recall",
-  exact_match: "All labels of an image right",
-  mean_average_precision: "Mean average precision",
-  map_50: "mAP@0.5",
-  map_50_95: "mAP@[.5:.95]",
-};
 
 /** Figures of a label, as they are shown. */
 const LABEL_FIGURES = {
@@ -36,25 +24,24 @@ const LABEL_FIGURES = {
   ap_50_95: "AP@[.5:.95]",
 };
 
-class LoupeModel extends HTMLElement {
-  /** @type {import("../core/api.js").PortalApi} */
-  api;
-  /** @type {string} */
-  project;
+class LoupeModel extends ReleaseView {
   /** @type {string} */
   version;
 
-  connectedCallback() {
-    load(this, () => this.api.model(this.project, this.version), (model) => this.#show(model));
+  /** What the model says of each test image: that stays as it is, and is asked for once. */
+  #judged = null;
+
+  ask() {
+    return this.api.model(this.project, this.version);
   }
 
-  #show(model) {
+  show(model) {
     const back = h("a", { href: sectionLink(this.project, "models") }, "All models");
     const page = h(
       "div",
       { class: "console-page" },
       h("nav", { class: "trail", "aria-label": "Where you are" }, back),
-      h("div", { class: "page-head" }, h("h1", {}, `Model ${model.version}`), outcomeMark(model), this.#actions(model)),
+      h("div", { class: "page-head" }, h("h1", { tabindex: -1, "data-focus": `model ${model.version}` }, `Model ${model.version}`), outcomeMark(model, model), this.#actions(model)),
       this.#outcome(model),
     );
     const { evaluation } = model;
@@ -64,7 +51,8 @@ class LoupeModel extends HTMLElement {
     } else {
       page.append(comparison(evaluation), perLabel(model, evaluation));
     }
-    page.append(this.#answers(model), training(model));
+    this.#judged ??= this.#answers(model);
+    page.append(this.#judged, training(model));
     return [page];
   }
 
@@ -88,7 +76,7 @@ class LoupeModel extends HTMLElement {
     ];
     const told = h("p", { class: "reason-text" }, model.reason || "No reason was given.");
     const report = h("a", { href: model.report_url, target: "_blank", rel: "noopener" }, `Report of dataset ${model.dataset_version}`);
-    return panel("What became of it", told, toDecide(this.project, model), factList(facts), model.report_url ? h("p", {}, report) : null);
+    return panel("What became of it", told, this.toDecide(model, model), factList(facts), model.report_url ? h("p", {}, report) : null);
   }
 
   #answers(model) {
@@ -139,36 +127,7 @@ class LoupeModel extends HTMLElement {
   }
 }
 
-function panel(title, ...content) {
-  return h("section", { class: "panel" }, h("h2", {}, title), ...content);
-}
-
-function factList(facts) {
-  return h("dl", { class: "facts" }, ...facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", { dir: "auto" }, String(value)))));
-}
-
-/** A table that is wider than the page is scrolled by itself, by keyboard, too. */
-function scrolling(table) {
-  const name = table.querySelector("caption").textContent;
-  return h("div", { class: "scrolling", tabindex: 0, role: "region", "aria-label": name }, table);
-}
-
-function table(caption, head, rows) {
-  return h(
-    "table",
-    { class: "table" },
-    h("caption", { class: "visually-hidden" }, caption),
-    h("thead", {}, h("tr", {}, ...head.map((text) => h("th", { scope: "col" }, text)))),
-    h("tbody", {}, ...rows),
-  );
-}
-
 // Candidate and champion -----------------------------------------------------------------------------
-
-function measured(evaluation) {
-  const { champion } = evaluation;
-  return champion && !champion.error ? champion : null;
-}
 
 function comparison(evaluation) {
   const { candidate } = evaluation;
@@ -194,13 +153,6 @@ function comparison(evaluation) {
     scrolling(table("Figures of the test set", head, rows)),
     ...notes.map((note) => h("p", { class: "muted" }, note)),
   );
-}
-
-/** A share with a bar behind its figure. */
-function bar(value) {
-  const cell = h("span", { class: "share" }, percent(value));
-  cell.style.setProperty("--share", typeof value === "number" ? value : 0);
-  return cell;
 }
 
 function perLabel(model, evaluation) {

@@ -1,11 +1,12 @@
 /** A project's models: all versions with what became of them, or the one that the address names. */
 
+import { isExpected } from "../core/api.js";
 import { legend, lineChart } from "../core/charts.js";
 import { h, plural, stateView } from "../core/dom.js";
-import { load } from "../core/loading.js";
-import { failedNote, pausedNote, waitingNote } from "../core/releases.js";
+import { pausedNote, pausedText } from "../core/releases.js";
 import { sectionLink } from "../core/sections.js";
 import { moment, percent } from "../core/words.js";
+import { ReleaseView } from "./release-view.js";
 
 const OUTCOMES = {
   promoted: "promoted",
@@ -18,42 +19,37 @@ const OUTCOMES = {
 };
 
 /** What became of a model, as a mark. */
-export function outcomeMark({ outcome, is_champion: isChampion, release_failed: failed }) {
+export function outcomeMark({ version, outcome, is_champion: isChampion, release_failed: failed }, { releasing }) {
+  if (releasing?.version === version) return h("span", { class: "outcome outcome-running" }, "being released");
   if (isChampion) return h("span", { class: "mark-champion" }, "champion");
   if (failed) return h("span", { class: "outcome outcome-failed" }, "release failed");
   return h("span", { class: `outcome outcome-${outcome}` }, OUTCOMES[outcome] ?? outcome);
 }
 
-/** What a person has to do about a model, if anything. */
-export function toDecide(project, { version, outcome, is_champion: isChampion, release_failed: failed }) {
-  if (isChampion) return null;
-  if (failed) return failedNote(project, version, failed, outcome === "approved");
-  return outcome === "awaiting_approval" ? waitingNote(project, version) : null;
-}
-
-class LoupeModels extends HTMLElement {
-  /** @type {import("../core/api.js").PortalApi} */
-  api;
-  /** @type {string} */
-  project;
+class LoupeModels extends ReleaseView {
   /** @type {URLSearchParams} */
   query;
 
   connectedCallback() {
     const version = this.query.get("version");
     if (version === null) {
-      load(this, () => this.api.models(this.project), (answer) => this.#list(answer));
+      super.connectedCallback();
       return;
     }
     const behindCell = this.query.has("truth") || this.query.has("predicted");
     const view = document.createElement(behindCell ? "loupe-judged-images" : "loupe-model");
-    const { api, project, query } = this;
-    this.replaceChildren(Object.assign(view, { api, project, version, query }));
+    const { api, project, notices, query } = this;
+    this.replaceChildren(Object.assign(view, { api, project, notices, version, query }));
   }
 
-  #list({ champion, models, more, waiting_for: waitingFor, promotion_paused: paused }) {
-    const page = h("div", { class: "console-page" }, h("h1", {}, "Models"));
-    if (paused) page.append(h("section", { class: "panel" }, h("h2", {}, "Promotion is stopped"), pausedNote(this.project, paused)));
+  ask() {
+    return this.api.models(this.project);
+  }
+
+  show(answer) {
+    const { champion, models, more, waiting_for: waitingFor } = answer;
+    const page = h("div", { class: "console-page" }, h("h1", { tabindex: -1, "data-focus": "title" }, "Models"));
+    if (answer.promotion_paused) page.append(this.#paused(answer));
     if (models.length === 0) {
       const jobs = h("a", { class: "button", href: sectionLink(this.project, "") }, "Label images");
       const why = waitingFor ? ` The next training waits: ${waitingFor}.` : "";
@@ -63,29 +59,56 @@ class LoupeModels extends HTMLElement {
     }
     const scored = models.filter((model) => typeof model.score === "number").reverse();
     if (scored.length > 1) page.append(scores(scored));
-    const items = models.map((model) => h("li", {}, this.#card(model)));
+    const items = models.map((model) => h("li", {}, this.#card(model, answer)));
     page.append(h("section", {}, h("h2", {}, plural(models.length + more, "version")), h("ol", { class: "model-list" }, ...items)));
     if (more) page.append(h("p", { class: "muted" }, `${plural(more, "older version")} not shown.`));
     if (champion === null) page.append(h("p", { class: "muted" }, "None of them is in service."));
     if (waitingFor) page.append(h("p", { class: "muted" }, `The next training waits: ${waitingFor}.`));
+    if (!answer.may_release && (answer.promotion_paused || models.some(({ choices }) => choices.length))) page.append(whoDecides());
     return [page];
   }
 
-  #card(model) {
-    const name = h("a", { href: sectionLink(this.project, "models", { version: model.version }) }, `Model ${model.version}`);
+  #paused({ promotion_paused: paused, may_release: mayRelease }) {
+    const heading = h("h2", {}, "Promotion is stopped");
+    if (!mayRelease) return h("section", { class: "panel" }, heading, pausedNote(this.project, paused));
+    const button = h("button", { class: "button primary", type: "button", "data-focus": "resume" }, "Resume");
+    const problem = h("span", { class: "form-problem", role: "alert" });
+    button.addEventListener("click", () => this.#resume(button, problem));
+    return h("section", { class: "panel" }, heading, h("p", {}, pausedText(paused)), h("div", { class: "action" }, button, problem));
+  }
+
+  async #resume(button, problem) {
+    problem.textContent = "";
+    button.disabled = true;
+    try {
+      const { told } = await this.api.resumePromotion(this.project);
+      await this.decided(told, "title");
+    } catch (error) {
+      if (!isExpected(error)) throw error;
+      problem.textContent = error.message;
+    }
+    button.disabled = false;
+  }
+
+  #card(model, answer) {
+    const link = { href: sectionLink(this.project, "models", { version: model.version }), "data-focus": `model ${model.version}` };
     const facts = `dataset ${model.dataset_version}, trained by ${model.trainer}, ${moment(model.ended_at ?? model.started_at)}`;
     return h(
       "article",
       { class: "model-card" },
-      h("div", { class: "model-card-head" }, h("h3", {}, name), outcomeMark(model)),
+      h("div", { class: "model-card-head" }, h("h3", {}, h("a", link, `Model ${model.version}`)), outcomeMark(model, answer)),
       typeof model.score === "number"
         ? h("p", { class: "model-score" }, h("b", {}, percent(model.score)), ` ${model.measure}`)
         : null,
       h("p", {}, model.reason || "No reason was given."),
-      toDecide(this.project, model),
+      this.toDecide(model, answer),
       h("p", { class: "muted small" }, facts),
     );
   }
+}
+
+function whoDecides() {
+  return h("p", { class: "muted" }, "Which model answers is decided by others than you: ", h("code", {}, "loupe worker role NAME releaser"), " makes somebody one of them.");
 }
 
 /** How scores went from version to version. A champion is measured again on each new test set. */

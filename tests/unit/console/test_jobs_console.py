@@ -75,6 +75,7 @@ def test_a_job_that_takes_one_answer_an_image_waits_for_nobody_else(world: World
 def fail_release(world: World) -> None:
     record = {
         "version": "0002",
+        "kind": "approval",
         "outcome": "failed",
         "reason": "wrong",
         "ended_at": world.clock().isoformat(),
@@ -86,7 +87,7 @@ def test_the_last_release_is_told_if_it_failed(world: World, show: ShowJobs) -> 
     world.upload("a.png")
     assert show.show(PROJECT)["failed_release"] is None
     fail_release(world)
-    failed = {"version": "0002", "reason": "wrong", "ended_at": world.clock().isoformat()}
+    failed = {"version": "0002", "kind": "approval", "reason": "wrong", "ended_at": world.clock().isoformat()}
     assert show.show(PROJECT)["failed_release"] == failed
     wanted = WantedRelease("20260102t000000-bbbb", "0002", "approval", "ann", world.clock())
     world.loops.save_wanted(PROJECT, wanted)
