@@ -59,11 +59,11 @@ def create(session: Session, name: str, password: str | None, role: Role | None,
 
 @worker.command("role")
 @click.argument("name")
-@click.argument("role", type=click.Choice(ROLES))
+@click.argument("role", type=click.Choice(ROLES), metavar="ROLE")
 @json_option
 @pass_session
 def set_role(session: Session, name: str, role: Role, as_json: bool) -> None:
-    """Say what NAME may do, from the next sign-in on.
+    """Say what NAME may do, from the next sign-in on: ROLE is worker or releaser.
 
     A worker labels, and uses the whole console but what a releaser does as well: approve and reject models,
     roll back, and let promotion go on. A page that is open learns of it within the hour.

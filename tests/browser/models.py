@@ -30,8 +30,26 @@ def summary(version: str, **fields: Any) -> Json:
         "score": 0.9,
         "champion_score": None,
         "release_failed": None,
+        "compared_with": None,
+        "choices": [],
         **fields,
     }
+
+
+def standing(**fields: Any) -> Json:
+    """What the API tells of releases with each answer about models, to somebody who may decide."""
+    return {
+        "champion": CHAMPION,
+        "releasing": None,
+        "promotion_paused": None,
+        "may_release": True,
+        **fields,
+    }
+
+
+def listed(*models: Json, **fields: Any) -> Json:
+    """All models of a project, newest first."""
+    return {"models": list(models), "more": 0, "waiting_for": None, **standing(**fields)}
 
 
 REJECTED = summary(
@@ -40,6 +58,17 @@ REJECTED = summary(
     reason="accuracy 0.8833 on 60 test images; the champion 0001 has 0.9000 on the same images",
     score=0.8833,
     champion_score=0.9,
+    compared_with=CHAMPION,
+    choices=["rollback"],
+)
+WAITING = summary(
+    NEWEST,
+    outcome="awaiting_approval",
+    reason="accuracy 0.9333 on 60 test images; the champion 0001 has 0.9000 on the same images",
+    score=0.9333,
+    champion_score=0.9,
+    compared_with=CHAMPION,
+    choices=["approve", "reject"],
 )
 
 
@@ -101,6 +130,7 @@ def model(found: Json, **fields: Any) -> Json:
         },
         "answers": {"known": True, "reason": None},
         "report_url": "https://workspace.invalid/report.html",
+        **standing(),
         **fields,
     }
 
@@ -139,13 +169,9 @@ def serve_models(portal: PortalStub) -> None:
     base = f"projects/{PROJECT}/models"
     lines = answers()
     models = {CHAMPION: model(summary(CHAMPION)), NEWEST: model(REJECTED)}
-    portal.pages["GET", base] = lambda _query, _body: {
-        "champion": CHAMPION,
-        "models": [REJECTED, summary(CHAMPION)],
-        "more": 0,
-        "waiting_for": "3 of 20 new labels",
-        "promotion_paused": None,
-    }
+    portal.pages["GET", base] = constant(
+        listed(REJECTED, summary(CHAMPION), waiting_for="3 of 20 new labels")
+    )
     for version, found in models.items():
         portal.pages["GET", f"{base}/{version}"] = constant(found)
         portal.pages["GET", f"{base}/{version}/judgements"] = lambda _query, _body: judged(

@@ -113,6 +113,13 @@ def test_what_is_worked_on_is_shown_with_its_progress(portal: PortalStub, open_p
             "training",
         ),
         (
+            {"last_training": TRAINING | {"status": "release_failed", "reason": "wrong <b>labels</b>"}},
+            "The last release failed",
+            "The release of model 0002 failed: wrong <b>labels</b>.Model 0001 still answers.",
+            "Try again now",
+            "training",
+        ),
+        (
             {"last_training": TRAINING | {"status": "running", "ended_at": None}},
             "A training was lost",
             "nobody works on it",
@@ -151,7 +158,12 @@ def test_tasks_that_need_another_worker_are_told(portal: PortalStub, open_page: 
 
 
 WAITING = TRAINING | {"status": "awaiting_approval", "reason": "better"}
-RELEASE = {"version": "0002", "reason": "SmokeTestFailed: <b>wrong</b>", "ended_at": NOON}
+RELEASE = {
+    "version": "0002",
+    "kind": "approval",
+    "reason": "SmokeTestFailed: <b>wrong</b>",
+    "ended_at": NOON,
+}
 
 
 @pytest.mark.parametrize(
@@ -164,13 +176,13 @@ RELEASE = {"version": "0002", "reason": "SmokeTestFailed: <b>wrong</b>", "ended_
             ["loupe model approve parts 0002", "loupe model reject parts 0002"],
         ),
         (
-            {"last_training": WAITING, "failed_release": RELEASE},
+            {"last_training": TRAINING | {"status": "release_failed"}, "failed_release": RELEASE},
             "The last release failed",
             "SmokeTestFailed: <b>wrong</b>",
             ["loupe model approve parts 0002"],
         ),
         (
-            {"failed_release": RELEASE | {"version": "0001"}},
+            {"failed_release": RELEASE | {"version": "0001", "kind": "rollback"}},
             "The last release failed",
             "The release of model 0001 failed",
             ["loupe model rollback parts 0001"],
@@ -192,6 +204,8 @@ def test_what_a_person_has_to_decide_of_a_release_is_told_with_its_command(
     expect(trouble.get_by_role("heading")).to_have_text([heading])
     expect(trouble).to_contain_text(text)
     expect(trouble.locator("code")).to_have_text(commands)
+    decide = trouble.get_by_role("link", name="Decide among the models")
+    expect(decide).to_have_attribute("href", f"#/projects/{PROJECT}/models")
 
 
 def test_a_release_that_is_under_way_is_no_trouble(portal: PortalStub, open_page: OpenPage) -> None:

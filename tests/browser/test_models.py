@@ -12,8 +12,10 @@ from tests.browser.models import (
     LABELS,
     NEWEST,
     PROJECT,
+    constant,
     judged,
     judged_image,
+    listed,
     model,
     serve_models,
     summary,
@@ -22,6 +24,7 @@ from tests.browser.portal_stub import Json, PortalStub, plain_project
 from tests.browser.test_accessibility import expect_accessible
 
 MODELS = f"#/projects/{PROJECT}/models"
+PAUSED = {"since": "2026-11-21T12:00:00+00:00", "by": "ann", "reason": "rollback to 0001"}
 
 
 @pytest.fixture
@@ -44,22 +47,19 @@ def test_versions_are_listed_with_what_became_of_them_and_why(
     expect(page.get_by_role("img", name="Scores of versions 0001 to 0002")).to_be_visible()
 
 
-def test_what_a_person_has_to_decide_of_a_model_is_told_with_its_command(
+def test_who_may_not_decide_reads_the_command_of_those_who_may(
     portal: PortalStub, open_page: OpenPage
 ) -> None:
-    waiting = summary("0003", outcome="awaiting_approval", is_champion=False)
+    waiting = summary("0003", outcome="awaiting_approval", choices=["approve", "reject"])
     failed = summary(
-        "0002", outcome="approved", is_champion=False, release_failed="SmokeTestFailed: <b>wrong</b>"
+        "0002", outcome="approved", choices=["approve"], release_failed="SmokeTestFailed: <b>wrong</b>"
     )
-    portal.pages["GET", f"projects/{PROJECT}/models"] = lambda _query, _body: {
-        "champion": CHAMPION,
-        "models": [waiting, failed, summary(CHAMPION)],
-        "more": 0,
-        "waiting_for": None,
-        "promotion_paused": {"since": "2026-11-21T12:00:00+00:00", "by": "ann", "reason": "rollback to 0001"},
-    }
-    portal.pages["GET", f"projects/{PROJECT}/models/0002"] = lambda _query, _body: model(failed)
+    told = listed(waiting, failed, summary(CHAMPION), promotion_paused=PAUSED, may_release=False)
+    portal.pages["GET", f"projects/{PROJECT}/models"] = constant(told)
+    portal.pages["GET", f"projects/{PROJECT}/models/0002"] = constant(model(failed, may_release=False))
     page = open_page(portal, MODELS)
+    expect(page.locator(".choices, .dialog")).to_have_count(0)
+    expect(page.get_by_text("decided by others than you: loupe worker role NAME releaser")).to_be_visible()
     expect(page.locator(".panel code")).to_have_text(["loupe model resume parts"])
     cards = page.locator(".model-card")
     approve = "loupe model approve parts"
@@ -282,13 +282,8 @@ def test_a_model_that_failed_says_why(portal: PortalStub, open_page: OpenPage) -
 
 
 def test_without_a_model_the_page_says_what_starts_one(portal: PortalStub, open_page: OpenPage) -> None:
-    portal.pages["GET", f"projects/{PROJECT}/models"] = lambda _query, _body: {
-        "champion": None,
-        "models": [],
-        "more": 0,
-        "waiting_for": "2 of 20 new labels",
-        "promotion_paused": None,
-    }
+    told = listed(champion=None, waiting_for="2 of 20 new labels")
+    portal.pages["GET", f"projects/{PROJECT}/models"] = constant(told)
     page = open_page(portal, MODELS)
     expect(page.get_by_role("heading", name="No models yet")).to_be_visible()
     expect(page.get_by_text("The next training waits: 2 of 20 new labels.")).to_be_visible()

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from loupe import settings
+from loupe.domain.console.deciding import RELEASERS
 
 Resources = dict[str, Any]
 
@@ -259,6 +260,30 @@ def test_every_data_route_asks_who_is_there(functions: Resources) -> None:
                 assert auth == {"ApiKeyRequired": True}
             else:
                 assert auth == {"Authorizer": "Workers"}
+
+
+def test_the_user_pool_has_the_group_that_the_console_asks_for(resources: Resources) -> None:
+    groups = [
+        each["Properties"] for each in resources.values() if each["Type"] == "AWS::Cognito::UserPoolGroup"
+    ]
+    assert [group["GroupName"] for group in groups] == [RELEASERS]
+
+
+def test_what_shows_models_may_not_decide_of_them(functions: Resources) -> None:
+    actions = {
+        action
+        for statement in statements(functions["ModelApiFunction"])
+        for action in as_list(statement["Action"])
+    }
+    assert {action.partition(":")[2] for action in actions} <= {
+        "GetItem",
+        "BatchGetItem",
+        "Query",
+        "PutEvents",
+        "GetObject",
+        "GetObjectVersion",
+        "ListBucket",
+    }
 
 
 def test_nothing_knows_whether_it_runs_locally(root: Path) -> None:

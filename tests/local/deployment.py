@@ -97,10 +97,14 @@ class Deployment:
         """The seeded worker's."""
         seeded = connect_locally(launcher.status(self.cloud.home)).seeded_worker
         assert seeded is not None
+        return self.id_token_of(seeded.name, seeded.password)
+
+    def id_token_of(self, worker: str, password: str) -> str:
+        """A worker's ID token, of a new sign-in."""
         answer = self.client("cognito-idp").initiate_auth(
             AuthFlow="USER_PASSWORD_AUTH",
             ClientId=self.outputs["UserPoolClientId"],
-            AuthParameters={"USERNAME": seeded.name, "PASSWORD": seeded.password},
+            AuthParameters={"USERNAME": worker, "PASSWORD": password},
         )
         return str(answer["AuthenticationResult"]["IdToken"])
 

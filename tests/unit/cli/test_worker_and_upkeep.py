@@ -23,7 +23,7 @@ def test_a_worker_becomes_a_releaser_and_is_none_any_more(loupe: Loupe, stack: F
     listed = json.loads(loupe("worker", "list", "--json").stdout)["workers"]
     assert [each["role"] for each in listed if each["worker"] == "mara"] == ["releaser"]
     assert "is a worker from the next sign-in on" in loupe("worker", "role", "mara", "worker").stdout
-    assert stack.roles["mara"] == "worker"
+    assert dict(stack.roles) == {"mara": "worker"}
     assert "There is no worker 'ben'" in loupe("worker", "role", "ben", "releaser", exit_code=1).stderr
 
 

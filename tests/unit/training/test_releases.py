@@ -419,7 +419,7 @@ def test_a_rollback_that_is_said_again_when_it_is_done_changes_nothing(twice: Wo
 def open_choices(world: World) -> dict[str, tuple[str, ...]]:
     """What a person can decide of each model."""
     loop, failed = world.loops.loop(PROJECT), failed_releases(PROJECT, world.workspace)
-    found = {}
+    found: dict[str, tuple[str, ...]] = {}
     for version in model_versions(PROJECT, world.workspace):
         plan, outcome = (
             TrainingPlan.read(world.workspace, PROJECT, version),
