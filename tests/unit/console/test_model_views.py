@@ -102,6 +102,28 @@ def test_a_candidate_that_waited_is_told_with_what_a_person_decided(
     assert show.model(PROJECT, candidate)["outcome"] == outcome
 
 
+def test_models_are_told_with_what_a_person_can_decide_and_the_release_that_is_under_way(
+    world: World, show: ShowModels, version: str
+) -> None:
+    candidate = wait_for_approval(world, version)
+    told = show.models(PROJECT)
+    assert [(each["version"], each["choices"], each["compared_with"]) for each in told["models"]] == [
+        (candidate, ["approve", "reject"], version),
+        (version, [], None),
+    ]
+    assert (told["champion"], told["releasing"]) == (version, None)
+    world.decide("approve", candidate, by="maria")
+    one = show.model(PROJECT, candidate)
+    assert one["choices"] == []
+    assert one["champion"] == version
+    under_way = {"version": candidate, "kind": "approval", "by": "maria", "at": world.clock().isoformat()}
+    assert one["releasing"] == under_way
+    release(world, candidate)
+    told = show.models(PROJECT)
+    assert [each["choices"] for each in told["models"]] == [[], ["rollback"]]
+    assert (told["champion"], told["releasing"]) == (candidate, None)
+
+
 def release(world: World, version: str, failure: dict[str, str] | None = None) -> None:
     """What the execution does that the newest request started."""
     wanted, by = world.loops.loop(PROJECT).wanted, execution("release")

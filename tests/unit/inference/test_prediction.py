@@ -209,7 +209,11 @@ def test_without_a_model_it_says_what_is_missing(world: World) -> None:
         world.predict("new", "image/jpeg", jpeg())
     at = datetime(2026, 11, 21, tzinfo=UTC)
     world.loops.save_last_training("new", LastTraining("0001", "failed", "out of memory", at, at, "arn:e"))
-    with pytest.raises(NoModelYet, match="out of memory"):
+    with pytest.raises(NoModelYet, match="the last training failed: out of memory"):
+        world.predict("new", "image/jpeg", jpeg())
+    unreleased = LastTraining("0001", "release_failed", "wrong labels", at, at, "arn:e")
+    world.loops.save_last_training("new", unreleased)
+    with pytest.raises(NoModelYet, match="the release of its first model, 0001, failed: wrong labels"):
         world.predict("new", "image/jpeg", jpeg())
     world.projects.save_config("new", None, "labels: is missing", "etag")
     with pytest.raises(NoModelYet, match="labels: is missing"):

@@ -13,7 +13,7 @@ from loupe.domain.reconciliation import MAX_ATTEMPTS, Mended, Reconcile
 from loupe.domain.workspace import Workspace
 from loupe.ports.images import ImageRecord, Look, ObjectRecord
 from loupe.ports.labeling import JobCard
-from loupe.ports.loops import LastTraining, Reconciliation, TrainingLock, WantedRelease
+from loupe.ports.loops import LastTraining, Reconciliation, TrainingLock, TrainingStatus, WantedRelease
 from loupe.ports.objects import StoredObject
 from tests.fakes.clock import FakeClock
 from tests.fakes.events import FakeEvents
@@ -227,6 +227,19 @@ def test_a_training_that_is_lost_again_and_again_is_given_up(world: World) -> No
     assert loop.last_training is not None
     assert loop.last_training.status == "failed"
     assert world.events.published == []
+
+
+@pytest.mark.parametrize(
+    ("status", "trainings"), [("failed", 0), ("release_failed", 0), ("rejected", 1), ("promoted", 1)]
+)
+def test_what_failed_waits_for_the_next_job_or_for_a_person(
+    world: World, status: TrainingStatus, trainings: int
+) -> None:
+    card = JobCard("parts", "parts-1", "portal", "image-classification", ("a", "b"), "", 100, world.clock())
+    world.jobs.restore_finished(card, 1, 0, world.clock())
+    at = world.clock()
+    world.loops.save_last_training("parts", LastTraining("0001", status, "why", at, at, "arn:ended"))
+    assert world.reconcile("parts").trainings_requested == trainings
 
 
 def test_a_release_that_a_person_wants_and_nobody_works_on_is_asked_for_again(world: World) -> None:
