@@ -69,7 +69,7 @@ def test_a_candidate_is_approved_after_a_look_at_its_numbers_and_followed_into_s
 ) -> None:
     bodies = takes(portal, f"{NEWEST}/approval", BEGUN, UNDER_WAY)
     page = open_page(portal, MODELS, clock=True)
-    approve = page.get_by_role("button", name=f"Approve model {NEWEST}")
+    approve = page.get_by_role("button", name=f"Approve {NEWEST}")
     approve.focus()
     page.keyboard.press("Enter")
     dialog = page.get_by_role("dialog", name=f"Release model {NEWEST}?")
@@ -120,7 +120,7 @@ def test_a_release_that_failed_is_told_and_tried_again(portal: PortalStub, open_
     expect(card).to_contain_text(f"The release of model {NEWEST} failed: SmokeTestFailed: <b>wrong</b>.")
     expect(page.get_by_role("status").get_by_text("did not come to its end")).to_be_visible()
     bodies = takes(portal, f"{NEWEST}/approval", BEGUN, UNDER_WAY)
-    card.get_by_role("button", name=f"Try again model {NEWEST}").click()
+    card.get_by_role("button", name=f"Try again {NEWEST}").click()
     page.get_by_role("dialog").get_by_role("button", name="Try again").click()
     expect(card).to_contain_text("being released")
     assert bodies == [{"decision": "approve"}]
@@ -130,7 +130,7 @@ def test_a_candidate_is_rejected(portal: PortalStub, open_page: OpenPage) -> Non
     told = {"state": "rejected", "version": NEWEST, "told": "maria rejected it"}
     bodies = takes(portal, f"{NEWEST}/approval", told, listed(REJECTED, summary(CHAMPION)))
     page = open_page(portal, MODELS)
-    page.get_by_role("button", name=f"Reject model {NEWEST}").click()
+    page.get_by_role("button", name=f"Reject {NEWEST}").click()
     dialog = page.get_by_role("dialog", name=f"Reject model {NEWEST}?")
     expect(dialog).to_contain_text(f"Model {CHAMPION} goes on answering.")
     dialog.get_by_role("button", name="Reject").click()
@@ -152,7 +152,7 @@ def test_an_earlier_model_is_brought_back_and_promotion_resumed(
     bodies = takes(portal, f"{CHAMPION}/rollback", BEGUN | {"version": CHAMPION}, under_way)
     portal.pages["GET", f"{BASE}/{NEWEST}"] = constant(model(newest, champion=NEWEST))
     page = open_page(portal, MODELS)
-    page.get_by_role("button", name=f"Roll back to this model, {CHAMPION}").click()
+    page.get_by_role("button", name=f"Roll back to this model {CHAMPION}").click()
     dialog = page.get_by_role("dialog", name=f"Roll back to model {CHAMPION}?")
     expect(dialog).to_contain_text("not promoted by themselves, until somebody presses Resume")
     # The newest model was compared with this one: those are the figures on the same images.
@@ -180,7 +180,7 @@ def test_why_a_decision_was_refused_is_told_and_it_can_be_said_again(
     refusal = Refusal(403, "not-a-releaser", "maria is not one of those who <b>release</b> models")
     bodies = takes(portal, f"{NEWEST}/approval", BEGUN, UNDER_WAY, refusal)
     page = open_page(portal, MODELS)
-    page.get_by_role("button", name=f"Approve model {NEWEST}").click()
+    page.get_by_role("button", name=f"Approve {NEWEST}").click()
     dialog = page.get_by_role("dialog")
     approve = dialog.get_by_role("button", name="Approve")
     approve.click()
@@ -204,7 +204,7 @@ def test_figures_that_cannot_be_loaded_keep_nobody_from_deciding(
     bodies = takes(portal, f"{NEWEST}/approval", BEGUN, UNDER_WAY)
     del portal.pages["GET", f"{BASE}/{NEWEST}"]
     page = open_page(portal, MODELS)
-    page.get_by_role("button", name=f"Approve model {NEWEST}").click()
+    page.get_by_role("button", name=f"Approve {NEWEST}").click()
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text("Its figures could not be loaded")
     dialog.get_by_role("button", name="Approve").click()
@@ -218,9 +218,26 @@ def test_a_candidate_that_no_approval_can_release_says_why(portal: PortalStub, o
     page = open_page(portal, MODELS)
     card = page.locator(".model-card").first
     expect(card).to_contain_text(f"It was compared with 0000, and {CHAMPION} answers now")
-    expect(card.get_by_role("button")).to_have_text(
-        [f"Reject model {NEWEST}", f"Release all the same model {NEWEST}"]
-    )
+    expect(card.get_by_role("button")).to_have_text([f"Reject {NEWEST}", f"Release all the same {NEWEST}"])
+
+
+def test_a_rejected_candidate_is_released_all_the_same_from_its_own_page(
+    portal: PortalStub, open_page: OpenPage
+) -> None:
+    tells(portal, listed(REJECTED, summary(CHAMPION)))
+    portal.pages["GET", f"{BASE}/{NEWEST}"] = constant(model(REJECTED))
+    back = RELEASING | {"kind": "rollback"}
+    bodies = takes(portal, f"{NEWEST}/rollback", BEGUN, listed(REJECTED, releasing=back))
+    page = open_page(portal, MODELS)
+    expect(page.locator(".model-card")).to_have_count(2)
+    expect(page.locator(".choices")).to_have_count(0)
+    page.get_by_role("link", name=f"Model {NEWEST}").click()
+    page.get_by_role("button", name=f"Release all the same {NEWEST}").click()
+    dialog = page.get_by_role("dialog", name=f"Release model {NEWEST} all the same?")
+    expect(dialog).to_contain_text("Labels that the model in service knows better")
+    dialog.get_by_role("button", name="Release all the same").click()
+    expect(dialog).to_be_hidden()
+    assert bodies == [{}]
 
 
 def test_a_model_is_decided_on_from_its_own_page_which_keeps_its_answers(
@@ -231,7 +248,7 @@ def test_a_model_is_decided_on_from_its_own_page_which_keeps_its_answers(
     expect(page.locator(".curve-told")).to_contain_text("From 0.50 on")
     page.get_by_label("Threshold", exact=True).focus()
     page.keyboard.press("Home")
-    page.get_by_role("button", name=f"Approve model {NEWEST}").click()
+    page.get_by_role("button", name=f"Approve {NEWEST}").click()
     approved = WAITING | {"outcome": "approved", "choices": []}
     portal.pages["GET", f"{BASE}/{NEWEST}"] = constant(model(approved, releasing=RELEASING))
     page.get_by_role("dialog").get_by_role("button", name="Approve").click()
@@ -258,7 +275,7 @@ def test_the_pages_pass_the_accessibility_rules(
     expect(page.get_by_role("button", name="Resume")).to_be_visible()
     expect_accessible(page)
     assert fits(page)
-    page.get_by_role("button", name=f"Approve model {NEWEST}").click()
+    page.get_by_role("button", name=f"Approve {NEWEST}").click()
     expect(page.get_by_role("dialog").get_by_role("row", name="Accuracy")).to_be_visible()
     expect_accessible(page)
     page.keyboard.press("Escape")

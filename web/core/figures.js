@@ -80,5 +80,6 @@ export function fallen(own, other) {
     const compared = typeof metrics.ap_50 === "number" ? "ap_50" : "f1";
     return { label, from: other?.per_label?.[label]?.[compared], to: metrics[compared] };
   });
-  return falls.filter(({ from, to }) => to < from).sort((a, b) => a.to - a.from - (b.to - b.from));
+  const known = falls.filter(({ from, to }) => typeof from === "number" && typeof to === "number");
+  return known.filter(({ from, to }) => to < from).sort((a, b) => a.to - a.from - (b.to - b.from));
 }

@@ -58,9 +58,10 @@ class LoupeDecision extends LoupeDialog {
     button.disabled = true;
     button.textContent = "Asking …";
     try {
-      const { told } = await this.api.decide(this.project, version, choice);
+      const { state, told } = await this.api.decide(this.project, version, choice);
       this.close();
-      this.dispatchEvent(new CustomEvent("decided", { detail: { version, told } }));
+      const detail = { version, told: state === "rejected" ? `model ${version}: ${told}` : told };
+      this.dispatchEvent(new CustomEvent("decided", { detail }));
     } catch (error) {
       if (!isExpected(error)) throw error;
       problem.textContent = error.message;

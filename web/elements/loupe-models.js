@@ -92,6 +92,8 @@ class LoupeModels extends ReleaseView {
 
   #card(model, answer) {
     const link = { href: sectionLink(this.project, "models", { version: model.version }), "data-focus": `model ${model.version}` };
+    // A rejected one is released from its own page alone: this list is for what is likely to be done.
+    const decidable = model.outcome === "rejected" ? { ...model, choices: [] } : model;
     const facts = `dataset ${model.dataset_version}, trained by ${model.trainer}, ${moment(model.ended_at ?? model.started_at)}`;
     return h(
       "article",
@@ -101,7 +103,7 @@ class LoupeModels extends ReleaseView {
         ? h("p", { class: "model-score" }, h("b", {}, percent(model.score)), ` ${model.measure}`)
         : null,
       h("p", {}, model.reason || "No reason was given."),
-      this.toDecide(model, answer),
+      this.toDecide(decidable, answer),
       h("p", { class: "muted small" }, facts),
     );
   }

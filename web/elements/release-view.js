@@ -116,11 +116,9 @@ export class ReleaseView extends HTMLElement {
     }
     if (!mayRelease) return this.#told(model);
     const buttons = choices.map((choice) => {
-      const name = choiceText(choice, model);
       const kind = choice === "approve" ? "button primary" : "button";
-      const button = h("button", { class: kind, type: "button", "data-focus": `${choice} ${version}` }, name);
-      if (!name.endsWith("this model")) button.append(h("span", { class: "visually-hidden" }, ` model ${version}`));
-      else button.setAttribute("aria-label", `${name}, ${version}`);
+      const button = h("button", { class: kind, type: "button", "data-focus": `${choice} ${version}` }, choiceText(choice, model));
+      button.append(h("span", { class: "visually-hidden" }, ` ${version}`));
       button.addEventListener("click", () => this.#decision.show(choice, model, champion));
       return button;
     });
