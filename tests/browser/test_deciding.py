@@ -230,7 +230,7 @@ def test_a_rejected_candidate_is_released_all_the_same_from_its_own_page(
     bodies = takes(portal, f"{NEWEST}/rollback", BEGUN, listed(REJECTED, releasing=back))
     page = open_page(portal, MODELS)
     expect(page.locator(".model-card")).to_have_count(2)
-    expect(page.locator(".choices")).to_have_count(0)
+    expect(page.locator(".decisions")).to_have_count(0)
     page.get_by_role("link", name=f"Model {NEWEST}").click()
     page.get_by_role("button", name=f"Release all the same {NEWEST}").click()
     dialog = page.get_by_role("dialog", name=f"Release model {NEWEST} all the same?")

@@ -58,7 +58,7 @@ def test_who_may_not_decide_reads_the_command_of_those_who_may(
     portal.pages["GET", f"projects/{PROJECT}/models"] = constant(told)
     portal.pages["GET", f"projects/{PROJECT}/models/0002"] = constant(model(failed, may_release=False))
     page = open_page(portal, MODELS)
-    expect(page.locator(".choices, .dialog")).to_have_count(0)
+    expect(page.locator(".decisions")).to_have_count(0)
     expect(page.get_by_text("decided by others than you: loupe worker role NAME releaser")).to_be_visible()
     expect(page.locator(".panel code")).to_have_text(["loupe model resume parts"])
     cards = page.locator(".model-card")

@@ -76,7 +76,7 @@ function compared(model, champion) {
   const { own, other, explained } = sideBySide(model, champion);
   const names = Object.keys(FIGURES).filter((name) => typeof own?.[name] === "number" || typeof other?.[name] === "number");
   if (names.length === 0) return [h("p", { class: "muted" }, "It has no figures.")];
-  const head = ["Figure", `Model ${model.version}`, ...(champion ? [`Model ${champion.version}, in service`, "Difference"] : [])];
+  const head = ["Figure", `Model ${model.version}`, ...(champion ? [`In service: ${champion.version}`, "Change"] : [])];
   const rows = names.map((name) => {
     const cells = [percent(own?.[name]), ...(champion ? [percent(other?.[name]), difference(own?.[name], other?.[name])] : [])];
     return h("tr", {}, h("th", { scope: "row" }, FIGURES[name]), ...cells.map((text) => h("td", { class: "number" }, text)));

@@ -125,7 +125,7 @@ export class ReleaseView extends HTMLElement {
     const problem = failed && !model.is_champion ? h("p", { class: "form-problem" }, `${failedText(version, failed)}.`) : null;
     const waits = outcome === "awaiting_approval" && !choices.includes("approve") ? h("p", { class: "muted" }, whyNoApproval(model, champion, releasing)) : null;
     if (!problem && !waits && buttons.length === 0) return null;
-    return h("div", { class: "to-decide" }, problem, waits, buttons.length ? h("div", { class: "choices" }, ...buttons) : null);
+    return h("div", { class: "to-decide" }, problem, waits, buttons.length ? h("div", { class: "decisions" }, ...buttons) : null);
   }
 
   #told({ version, outcome, is_champion: isChampion, release_failed: failed }) {
