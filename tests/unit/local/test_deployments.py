@@ -229,8 +229,12 @@ def test_an_alarm_while_the_canary_bakes_brings_the_old_fleet_back(
     )
     assert world.running == {"old"}
     assert {ask(endpoints) for _ in range(50)} == {"old"}
-    statuses = [detail["EndpointStatus"] for kind, detail in world.events if kind == events.ENDPOINT]
-    assert statuses[-3:] == ["UPDATING", "ROLLING_BACK", "IN_SERVICE"]
+
+    def statuses() -> list[str]:
+        return [detail["EndpointStatus"] for kind, detail in world.events if kind == events.ENDPOINT]
+
+    # Events follow what is described.
+    eventually(lambda: statuses()[-3:] == ["UPDATING", "ROLLING_BACK", "IN_SERVICE"])
 
 
 def test_an_alarm_in_the_last_wait_still_brings_the_old_fleet_back(
