@@ -28,11 +28,13 @@ SOURCES = ("template.yaml", "samconfig.toml", "functions", "layers", "statemachi
 PARAMETERS = (
     "IngestConcurrency=2",
     "CreateWorkforce=true",
+    "SecondsBeforeRetry=5",
     "SecondsToLetCallsEnd=5",
     "ReferredBuckets=archive,photos",
 )
 """Of the stack, for one machine: a few cores are soon busy, whoever signs in at the portal is the work team
-of Ground Truth jobs, calls are few and short, and there are two names for buckets to refer to."""
+of Ground Truth jobs, nobody waits minutes for a second attempt, calls are few and short, and there are
+two names for buckets to refer to."""
 DEPLOYED_FILE = "deployed.json"
 SEEDED_WORKER = "worker"
 LOG_LINES_SHOWN = 25

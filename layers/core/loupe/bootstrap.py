@@ -65,6 +65,7 @@ from loupe.domain.training.builtin import BuiltinTraining
 from loupe.domain.training.loop_restoration import RestoreLoop
 from loupe.domain.training.plans import PlanTraining, TrainingSetup
 from loupe.domain.training.promotion import EvaluateCandidate, MeasuredByTrainer, MeasuredByTransform
+from loupe.domain.training.retries import RetryTraining
 from loupe.domain.training.script_training import ScriptTraining
 from loupe.domain.training.transforms import PlanTransforms, TransformAnswers
 from loupe.domain.training.turns import BuildDataset, ConcludeTraining
@@ -93,6 +94,7 @@ from loupe.settings import (
     ReconcileSettings,
     RegisterImagesSettings,
     ReleaseApiSettings,
+    RetryTrainingSettings,
     ServePagesSettings,
     SmokeTestEndpointSettings,
     StartLabelingSettings,
@@ -485,6 +487,18 @@ def plan_training() -> PlanTraining:
             "rekognition": CustomLabelsTraining(loops, raw_data, workspace, settings.stack_name),
         },
         clock=utc_now,
+    )
+
+
+@cache
+def retry_training() -> RetryTraining:
+    """For retry_training."""
+    settings = RetryTrainingSettings.from_environment()
+    return RetryTraining(
+        loops=LoopIndex(_table(settings.index_table)),
+        workspace=_objects(settings.workspace_bucket),
+        clock=utc_now,
+        first_wait=settings.seconds_before_retry,
     )
 
 

@@ -137,6 +137,11 @@ class PlanTrainingSettings(BuildDatasetSettings):
     object_detection_image: str = ""
 
 
+class RetryTrainingSettings(IndexSettings):
+    workspace_bucket: Name
+    seconds_before_retry: Annotated[int, Field(ge=1, le=3600)]
+
+
 class EvaluateCandidateSettings(IndexSettings):
     workspace_bucket: Name
 

@@ -16,11 +16,14 @@ from samcli.yamlhelper import yaml_parse
 from tests.unit.rekognition import test_train_and_deploy as rekognition
 from tests.unit.rekognition.test_train_and_deploy import OLD, CustomLabelsRun
 from tests.unit.training.test_train_and_deploy import (
+    AGAIN,
     ASKED,
     EXISTS,
     PLAN,
     RELEASE,
+    TAKEN,
     TEXT,
+    TRAINED,
     TRANSFORMS,
     Run,
     failure,
@@ -32,6 +35,7 @@ UNFORESEEN = "Lambda.Unforeseen"
 
 WORSE = {"promote": False, "reason": "worse", "score": 0.8, "champion_score": 0.9}
 WRONG = failure("SmokeTestFailed", "wrong labels")
+BROKEN = failure("States.TaskFailed", "it broke")
 LOST = failure("SageMaker.Lost", "nobody knows")
 THERE = failure("SageMaker.SageMakerException", EXISTS.format("model", "model"))
 DROP = {"outcome": "drop", "reason": "good; it was compared with another"}
@@ -95,6 +99,15 @@ EXECUTIONS: dict[str, Execute] = {
     "batch transform": sagemaker(
         PlanTrainingFunctionArn={**PLAN, "trainer": "builtin", "transforms": TRANSFORMS}
     ),
+    "a training that fails for its data": sagemaker(**{"createTrainingJob.sync": BROKEN}),
+    "a training that is tried again": sagemaker(
+        **{"createTrainingJob.sync": [BROKEN, TRAINED]}, RetryTrainingFunctionArn=AGAIN
+    ),
+    "a training whose beginning was not answered": sagemaker(
+        **{"createTrainingJob.sync": TAKEN},
+        describeTrainingJob=[{"TrainingJobStatus": "InProgress"}, TRAINED],
+    ),
+    "a training that is stopped": sagemaker(**{"createTrainingJob.sync": {"TrainingJobStatus": "Stopped"}}),
     "an unknown trainer": sagemaker(PlanTrainingFunctionArn={**PLAN, "trainer": "abacus"}),
     "a worse model": sagemaker(EvaluateCandidateFunctionArn=WORSE),
     "a better model": sagemaker(

@@ -41,6 +41,22 @@ PLAN: dict[str, Any] = {
     "custom_labels": None,
     "registry": {"project": "digits", "model_version": "0001", "trainer_code": "c0de"},
 }
+TRAINED = {
+    "TrainingJobStatus": "Completed",
+    "ModelArtifacts": {"S3ModelArtifacts": "s3://workspace/model.tar.gz"},
+}
+NOT_AGAIN = {"again": False, "reason": "it broke", "wait_seconds": 0, "plan": None}
+"""What retry_training answers of a failure that would come back."""
+AGAIN = {
+    "again": True,
+    "reason": "attempt 1: InternalServerError: try again",
+    "wait_seconds": 300,
+    "plan": {
+        **PLAN,
+        "training_job": {"TrainingJobName": "loupe-digits-0001-abcd-2"},
+        "registry": {**PLAN["registry"], "training_attempts": "2"},
+    },
+}
 RELEASE = {
     "outcome": "go",
     "reason": "ann rolled back to model 0001",
@@ -55,6 +71,12 @@ def failure(error: str, cause: str) -> Exception:
     return raised
 
 
+TAKEN = failure(
+    "SageMaker.ResourceInUseException",
+    "Job name must be unique within an AWS account and region, and a training job with this name exists",
+)
+
+
 class Run:
     """One execution; `answers` are results by call: an exception is raised, a list is used up. `asked` is its
     input."""
@@ -67,7 +89,9 @@ class Run:
         self.answers: dict[str, Any] = {
             "BuildDatasetFunctionArn": {"outcome": "built", "version": "0001", "reason": ""},
             "PlanTrainingFunctionArn": PLAN,
-            "createTrainingJob.sync": {"ModelArtifacts": {"S3ModelArtifacts": "s3://workspace/model.tar.gz"}},
+            "createTrainingJob.sync": TRAINED,
+            "describeTrainingJob": TRAINED,
+            "RetryTrainingFunctionArn": NOT_AGAIN,
             "EvaluateCandidateFunctionArn": {
                 "promote": True,
                 "reason": "good",
@@ -175,6 +199,116 @@ def test_a_first_model_gets_an_endpoint(monkeypatch: pytest.MonkeyPatch) -> None
         "model_package_arn": "arn:package",
         "endpoint": None,
     }
+
+
+# A training that does not complete ----------------------------------------------------------------
+
+BROKEN = failure("States.TaskFailed", '{"FailureReason": "InternalServerError: try again"}')
+
+
+def jobs(run: Run) -> list[str]:
+    """The training jobs that were asked for, by name."""
+    return [asked["TrainingJobName"] for name, asked in run.calls if name == "createTrainingJob.sync"]
+
+
+def test_a_training_that_may_pass_is_tried_again_under_another_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = {"S3ModelArtifacts": "s3://workspace/second/model.tar.gz"}
+    run = Run(
+        monkeypatch,
+        RetryTrainingFunctionArn=AGAIN,
+        **{"createTrainingJob.sync": [BROKEN, {**TRAINED, "ModelArtifacts": model}]},
+    )
+    assert run.execution["status"] == "SUCCEEDED"
+    assert jobs(run) == ["loupe-digits-0001-abcd", "loupe-digits-0001-abcd-2"]
+    assert run.last("RetryTrainingFunctionArn") == {
+        "project": "digits",
+        "version": "0001",
+        "job": "loupe-digits-0001-abcd",
+        "failure": {
+            "Error": "States.TaskFailed",
+            "Cause": '{"FailureReason": "InternalServerError: try again"}',
+        },
+    }
+    assert run.last("createModel")["PrimaryContainer"]["ModelDataUrl"] == model["S3ModelArtifacts"]
+    assert run.last("createModelPackage")["CustomerMetadataProperties"]["training_attempts"] == "2"
+
+
+def test_the_next_attempt_waits_as_long_as_it_is_told() -> None:
+    waited = yaml_parse(TEXT)["States"]["AwaitNextAttempt"]
+    assert waited == {"Type": "Wait", "Seconds": "{% $states.input.wait_seconds %}", "Next": "TrainCandidate"}
+
+
+def test_a_training_that_fails_again_and_again_is_looked_at_each_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run = Run(
+        monkeypatch,
+        RetryTrainingFunctionArn=[AGAIN, {**NOT_AGAIN, "reason": "the last of 3 attempts"}],
+        **{"createTrainingJob.sync": BROKEN},
+    )
+    assert run.execution["status"] == "FAILED"
+    assert len(jobs(run)) == 2
+    assert run.last("RetryTrainingFunctionArn")["job"] == "loupe-digits-0001-abcd-2"
+    assert run.conclusion["failure"] == {"Error": "States.TaskFailed", "Cause": "the last of 3 attempts"}
+
+
+def test_a_training_job_that_was_made_by_a_call_without_answer_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    throttled = failure("SageMaker.AmazonSageMakerException", "Rate exceeded")
+    run = Run(
+        monkeypatch,
+        describeTrainingJob=[{"TrainingJobStatus": "InProgress"}, TRAINED],
+        **{"createTrainingJob.sync": [throttled, TAKEN]},
+    )
+    assert run.execution["status"] == "SUCCEEDED"
+    assert jobs(run) == ["loupe-digits-0001-abcd"] * 2
+    assert run.names.count("describeTrainingJob") == 2
+    assert "RetryTrainingFunctionArn" not in run.names
+
+
+def test_a_training_job_that_failed_while_it_was_waited_for_is_told_apart_like_any_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    failed = {
+        "TrainingJobName": "loupe-digits-0001-abcd",
+        "TrainingJobStatus": "Failed",
+        "SecondaryStatus": "Failed",
+        "FailureReason": "CapacityError: Unable to provision requested ML compute capacity.",
+        "SecondaryStatusTransitions": [{"Status": "Failed"}],
+    }
+    run = Run(monkeypatch, describeTrainingJob=failed, **{"createTrainingJob.sync": TAKEN})
+    told = run.last("RetryTrainingFunctionArn")["failure"]
+    assert told["Error"] == "States.TaskFailed"
+    assert json.loads(told["Cause"]) == {
+        name: value for name, value in failed.items() if name != "TrainingJobName"
+    }
+    assert run.conclusion["failure"]["Cause"] == "it broke"
+
+
+def test_a_training_job_that_was_stopped_is_no_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever `.sync` makes of it."""
+    stopped = {"TrainingJobStatus": "Stopped", "SecondaryStatus": "MaxWaitTimeExceeded"}
+    run = Run(monkeypatch, **{"createTrainingJob.sync": stopped})
+    assert json.loads(run.last("RetryTrainingFunctionArn")["failure"]["Cause"]) == stopped
+    assert "createModel" not in run.names
+
+
+def test_a_training_job_that_cannot_be_seen_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    lost = failure("SageMaker.SageMakerException", "Rate exceeded")
+    run = Run(monkeypatch, describeTrainingJob=[*[lost] * 6, TRAINED], **{"createTrainingJob.sync": TAKEN})
+    assert run.execution["status"] == "SUCCEEDED"
+
+
+def test_when_nobody_can_say_what_follows_the_training_ends_with_its_own_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run = Run(
+        monkeypatch,
+        RetryTrainingFunctionArn=failure("Lambda.Unknown", "gone"),
+        **{"createTrainingJob.sync": BROKEN},
+    )
+    assert "InternalServerError" in run.conclusion["failure"]["Cause"]
 
 
 TRANSFORMS = {

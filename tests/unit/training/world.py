@@ -74,6 +74,7 @@ class World:
     algorithm_images: dict[str, str] = field(default_factory=dict)
     packages: FakePackages = field(default_factory=FakePackages)
     suffixes: int = 0
+    setup: TrainingSetup = SETUP
 
     def __post_init__(self) -> None:
         self.images = FakeImages(self.projects)
@@ -218,14 +219,16 @@ class World:
         return build(PROJECT, by)
 
     def plan(self, dataset_version: str, by: str = FIRST) -> TrainingPlan:
-        transforms = PlanTransforms(self.loops, self.workspace, SETUP.stack)
+        transforms = PlanTransforms(self.loops, self.workspace, self.setup.stack)
         trainers: dict[Trainer, PlansTraining] = {
             "script": ScriptTraining(
-                self.loops, self.raw, self.workspace, SETUP, lambda: b"source", transforms
+                self.loops, self.raw, self.workspace, self.setup, lambda: b"source", transforms
             ),
-            "builtin": BuiltinTraining(self.workspace, SETUP, self.region, self.algorithm_images, transforms),
+            "builtin": BuiltinTraining(
+                self.workspace, self.setup, self.region, self.algorithm_images, transforms
+            ),
         }
-        plan = PlanTraining(self.projects, self.loops, self.workspace, SETUP.stack, trainers, self.clock)
+        plan = PlanTraining(self.projects, self.loops, self.workspace, self.setup.stack, trainers, self.clock)
         return plan(PROJECT, dataset_version, by)
 
     def evaluate(self, version: str, failures: Mapping[str, Mapping[str, str]] | None = None) -> Decision:

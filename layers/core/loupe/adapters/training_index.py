@@ -137,6 +137,7 @@ class LoopIndex:
             "started_at": training.started_at.isoformat(),
             "ended_at": training.ended_at.isoformat() if training.ended_at else None,
             "execution": training.execution,
+            "failed_attempts": list(training.failed_attempts),
         }
         self._save(project, "last_training", fields)
 
@@ -202,6 +203,7 @@ def _last_training(item: dict[str, Any]) -> LastTraining:
         started_at=datetime.fromisoformat(item["started_at"]),
         ended_at=datetime.fromisoformat(item["ended_at"]) if item["ended_at"] else None,
         execution=item["execution"],
+        failed_attempts=tuple(item.get("failed_attempts", ())),
     )
 
 

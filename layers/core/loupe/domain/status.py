@@ -66,7 +66,14 @@ class DescribeProject:
             "waiting_for": loop.waiting_for,
             "promotion_paused": plain(loop.paused, "since", "by", "reason"),
             "last_training": plain(
-                loop.last_training, "version", "status", "reason", "started_at", "ended_at", "execution"
+                loop.last_training,
+                "version",
+                "status",
+                "reason",
+                "started_at",
+                "ended_at",
+                "execution",
+                "failed_attempts",
             ),
         }
 

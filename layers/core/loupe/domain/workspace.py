@@ -175,6 +175,10 @@ class Workspace:
         """What was decided before the training: the request, and all names."""
         return f"{self.model(version)}plan.json"
 
+    def failed_attempt(self, version: str, number: int) -> str:
+        """A training job that failed, after which there was to be another; the first is 1."""
+        return f"{self.model(version)}failed-attempts/{number}.json"
+
     def evaluation(self, version: str) -> str:
         return f"{self.model(version)}evaluation.json"
 
@@ -187,7 +191,7 @@ class Workspace:
         return f"{self.model(version)}decision.json"
 
     def checkpoints(self, version: str) -> str:
-        """Where a training goes on from after an interruption."""
+        """Where a training goes on from after an interruption, or in another attempt."""
         return f"{self.model(version)}checkpoints"
 
     def answers(self, version: str, whose: str) -> str:

@@ -53,7 +53,7 @@ TrainingStatus = Literal["running", "promoted", "awaiting_approval", "rejected",
 @dataclass(frozen=True)
 class LastTraining:
     """The newest turn of the loop. `version` is None where it failed before a model was planned; `reason`
-    says in words what came of it."""
+    says in words what came of it; `failed_attempts` why training jobs before its last one failed."""
 
     version: str | None
     status: TrainingStatus
@@ -61,6 +61,7 @@ class LastTraining:
     started_at: datetime
     ended_at: datetime | None
     execution: str
+    failed_attempts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

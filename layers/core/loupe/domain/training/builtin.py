@@ -76,7 +76,7 @@ class BuiltinTraining:
 
     def _request(self, plan: TrainingPlan, config: ProjectConfig, image: str) -> dict[str, Any]:
         train, validation = self._write(plan, "train"), self._write(plan, "validation")
-        request = {
+        return {
             **training_request(plan, config, self.setup.role_arn, self.workspace.bucket),
             "AlgorithmSpecification": {"TrainingImage": image, "TrainingInputMode": "Pipe"},
             "HyperParameters": hyperparameters(plan, config.training.hyperparameters, train, validation),
@@ -84,10 +84,6 @@ class BuiltinTraining:
             # The algorithm may fetch the weights that it starts from.
             "EnableNetworkIsolation": False,
         }
-        if config.training.spot:
-            checkpoints = S3Uri(self.workspace.bucket, Workspace(plan.project).checkpoints(plan.version))
-            request["CheckpointConfig"] = {"S3Uri": str(checkpoints)}
-        return request
 
     def _channel(self, plan: TrainingPlan, channel: Channel) -> dict[str, Any]:
         manifest = Workspace(plan.project).builtin_manifest(plan.dataset_version, channel)

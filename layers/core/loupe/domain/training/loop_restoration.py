@@ -8,7 +8,7 @@ from typing import Any
 from loupe.domain.datasets.versions import latest_card
 from loupe.domain.errors import ObjectMissing
 from loupe.domain.serving.releases import after_release, approval_of, champions, pause_of, releases_of
-from loupe.domain.training.plans import TrainingPlan, model_versions
+from loupe.domain.training.plans import TrainingPlan, model_versions, training_goes_on
 from loupe.domain.training.turns import last_training_of, outcomes
 from loupe.ports.loops import KeepsLoops, LastTraining, TrainingLock, WatchesExecutions
 from loupe.ports.objects import StoresObjects
@@ -52,12 +52,7 @@ class RestoreLoop:
         if plan.version in known:
             self.loops.save_last_training(project, self._settled(project, known[plan.version]))
             return
-        self.loops.save_last_training(
-            project,
-            LastTraining(
-                plan.version, "running", "a model is being trained", started_at, None, plan.execution
-            ),
-        )
+        self.loops.save_last_training(project, training_goes_on(plan))
         if self.executions.is_running(plan.execution):
             self.loops.lock_training(project, TrainingLock(plan.execution, started_at))
 

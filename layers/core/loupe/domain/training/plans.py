@@ -16,6 +16,7 @@ from loupe.domain.datasets.versions import DatasetCard
 from loupe.domain.errors import ObjectMissing
 from loupe.domain.manifests import S3Uri
 from loupe.domain.projects import HostingKind, ProjectConfig, TaskType, Trainer
+from loupe.domain.training.job_failures import FOR_LACK_OF_INSTANCES, FailureKind
 from loupe.domain.workspace import Workspace
 from loupe.ports.loops import KeepsLoops, LastTraining, ServedModel
 from loupe.ports.messages import Clock
@@ -26,6 +27,8 @@ MAX_NAME = 63
 """Longest name of a training job, model, endpoint configuration or endpoint."""
 
 _VOLUME_GB = 50
+_ATTEMPT_LENGTH = len("-3")
+"""What the name of a training job has more than that of its model, if it is not the first."""
 
 _SOURCE = re.compile(r"\btrainer/([0-9a-f]{64})/")
 """Where a request names the trainer's source, which lies under the SHA-256 of its content."""
@@ -65,13 +68,30 @@ class Transforms:
 
 
 @dataclass(frozen=True)
+class FailedAttempt:
+    """A training job that failed for a reason that may pass, so that another one was to follow it; `number`
+    counts from 1, `kind` is one of `job_failures.MAY_PASS`, `reason` what SageMaker said."""
+
+    number: int
+    job: str
+    kind: FailureKind
+    reason: str
+    failed_at: str
+
+    @property
+    def in_words(self) -> str:
+        return f"attempt {self.number}: {self.reason}"
+
+
+@dataclass(frozen=True)
 class TrainingPlan:
     """Everything that is decided before the training; `models/<version>/plan.json` keeps it.
 
-    `model_name` is the name of the training job, the model and its endpoint configuration. `training_job` is
-    the request for CreateTrainingJob; it and `release` are None for a model that Rekognition trains and
-    hosts, which has `custom_labels` instead. `tags` are for everything that is made for the model;
-    `registry` is what its package in the model registry says of it.
+    `model_name` is the name of the model, its endpoint configuration and its first training job.
+    `training_job` is the request for CreateTrainingJob; it and `release` are None for a model that
+    Rekognition trains and hosts, which has `custom_labels` instead. `tags` are for everything that is made for
+    the model; `registry` is what its package in the model registry says of it. `failed_attempts` are objects
+    of their own, with which `read` brings the plan up to date.
     """
 
     project: str
@@ -91,11 +111,39 @@ class TrainingPlan:
     transforms: Transforms | None = None
     custom_labels: dict[str, Any] | None = None
     registry: dict[str, str] = field(default_factory=dict)
+    failed_attempts: tuple[FailedAttempt, ...] = ()
 
     @classmethod
     def read(cls, store: StoresObjects, project: str, version: str) -> "TrainingPlan":
-        """Raises `ObjectMissing`."""
-        return _PLAN.validate_json(store.read(Workspace(project).plan(version)))
+        """The plan as it is after the attempts that failed. Raises `ObjectMissing`."""
+        names = Workspace(project)
+        plan = _PLAN.validate_json(store.read(names.plan(version)))
+        with suppress(ObjectMissing):
+            while plan.training_job is not None:
+                key = names.failed_attempt(version, len(plan.failed_attempts) + 1)
+                plan = plan.after(_ATTEMPT.validate_json(store.read(key)))
+        return plan
+
+    def after(self, attempt: FailedAttempt) -> "TrainingPlan":
+        """The plan of the attempt that follows a failed one: a job of another name, since a name is taken for
+        ever, which goes on from the same checkpoints; without spot instances if there were none to be had."""
+        if self.training_job is None or self.release is None:
+            raise ValueError(f"model {self.version} of {self.project} is not trained by a training job")
+        number = attempt.number + 1
+        name = f"{self.model_name}-{number}"
+        job = {**self.training_job, "TrainingJobName": name}
+        if attempt.kind in FOR_LACK_OF_INSTANCES:
+            limits = {**job["StoppingCondition"]}
+            limits.pop("MaxWaitTimeInSeconds", None)
+            job |= {"EnableManagedSpotTraining": False, "StoppingCondition": limits}
+        model = model_data_url(job["OutputDataConfig"]["S3OutputPath"], name)
+        return replace(
+            self,
+            training_job=job,
+            release=replace(self.release, model_data_url=model),
+            registry={**self.registry, "training_attempts": str(number)},
+            failed_attempts=(*self.failed_attempts, attempt),
+        )
 
     def served_at(self, endpoint: str | None = None) -> ServedModel:
         """The model in service; `endpoint` is where, if that is not the endpoint of its `release`."""
@@ -107,6 +155,7 @@ class TrainingPlan:
 
 
 _PLAN = TypeAdapter(TrainingPlan)
+_ATTEMPT = TypeAdapter(FailedAttempt)
 
 
 @dataclass(frozen=True)
@@ -161,11 +210,7 @@ class PlanTraining:
             plan = self._plan(project, version, dataset_version, execution)
             content = json.dumps(asdict(plan), ensure_ascii=False, indent=1).encode()
             self.workspace.write_once(Workspace(project).plan(version), content, "application/json")
-        started_at = datetime.fromisoformat(plan.started_at)
-        self.loops.save_last_training(
-            project,
-            LastTraining(plan.version, "running", "a model is being trained", started_at, None, execution),
-        )
+        self.loops.save_last_training(project, training_goes_on(plan))
         return plan
 
     def _planned(self, project: str, versions: Iterable[str], execution: str) -> TrainingPlan | None:
@@ -193,7 +238,7 @@ class PlanTraining:
             labels=card.labels,
             trainer=config.training.trainer,
             hosting=config.hosting.kind,
-            model_name=legal_name(self.stack, project, version, token),
+            model_name=legal_name(self.stack, project, version, token, longest=MAX_NAME - _ATTEMPT_LENGTH),
             evaluation_uri=str(S3Uri(self.workspace.bucket, names.evaluation(version))),
             tags=[
                 {"Key": "loupe:project", "Value": project},
@@ -248,6 +293,8 @@ def training_request(plan: TrainingPlan, config: ProjectConfig, role_arn: str, b
         "TrainingJobName": plan.model_name,
         "RoleArn": role_arn,
         "OutputDataConfig": {"S3OutputPath": _output(plan, bucket)},
+        # On instances that are not spot, too: another attempt goes on from there.
+        "CheckpointConfig": {"S3Uri": str(S3Uri(bucket, Workspace(plan.project).checkpoints(plan.version)))},
         "ResourceConfig": {
             "InstanceType": training.instance_type,
             "InstanceCount": 1,
@@ -270,7 +317,7 @@ def endpoint_release(
     """The release of a model that its training job puts into `bucket`."""
     return EndpointRelease(
         model_package_group=legal_name(setup.stack, plan.project),
-        model_data_url=f"{_output(plan, bucket)}/{plan.model_name}/output/model.tar.gz",
+        model_data_url=model_data_url(_output(plan, bucket), plan.model_name),
         image=image,
         environment=environment,
         endpoint=legal_name(setup.stack, plan.project),
@@ -280,16 +327,36 @@ def endpoint_release(
     )
 
 
+def training_goes_on(plan: TrainingPlan) -> LastTraining:
+    """The turn of the loop in which that model is trained."""
+    failed = tuple(attempt.in_words for attempt in plan.failed_attempts)
+    return LastTraining(
+        version=plan.version,
+        status="running",
+        reason=f"a model is being trained, after {failed[-1]}" if failed else "a model is being trained",
+        started_at=datetime.fromisoformat(plan.started_at),
+        ended_at=None,
+        execution=plan.execution,
+        failed_attempts=failed,
+    )
+
+
+def model_data_url(output: str, job: str) -> str:
+    """Where SageMaker puts the model of a training job whose S3OutputPath is `output`."""
+    return f"{output}/{job}/output/model.tar.gz"
+
+
 def _output(plan: TrainingPlan, bucket: str) -> str:
     return str(S3Uri(bucket, Workspace(plan.project).model(plan.version).rstrip("/")))
 
 
-def legal_name(stack: str, *parts: str) -> str:
-    """A name for SageMaker: letters, digits and dashes, at most 63; a hash stands for what does not fit."""
+def legal_name(stack: str, *parts: str, longest: int = MAX_NAME) -> str:
+    """A name for SageMaker: letters, digits and dashes, at most `longest`; a hash stands for what does not
+    fit."""
     name = "-".join(re.sub(r"[^a-zA-Z0-9-]", "-", part).strip("-") for part in (stack, *parts))
-    if len(name) <= MAX_NAME:
+    if len(name) <= longest:
         return name
     tail = "-".join(parts)
     token = sha256(stack.encode()).hexdigest()[:6]
-    room = max(0, MAX_NAME - len(tail) - len(token) - 2)
+    room = max(0, longest - len(tail) - len(token) - 2)
     return "-".join(filter(None, (stack[:room].strip("-"), token, tail)))

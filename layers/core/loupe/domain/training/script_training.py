@@ -39,6 +39,9 @@ ENVIRONMENT = {
 }
 """What the inference container is told: the archive of the model has its code, too."""
 
+CHECKPOINT_FOLDER = "/opt/ml/checkpoints"
+"""What SageMaker copies to the job's CheckpointConfig.S3Uri and, when a job begins, from there."""
+
 _SOURCE_FILE = "sourcedir.tar.gz"
 
 
@@ -81,6 +84,7 @@ class ScriptTraining:
                 "sagemaker_submit_directory": f"/opt/ml/input/data/code/{_SOURCE_FILE}",
             },
             "InputDataConfig": list(self._channels(plan)),
+            "Environment": {"CHECKPOINT_DIR": CHECKPOINT_FOLDER},
             "EnableNetworkIsolation": True,
         }
 

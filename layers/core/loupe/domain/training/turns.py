@@ -23,7 +23,7 @@ from loupe.domain.events import (
 )
 from loupe.domain.failures import explain
 from loupe.domain.projects import ProjectConfig
-from loupe.domain.training.plans import TrainingPlan, model_versions
+from loupe.domain.training.plans import FailedAttempt, TrainingPlan, model_versions
 from loupe.domain.workspace import Workspace
 from loupe.ports.images import KeepsImages
 from loupe.ports.labeling import KeepsLabelingJobs
@@ -326,6 +326,7 @@ def _record(store: StoresObjects, plan: TrainingPlan, result: Result, now: datet
         "model_package_arn": result.model_package_arn,
         "model_data_url": plan.release.model_data_url if plan.release else None,
         "failure": result.failure,
+        "failed_attempts": [asdict(attempt) for attempt in plan.failed_attempts],
         "decision": _decision(store, plan),
     }
     try:
@@ -373,4 +374,7 @@ def last_training_of(outcome: dict[str, Any]) -> LastTraining:
         started_at=datetime.fromisoformat(outcome["started_at"]),
         ended_at=datetime.fromisoformat(outcome["ended_at"]),
         execution=outcome["execution"],
+        failed_attempts=tuple(
+            FailedAttempt(**attempt).in_words for attempt in outcome.get("failed_attempts", ())
+        ),
     )
