@@ -4,12 +4,13 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from torch import nn
 
+from checkpoints import Checkpoints, State
 from pixels import normalise
 from plans import Plan
 from splits import Split
@@ -42,40 +43,56 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Fit:
-    """What came of fitting: the best epoch's number, and all epochs."""
+    """What came of fitting: the best epoch's number, all epochs, and after how many of them a training went
+    on that was killed."""
 
     best_epoch: int
     history: tuple[Epoch, ...]
+    resumed_after: int | None = None
 
     def history_as_json(self) -> list[dict[str, Any]]:
         return [epoch.to_json() for epoch in self.history]
 
 
 def fit(
-    task: Task, network: nn.Module, train: Split, validation: Split, plan: Plan, device: torch.device
+    task: Task,
+    network: nn.Module,
+    train: Split,
+    validation: Split,
+    plan: Plan,
+    device: torch.device,
+    checkpoints: Checkpoints,
 ) -> Fit:
     """Fit `network` in place; it is left on `device`, in evaluation mode, with the weights of its best epoch.
 
     Best is the lowest validation loss, which is finer than a score where validation images are few. Without
-    any, all epochs run and the last one counts. One line an epoch goes to standard output.
+    any, all epochs run and the last one counts. One line an epoch goes to standard output. A training that
+    was killed goes on after the last epoch that it finished, and ends as if nothing had happened.
     """
     network.to(device)
     trainer = _Trainer(task, network, train, plan, device)
-    history: list[Epoch] = []
-    best = _Best()
-    for number in range(1, plan.epochs + 1):
-        started = time.monotonic()
+    progress = _Progress()
+    saved = checkpoints.load()
+    if saved is not None:
+        trainer.restore(saved["trainer"])
+        progress = _Progress.restored(saved["progress"])
+        print(f"going on after epoch {len(progress.history)} from a checkpoint", flush=True)
+    resumed_after = len(progress.history) or None
+    best = progress.best
+    while len(progress.history) < plan.epochs and not progress.is_stuck(plan):
+        started, number = time.monotonic(), len(progress.history) + 1
         train_loss = trainer.run_epoch()
         measured = _validate(task, network, validation, plan, device)
-        history.append(Epoch(number, train_loss, measured, time.monotonic() - started))
-        _tell(history[-1], plan.epochs)
-        best.consider(history[-1], network)
-        if number - best.number >= plan.patience:
-            print(f"validation was no better for {plan.patience} epochs: stopping", flush=True)
-            break
+        epoch = Epoch(number, train_loss, measured, time.monotonic() - started)
+        progress.history.append(epoch)
+        _tell(epoch, plan.epochs)
+        best.consider(epoch, network)
+        checkpoints.save({"trainer": trainer.state(), "progress": progress.state()})
+    if progress.is_stuck(plan):
+        print(f"validation was no better for {plan.patience} epochs: stopping", flush=True)
     network.load_state_dict(best.state)
     network.eval()
-    return Fit(best.number, tuple(history))
+    return Fit(best.number, tuple(progress.history), resumed_after)
 
 
 def predict(
@@ -103,7 +120,8 @@ class _Trainer:
         generator = torch.Generator().manual_seed(plan.seed)
         self._augment = task.augmentation(plan, generator)
         self._steps = max(task.schedule.fewest_steps, math.ceil(len(train) / plan.batch_size))
-        self._indices = _endless_batches(len(train), plan.batch_size, generator)
+        self._generator = generator
+        self._indices = _EndlessBatches(len(train), plan.batch_size, generator)
         self._optimizer = torch.optim.AdamW(
             _parameter_groups(network, plan.weight_decay), lr=plan.learning_rate
         )
@@ -126,6 +144,55 @@ class _Trainer:
             self._schedule.step()
             total += loss.detach()
         return float(total) / self._steps
+
+    def state(self) -> State:
+        """All that the next epoch depends on."""
+        return {
+            "network": self._network.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "schedule": self._schedule.state_dict(),
+            "scaler": self._precision.state(),
+            "waiting": self._indices.waiting,
+            "generator": self._generator.get_state(),
+            "random": torch.get_rng_state(),
+            "random_cuda": torch.cuda.get_rng_state_all() if self._device.type == "cuda" else [],
+        }
+
+    def restore(self, state: State) -> None:
+        self._network.load_state_dict(state["network"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._schedule.load_state_dict(state["schedule"])
+        self._precision.restore(state["scaler"])
+        self._indices.waiting = state["waiting"]
+        self._generator.set_state(state["generator"])
+        torch.set_rng_state(state["random"])
+        if self._device.type == "cuda":
+            torch.cuda.set_rng_state_all(state["random_cuda"])
+
+
+class _Progress:
+    """The epochs so far, and the best of them."""
+
+    def __init__(self) -> None:
+        self.history: list[Epoch] = []
+        self.best = _Best()
+
+    def is_stuck(self, plan: Plan) -> bool:
+        """Whether validation has been no better for long enough."""
+        return len(self.history) - self.best.number >= plan.patience
+
+    def state(self) -> State:
+        return {"history": [asdict(epoch) for epoch in self.history], "best": vars(self.best)}
+
+    @classmethod
+    def restored(cls, state: State) -> "_Progress":
+        """What `state` gave."""
+        progress = cls()
+        progress.history = [
+            Epoch(**{**epoch, "validation": Validation(**epoch["validation"])}) for epoch in state["history"]
+        ]
+        vars(progress.best).update(state["best"])
+        return progress
 
 
 class _Best:
@@ -166,19 +233,30 @@ class _Precision:
         self._scaler.step(optimizer)
         self._scaler.update()
 
+    def state(self) -> State:
+        return self._scaler.state_dict()
+
+    def restore(self, state: State) -> None:
+        self._scaler.load_state_dict(state)
+
 
 def _to_unit(pixels: torch.Tensor, device: torch.device) -> torch.Tensor:
     return pixels.to(device, non_blocking=True).float().div(255)
 
 
-def _endless_batches(count: int, size: int, generator: torch.Generator) -> Iterator[list[int]]:
-    """Batches of exactly `size` indices for ever, one shuffle after another: all come up equally often."""
-    waiting: list[int] = []
-    while True:
-        while len(waiting) < size:
-            waiting += torch.randperm(count, generator=generator).tolist()
-        yield waiting[:size]
-        waiting = waiting[size:]
+class _EndlessBatches:
+    """Batches of exactly `size` indices for ever, one shuffle after another: all come up equally often.
+    `waiting` are indices that were shuffled and not given out yet."""
+
+    def __init__(self, count: int, size: int, generator: torch.Generator) -> None:
+        self._count, self._size, self._generator = count, size, generator
+        self.waiting: list[int] = []
+
+    def __next__(self) -> list[int]:
+        while len(self.waiting) < self._size:
+            self.waiting += torch.randperm(self._count, generator=self._generator).tolist()
+        batch, self.waiting = self.waiting[: self._size], self.waiting[self._size :]
+        return batch
 
 
 def _parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

@@ -2,11 +2,13 @@
 
 What comes in: the folders that SageMaker names in the environment (SM_CHANNEL_DATASET, SM_CHANNEL_IMAGES,
 and where there are any SM_CHANNEL_COPIES, SM_CHANNEL_REFERRED_<digest of the bucket> for images of other
-buckets, SM_CHANNEL_CHAMPION, SM_CHANNEL_BACKBONE) and hyperparameters on the command line. What goes out: the
-model in SM_MODEL_DIR; evaluation.json and predictions.jsonl in SM_OUTPUT_DATA_DIR; a line an epoch on
-standard output; and, when it fails, the reason in the file `failure` and exit status 1.
+buckets, SM_CHANNEL_CHAMPION, SM_CHANNEL_BACKBONE), hyperparameters on the command line, and in
+CHECKPOINT_DIR, if that is set, what an earlier process of the same training left. What goes out: checkpoints
+there; the model in SM_MODEL_DIR; evaluation.json and predictions.jsonl in SM_OUTPUT_DATA_DIR; a line an epoch
+on standard output; and, when it fails, the reason in the file `failure` and exit status 1.
 """
 
+import hashlib
 import json
 import math
 import os
@@ -22,6 +24,7 @@ import PIL
 import torch
 from torch import nn
 
+from checkpoints import Checkpoints
 from errors import TrainingError
 from evaluation import evaluate_candidate, evaluate_champion
 from fitting import fit, predict
@@ -70,6 +73,7 @@ class Folders:
     images: ImageFolders
     champion: Path | None
     backbone: Path | None
+    checkpoints: Path | None
     model: Path
     output: Path
 
@@ -118,7 +122,10 @@ def train(hyperparameters: Hyperparameters, folders: Folders) -> None:
     plan = _plan(hyperparameters, card, blueprint, splits["train"])
     _tell_start(hyperparameters, blueprint, splits, device)
 
-    outcome = fit(card.task, blueprint.network, splits["train"], splits["validation"], plan, device)
+    checkpoints = Checkpoints(folders.checkpoints, _fingerprint(hyperparameters, card, blueprint, plan, rows))
+    outcome = fit(
+        card.task, blueprint.network, splits["train"], splits["validation"], plan, device, checkpoints
+    )
     model_card = _model_card(hyperparameters, card, blueprint, plan, splits["validation"], device)
     save_model(folders.model, model_card, blueprint.network)
 
@@ -126,6 +133,7 @@ def train(hyperparameters: Hyperparameters, folders: Folders) -> None:
     evaluation["training"] = {
         "epochs": len(outcome.history),
         "best_epoch": outcome.best_epoch,
+        "resumed_after_epoch": outcome.resumed_after,
         "seconds": round(time.monotonic() - started, 3),
         "device": device.type,
         "images": {name: len(split) for name, split in splits.items()},
@@ -159,6 +167,7 @@ def read_folders(environment: Mapping[str, str]) -> Folders:
     images = ImageFolders(optional("IMAGES"), optional("COPIES"), referred)
     if images == ImageFolders(None, None):
         needed("SM_CHANNEL_IMAGES")
+    checkpoints = environment.get("CHECKPOINT_DIR")
     output = needed("SM_OUTPUT_DATA_DIR")
     output.mkdir(parents=True, exist_ok=True)
     return Folders(
@@ -166,6 +175,7 @@ def read_folders(environment: Mapping[str, str]) -> Folders:
         images=images,
         champion=optional("CHAMPION"),
         backbone=optional("BACKBONE"),
+        checkpoints=Path(checkpoints) if checkpoints else None,
         model=needed("SM_MODEL_DIR"),
         output=output,
     )
@@ -247,6 +257,27 @@ def _plan(hyperparameters: Hyperparameters, card: DatasetCard, blueprint: Bluepr
         mean=mean,
         std=std,
     )
+
+
+def _fingerprint(
+    hyperparameters: Hyperparameters,
+    card: DatasetCard,
+    blueprint: Blueprint,
+    plan: Plan,
+    rows: Mapping[str, Sequence[Row]],
+) -> str:
+    """What two processes have to agree in for the one to go on where the other stopped."""
+    parts = {
+        "task": card.task.name,
+        "dataset_version": card.version,
+        "labels": card.labels,
+        "images": {name: len(split) for name, split in rows.items()},
+        "backbone": hyperparameters.backbone,
+        "options": blueprint.options,
+        "image_size": blueprint.image_size,
+        "plan": asdict(plan),
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _scale(images: int) -> Scale:

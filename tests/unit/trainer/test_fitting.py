@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from checkpoints import Checkpoints
 from classification import whole
 from fitting import Fit, fit, predict
 from networks import build_network, small_resnet_options
@@ -49,7 +50,9 @@ def splits(folder: Path, **counts: int) -> dict[str, Split]:
 def fitted(data: dict[str, Split], plan: Plan = PLAN) -> tuple[nn.Module, Fit]:
     torch.manual_seed(plan.seed)
     network = build_network("resnet-small", len(LABELS), small_resnet_options(4, 32))
-    return network, fit(CARD.task, network, data["train"], data["validation"], plan, CPU)
+    return network, fit(
+        CARD.task, network, data["train"], data["validation"], plan, CPU, Checkpoints(None, "")
+    )
 
 
 def test_same_seed_gives_the_same_weights(tmp_path: Path) -> None:

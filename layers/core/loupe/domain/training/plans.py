@@ -89,9 +89,9 @@ class TrainingPlan:
 
     `model_name` is the name of the model, its endpoint configuration and its first training job.
     `training_job` is the request for CreateTrainingJob; it and `release` are None for a model that
-    Rekognition trains and hosts, which has `custom_labels` instead. `tags` are for everything that is made for
-    the model; `registry` is what its package in the model registry says of it. `failed_attempts` are objects
-    of their own, with which `read` brings the plan up to date.
+    Rekognition trains and hosts, which has `custom_labels` instead. `tags` are for everything that is made
+    for the model; `registry` is what its package in the model registry says of it. `failed_attempts` are
+    objects of their own, with which `read` brings the plan up to date.
     """
 
     project: str
