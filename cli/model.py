@@ -136,6 +136,8 @@ def _facts(found: Json) -> Iterator[tuple[str, str]]:
         yield "" if number else "labels", change
     yield "dataset", f"version {found['dataset_version']}"
     yield "trainer", found["trainer"]
+    for attempt in found["failed_attempts"]:
+        yield "", f"{attempt}; another one followed"
     for name, value in found["registry"].items():
         if name == "trainer_code" or name.startswith("hyperparameter:"):
             yield "", f"{name.removeprefix('hyperparameter:')} {value}"

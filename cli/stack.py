@@ -67,7 +67,8 @@ class Hosting(TypedDict):
 
 class Training(TypedDict):
     """`status` is running, promoted, awaiting_approval, rejected, release_failed or failed; `version` is None
-    where no model was planned."""
+    where no model was planned; `failed_attempts` tell why jobs before its last training job failed, if the
+    stack knows."""
 
     version: str | None
     status: str
@@ -75,6 +76,7 @@ class Training(TypedDict):
     started_at: str
     ended_at: str | None
     execution: str | None
+    failed_attempts: NotRequired[list[str]]
 
 
 class Pause(TypedDict):

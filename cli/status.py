@@ -56,13 +56,14 @@ def describe_training(status: ProjectStatus) -> str:
     if training is None:
         return "none yet: the first finished labeling job starts one"
     version, reason = training["version"], training["reason"]
+    failed = training.get("failed_attempts", [])
     match training["status"]:
         case "running":
-            return f"in training since {_when(training['started_at'])}"
+            since = f"in training since {_when(training['started_at'])}"
+            return f"{since}, attempt {len(failed) + 1}; {'; '.join(failed)}" if failed else since
         case "promoted":
-            return (
-                f"version {version} was promoted: {reason}" if reason else f"version {version} was promoted"
-            )
+            told = f"version {version} was promoted" + (f": {reason}" if reason else "")
+            return f"{told} (attempt {len(failed) + 1}; {'; '.join(failed)})" if failed else told
         case "awaiting_approval":
             return f"version {version} waits for approval: {reason}"
         case "rejected":

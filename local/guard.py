@@ -4,11 +4,13 @@
 
 The command gets a process group of its own. As soon as this program's standard input closes, which the
 kernel does even for a parent that was killed with SIGKILL, the whole group is killed: data loader
-workers and other grandchildren included. SIGTERM is passed on, and the exit status is the command's own
-(128 + number for a signal, as a shell has it).
+workers and other grandchildren included. On Linux the command does not outlive this program either.
+SIGTERM is passed on, and the exit status is the command's own (128 + number for a signal, as a shell has
+it).
 """
 
 import contextlib
+import ctypes
 import os
 import signal
 import subprocess
@@ -16,9 +18,19 @@ import sys
 import threading
 from types import FrameType
 
+_PR_SET_PDEATHSIG = 1
+
+
+def end_with_parent() -> None:
+    """In the child: have the kernel kill it when this program is killed."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
 
 def main(command: list[str]) -> int:
-    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+    child = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=end_with_parent
+    )
 
     def kill_group(number: int) -> None:
         with contextlib.suppress(ProcessLookupError):

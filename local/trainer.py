@@ -11,10 +11,20 @@ from pathlib import Path
 PROGRAM = Path(__file__).parents[1] / "trainer" / "train.py"
 
 
-def environment(*, dataset: Path, copies: Path, model: Path, results: Path, failure: Path) -> dict[str, str]:
+def environment(
+    *,
+    dataset: Path,
+    copies: Path,
+    model: Path,
+    results: Path,
+    failure: Path,
+    checkpoints: Path | None = None,
+) -> dict[str, str]:
     """The trainer's variables. `copies` holds the images, each under its SHA-256; `results` takes what is not
-    part of the model, and the folder `failure` a file of that name with the reason."""
+    part of the model, the folder `failure` a file of that name with the reason; `checkpoints` is for what it
+    goes on from."""
     return {
+        **({"CHECKPOINT_DIR": str(checkpoints)} if checkpoints else {}),
         "SM_CHANNEL_DATASET": str(dataset),
         "SM_CHANNEL_IMAGES": str(copies / "by-key"),  # where none is
         "SM_CHANNEL_COPIES": str(copies),

@@ -51,6 +51,10 @@ class Folders:
         return self.output / "data"
 
     @property
+    def checkpoints(self) -> Path:
+        return self.root / "checkpoints"
+
+    @property
     def failure(self) -> Path:
         return self.output / "failure"
 
@@ -62,7 +66,7 @@ class Folders:
         return self.root / path.removeprefix(_CONTAINER_ROOT) if path.startswith(_CONTAINER_ROOT) else None
 
     def create(self) -> None:
-        for folder in (self.code, self.config, self.model, self.output_data):
+        for folder in (self.code, self.config, self.model, self.output_data, self.checkpoints):
             folder.mkdir(parents=True)
 
 
@@ -136,7 +140,8 @@ def _resources(request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def environment(folders: Folders, script: Script, request: Mapping[str, Any]) -> dict[str, str]:
-    """The variables of sagemaker-training-toolkit, and those that the request sets itself."""
+    """The variables of sagemaker-training-toolkit, and those that the request sets itself: where these name a
+    folder of the container, they get the one that stands for it."""
     channels = sorted(channel["ChannelName"] for channel in request.get("InputDataConfig", []))
     cpus, gpus = len(os.sched_getaffinity(0)), len(list(Path("/dev").glob("nvidia[0-9]*")))
     variables: dict[str, Any] = {
@@ -167,7 +172,11 @@ def environment(folders: Folders, script: Script, request: Mapping[str, Any]) ->
     }
     variables |= {f"SM_CHANNEL_{name.upper()}": folders.channel(name) for name in channels}
     variables |= {f"SM_HP_{name.upper()}": value for name, value in script.hyperparameters.items()}
-    return {name: _text(value) for name, value in variables.items()} | dict(request.get("Environment", {}))
+    own = {
+        name: str(folders.in_container(value) or value)
+        for name, value in request.get("Environment", {}).items()
+    }
+    return {name: _text(value) for name, value in variables.items()} | own
 
 
 def arguments(hyperparameters: Mapping[str, Any]) -> list[str]:

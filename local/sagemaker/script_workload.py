@@ -7,7 +7,7 @@ from typing import Any
 
 from local.home import REGION
 from local.sagemaker import channels, script_mode
-from local.sagemaker.errors import NotAvailableError, ValidationError
+from local.sagemaker.errors import ValidationError
 from local.sagemaker.platform import Storage
 from local.sagemaker.script_mode import Folders
 from local.sagemaker.store import Document
@@ -22,8 +22,6 @@ class ScriptWorkload:
     def __init__(self, request: Document) -> None:
         """Raises ValidationError if the request has no script, NotAvailableError for what can't be given."""
         algorithm = request["AlgorithmSpecification"]
-        if "CheckpointConfig" in request:
-            raise NotAvailableError("CheckpointConfig of a script")
         for channel in request.get("InputDataConfig", []):
             channels.check(channel, algorithm["TrainingInputMode"])
         try:

@@ -1,4 +1,8 @@
-"""Training jobs: a process each, with the inputs and outputs that SageMaker gives it."""
+"""Training jobs: a process each, with the inputs and outputs that SageMaker gives it.
+
+The guard of the process stands for the instance: when it is killed, the instance is lost. A job on spot
+instances is begun anew then, with the checkpoints that were kept; any other fails with InternalServerError.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from local.sagemaker import channels, events, script_mode
+from local.sagemaker import channels, checkpoints, events, script_mode
 from local.sagemaker.arns import arn, log_group
 from local.sagemaker.builtin.algorithms import algorithm_of
 from local.sagemaker.builtin.training import BuiltinWorkload
@@ -34,6 +38,7 @@ _STOP_GRACE = 120.0
 _MAX_RUNTIME = 24 * 3600
 _SAID_CHARACTERS = 512
 _TICK = 0.1
+_LOST = "InternalServerError: We encountered an internal error. Please try again."
 _LOG_GROUP = log_group("TrainingJobs")
 
 
@@ -155,6 +160,7 @@ def _workload(request: Document) -> Workload:
     if request["OutputDataConfig"].get("CompressionType", "GZIP") != "GZIP":
         raise NotAvailableError("OutputDataConfig.CompressionType NONE")
     _check_spot(request)
+    checkpoints.check(request)
     builtin = algorithm_of(algorithm.get("TrainingImage", ""))
     return BuiltinWorkload(builtin, request) if builtin else ScriptWorkload(request)
 
@@ -182,7 +188,13 @@ _MESSAGES = {
     "Stopping": "Stopping the training job",
     "Stopped": "Training job stopped",
     "MaxRuntimeExceeded": "Training job runtime exceeded MaxRuntimeInSeconds provided",
+    "MaxWaitTimeExceeded": "Training job exceeded MaxWaitTimeInSeconds provided",
+    "Interrupted": "Training job is interrupted, since spot instances were taken away",
 }
+
+
+class _InstanceLostError(Exception):
+    """The process ended with its guard, neither of its own accord nor by what the service did."""
 
 
 class _Run(threading.Thread):
@@ -199,6 +211,9 @@ class _Run(threading.Thread):
         self._abandoned = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
         self._metrics: dict[str, dict[str, Any]] = {}
+        self._is_spot: bool = request.get("EnableManagedSpotTraining", False)
+        longest_wait = request.get("StoppingCondition", {}).get("MaxWaitTimeInSeconds", math.inf)
+        self._give_up_at = time.monotonic() + longest_wait
 
     def stop(self) -> None:
         self._stop_asked.set()
@@ -233,12 +248,15 @@ class _Run(threading.Thread):
         """The final status and secondary status."""
         jobs, name, request = self._jobs, self._name_of_job, self._request
         storage = Storage(jobs._platform, request["RoleArn"], f"SageMaker-{name}")
-        jobs.move(name, "Downloading")
-        shutil.rmtree(self._folders.root, ignore_errors=True)
-        self._folders.create()
-        self._workload.prepare(self._folders, storage)
-        jobs.move(name, "Training", message=self._workload.status_message, TrainingStartTime=time.time())
-        ending = self._run_process(storage)
+        while True:
+            try:
+                ending = self._train_on_instance(storage)
+                break
+            except _InstanceLostError as error:
+                if not self._is_spot:
+                    raise JobFailedError(_LOST) from error
+                jobs.move(name, "Interrupted")
+                jobs.move(name, "Starting")
         if self._abandoned.is_set():
             return "Failed", "Failed"
         self._workload.finish(self._folders)
@@ -246,16 +264,35 @@ class _Run(threading.Thread):
         self._upload(storage)
         return ending
 
-    def _run_process(self, storage: Storage) -> tuple[str, str]:
+    def _train_on_instance(self, storage: Storage) -> tuple[str, str]:
+        jobs, name = self._jobs, self._name_of_job
+        jobs.move(name, "Downloading")
+        shutil.rmtree(self._folders.root, ignore_errors=True)
+        self._folders.create()
+        self._workload.prepare(self._folders, storage)
+        kept = checkpoints.Checkpoints(self._request, self._folders, storage)
+        kept.fetch()
+        jobs.move(name, "Training", message=self._workload.status_message, TrainingStartTime=time.time())
+        return self._run_process(storage, kept)
+
+    def _run_process(self, storage: Storage, kept: checkpoints.Checkpoints) -> tuple[str, str]:
         started = self._workload.process(self._folders, storage, self._jobs._platform.endpoint_url)
         self._process = start_guarded(
             started.command, started.folder, started.environment, niceness=TRAINING_NICENESS
         )
         log = partial(self._jobs._platform.write_log, _LOG_GROUP, f"{self._name_of_job}/algo-1")
         said = OutputReader(self._process, log, self._take_line)
-        ending = self._supervise(self._process)
+        try:
+            ending = self._supervise(self._process, kept)
+        except StorageError:
+            kill(self._process)
+            raise
         said.join()
         status = self._process.returncode
+        if status < 0:
+            raise _InstanceLostError
+        if not self._abandoned.is_set():
+            kept.keep(at_once=True)
         if ending is None and status != 0 and not self._abandoned.is_set():
             raise JobFailedError(
                 self._reason(status, "\n".join(said.last_lines()).strip()[-_SAID_CHARACTERS:])
@@ -263,20 +300,24 @@ class _Run(threading.Thread):
         self._jobs.add(self._name_of_job, FinalMetricDataList=list(self._metrics.values()))
         return ending or ("Completed", "Completed")
 
-    def _supervise(self, process: subprocess.Popen[bytes]) -> tuple[str, str] | None:
-        """Wait for the process; how it was ended, or None if it ended by itself."""
+    def _supervise(
+        self, process: subprocess.Popen[bytes], kept: checkpoints.Checkpoints
+    ) -> tuple[str, str] | None:
+        """Wait for the process; how it was ended, or None if it ended by itself. Raises StorageError."""
         limit = self._request.get("StoppingCondition", {}).get("MaxRuntimeInSeconds", _MAX_RUNTIME)
-        deadline = time.monotonic() + limit
+        out_of_time = time.monotonic() + limit
+        deadline = min(out_of_time, self._give_up_at)
         ending: tuple[str, str] | None = None
         while True:
             try:
                 process.wait(_TICK)
             except subprocess.TimeoutExpired:
-                pass
+                kept.keep()
             else:
                 return ending
             if ending is None and (self._stop_asked.is_set() or time.monotonic() > deadline):
-                ending = ("Stopped", "Stopped" if self._stop_asked.is_set() else "MaxRuntimeExceeded")
+                ended_by = "MaxRuntimeExceeded" if deadline == out_of_time else "MaxWaitTimeExceeded"
+                ending = ("Stopped", "Stopped" if self._stop_asked.is_set() else ended_by)
                 process.terminate()
                 deadline = time.monotonic() + self._jobs._stop_grace
             elif ending is not None and time.monotonic() > deadline:

@@ -39,7 +39,9 @@ def test_a_loop_that_never_turned_is_empty(loops: KeepsLoops) -> None:
 
 def test_what_was_saved_comes_back_and_the_rest_stays(loops: KeepsLoops) -> None:
     champion = Champion("0001", 1.0, MODEL, "loupe-digits-0001", "arn:aws:sagemaker:...", NOW)
-    running = LastTraining("0002", "running", "a model is being trained", NOW, None, FIRST)
+    running = LastTraining(
+        "0002", "running", "a model is being trained", NOW, None, FIRST, ("attempt 1: no instance",)
+    )
     loops.save_dataset_version("digits", "0002")
     measured = replace(champion, test_images=120, interval=(0.875, 1.0))
     loops.save_champion("digits", measured)

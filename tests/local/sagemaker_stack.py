@@ -32,6 +32,12 @@ if options.mode == "fail":
     sys.exit(3)
 if options.mode == "sleep":
     time.sleep(600)
+if options.mode == "resume":
+    kept = pathlib.Path(os.environ["CHECKPOINT_DIR"], "kept")
+    if not kept.exists():
+        kept.write_text("half of it")
+        time.sleep(600)
+    print("going on from", kept.read_text())
 total = sum(int(path.read_text()) for path in data.rglob("*") if path.is_file())
 model = pathlib.Path(os.environ["SM_MODEL_DIR"])
 (model / "model.json").write_text(json.dumps({"total": total, "factor": options.factor}))

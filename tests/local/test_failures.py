@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from tests.local.deployment import Deployment
 from tests.local.digit_project import DigitProject, loupe
+from tests.local.instances import lose_instance
 from tests.local.waiting import eventually
 
 
@@ -36,6 +37,48 @@ def models_out_of_reach(project: DigitProject) -> Iterator[None]:
         iam.delete_role_policy(RoleName=role, PolicyName=name)
 
 
+def training_jobs(project: DigitProject, version: str) -> dict[str, str]:
+    """Status of each training job of a model, by name, in the order of attempts."""
+    listed = project.deployment.client("sagemaker").list_training_jobs(
+        NameContains=f"{project.name}-{version}-", SortBy="CreationTime", SortOrder="Ascending"
+    )["TrainingJobSummaries"]
+    return {job["TrainingJobName"]: job["TrainingJobStatus"] for job in listed}
+
+
+def test_a_training_whose_instance_is_lost_is_tried_again_from_its_checkpoint(
+    in_service: DigitProject,
+) -> None:
+    before, version = in_service.last_training, f"{len(in_service.dataset_versions()) + 1:04}"
+    in_service.configure(hyperparameters={"epochs": "40", "patience": "40"})
+    in_service.drop(in_service.batch_size)
+    in_service.label(in_service.batch_size)
+    checkpoint = f"{in_service.keys.checkpoints(version)}/checkpoint.pt"
+    eventually(lambda: in_service.workspace.exists(checkpoint), "a checkpoint")
+    [first] = training_jobs(in_service, version)
+    lose_instance(first)
+
+    def failed_attempts() -> list[str]:
+        training = in_service.last_training
+        return training["failed_attempts"] if training else []
+
+    [attempt] = eventually(failed_attempts, "the failed attempt to be told")
+    assert attempt.startswith("attempt 1: InternalServerError: ")
+    assert attempt in loupe(in_service, "status", in_service.name)
+
+    promoted = in_service.next_training(before)
+    assert (promoted["status"], promoted["version"]) == ("promoted", version)
+    assert promoted["failed_attempts"] == [attempt]
+    assert training_jobs(in_service, version) == {first: "Failed", f"{first}-2": "Completed"}
+    training = in_service.evaluation(version)["training"]
+    assert (training["epochs"], training["resumed_after_epoch"] >= 1) == (40, True)
+    package = in_service.registered_models()[-1]["ModelPackageArn"]
+    described = in_service.deployment.client("sagemaker").describe_model_package(ModelPackageName=package)
+    assert described["CustomerMetadataProperties"]["training_attempts"] == "2"
+    assert attempt in loupe(in_service, "model", "show", in_service.name, version)
+    eventually(lambda: in_service.predict()["model_version"] == version, "answers of the new model")
+    in_service.configure()
+
+
 def test_an_endpoint_that_does_not_come_up_leaves_the_champion_in_service(in_service: DigitProject) -> None:
     before = in_service.status["champion"]
     with models_out_of_reach(in_service):
@@ -61,6 +104,10 @@ def test_a_failed_training_leaves_the_champion_is_told_and_tried_again(in_servic
     assert (execution.arn, execution.status) == (failed["execution"], "FAILED")
     assert "unknown hyperparameter 'depth'" in str(execution.cause)
     assert in_service.predict()["model_version"] == champion
+    # Its configuration is at fault: it was tried once.
+    assert "not tried again with the same data" in str(failed["reason"])
+    assert "mend what it names" in str(failed["reason"])
+    assert len(training_jobs(in_service, str(failed["version"]))) == 1
     told = loupe(in_service, "status", in_service.name)
     assert "last training failed: " in told
     assert "unknown hyperparameter 'depth'" in told

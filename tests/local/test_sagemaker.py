@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.local.instances import lose_instance
 from tests.local.sagemaker_stack import IMAGE, INFERENCE, Stack, archive, machine, run
 from tests.local.waiting import eventually
 
@@ -92,6 +93,63 @@ def test_a_job_can_be_stopped(stack: Stack) -> None:
     )
     stack.sagemaker.stop_training_job(TrainingJobName=name)
     assert stack.ended(name)["TrainingJobStatus"] == "Stopped"
+
+
+def with_checkpoints(stack: Stack, **changes: Any) -> dict[str, Any]:
+    """A job that stops half-way unless it finds the checkpoint of an earlier one."""
+    return stack.job(
+        mode="resume",
+        CheckpointConfig={"S3Uri": stack.uri(f"checkpoints-{uuid.uuid4().hex[:8]}")},
+        Environment={"CHECKPOINT_DIR": "/opt/ml/checkpoints"},
+        **changes,
+    )
+
+
+def lose_instance_of(stack: Stack, request: dict[str, Any]) -> None:
+    """Begin a job, and take its instance away as soon as its checkpoint is kept."""
+    stack.sagemaker.create_training_job(**request)
+    bucket, prefix = request["CheckpointConfig"]["S3Uri"].removeprefix("s3://").split("/", 1)
+    eventually(
+        lambda: stack.s3.list_objects_v2(Bucket=bucket, Prefix=f"{prefix}/").get("Contents"), "a checkpoint"
+    )
+    lose_instance(request["TrainingJobName"])
+
+
+def test_a_job_whose_instance_is_lost_fails_and_another_goes_on_from_its_checkpoints(stack: Stack) -> None:
+    request = with_checkpoints(stack)
+    lose_instance_of(stack, request)
+    failed = stack.ended(request["TrainingJobName"])
+    assert failed["TrainingJobStatus"] == "Failed"
+    assert failed["FailureReason"].startswith("InternalServerError: ")
+    second = {**request, "TrainingJobName": f"{request['TrainingJobName']}-2"}
+    stack.sagemaker.create_training_job(**second)
+    assert stack.ended(second["TrainingJobName"])["TrainingJobStatus"] == "Completed"
+
+
+def test_a_job_whose_spot_instance_is_taken_away_goes_on_by_itself(stack: Stack) -> None:
+    request = with_checkpoints(
+        stack,
+        EnableManagedSpotTraining=True,
+        StoppingCondition={"MaxRuntimeInSeconds": 60, "MaxWaitTimeInSeconds": 120},
+    )
+    lose_instance_of(stack, request)
+    job = stack.ended(request["TrainingJobName"])
+    assert job["TrainingJobStatus"] == "Completed"
+    passed = [transition["Status"] for transition in job["SecondaryStatusTransitions"]]
+    assert passed[passed.index("Interrupted") :] == [
+        "Interrupted",
+        "Starting",
+        "Downloading",
+        "Training",
+        "Uploading",
+        "Completed",
+    ]
+
+
+def test_a_spot_job_is_given_up_when_its_time_to_wait_is_over(stack: Stack) -> None:
+    condition = {"MaxRuntimeInSeconds": 2, "MaxWaitTimeInSeconds": 2}
+    job = stack.train(mode="sleep", EnableManagedSpotTraining=True, StoppingCondition=condition)
+    assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Stopped", "MaxWaitTimeExceeded")
 
 
 def test_a_role_that_may_not_read_the_data_fails_the_job(stack: Stack) -> None:

@@ -183,6 +183,7 @@ class LoupeJobs extends HTMLElement {
     const { training_since: since, last_training: last, waiting_for: waitingFor, champion } = status;
     const parts = [];
     if (since) parts.push(h("p", {}, h("span", { class: "outcome outcome-running" }, "under way"), ` since ${moment(since)}`));
+    for (const attempt of last?.failed_attempts ?? []) parts.push(h("p", { class: "small" }, `${attempt}. It was tried again.`));
     if (last && !(since && last.status === "running")) {
       const version = last.version ? h("a", { href: sectionLink(this.project, "models", { version: last.version }) }, `Model ${last.version}`) : "The last training";
       parts.push(h("p", {}, version, ` ${last.status.replaceAll("_", " ")}: ${last.reason ?? "no reason was given"} (${moment(last.ended_at ?? last.started_at)})`));

@@ -83,12 +83,13 @@ class BuiltinWorkload:
         }
         for folder in (self._network(folders), self._scratch(folders)):
             folder.mkdir(parents=True)
-        environment = trainer.environment(
+        environment = {"TRAINING_JOB_NAME": self._request["TrainingJobName"]} | trainer.environment(
             dataset=dataset.dataset,
             copies=dataset.copies,
             model=self._network(folders),
             results=self._scratch(folders),
             failure=folders.output,
+            checkpoints=folders.checkpoints,
         )
         command = [sys.executable, str(trainer.PROGRAM), *script_mode.arguments(arguments)]
         return Process(command, trainer.PROGRAM.parent, environment)

@@ -1,11 +1,11 @@
 import json
 from pathlib import Path
 
-from cli.stack import Champion
+from cli.stack import Champion, Training
 from cli.status import describe_training, failure_of
 from loupe.domain.label_values import OneLabel
 from tests.unit.cli.conftest import Loupe
-from tests.unit.cli.fake_stack import FakeStack
+from tests.unit.cli.fake_stack import NOON, FakeStack
 
 CHAMPION: Champion = {
     "version": "0001",
@@ -70,6 +70,26 @@ def test_a_failed_release_is_not_told_as_a_failed_training_but_with_the_model_th
     assert fault
     assert fault.message.startswith(
         "The release of model 0001 of parts failed, and version 0000 still answers"
+    )
+
+
+def test_tells_of_attempts_that_failed(stack: FakeStack, project: str) -> None:
+    training: Training = {
+        "version": "0002",
+        "status": "running",
+        "reason": "a model is being trained",
+        "started_at": NOON,
+        "ended_at": None,
+        "execution": None,
+        "failed_attempts": ["attempt 1: CapacityError: no instance"],
+    }
+    found = stack.status(project)
+    found["last_training"] = training
+    assert describe_training(found).endswith(", attempt 2; attempt 1: CapacityError: no instance")
+    found["last_training"] = {**training, "status": "promoted", "reason": "good"}
+    assert (
+        describe_training(found)
+        == "version 0002 was promoted: good (attempt 2; attempt 1: CapacityError: no instance)"
     )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,19 @@ def test_all_that_is_printed_is_passed_on_and_the_last_is_kept(
     reader.join(30)
     assert reader.last_lines() == [f"{tmp_path} value None", "", "wrong"]
     assert written == [f"{tmp_path} value None".upper(), " ", "WRONG"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other kernels leave a child when its guard is killed")
+def test_a_child_ends_with_its_guard(tmp_path: Path) -> None:
+    code = "import time; print('begun', flush=True); time.sleep(600)"
+    process = start_guarded([sys.executable, "-c", code], tmp_path, {})
+    begun = threading.Event()
+    reader = OutputReader(process, lambda lines: begun.set())
+    assert begun.wait(30)
+    process.kill()
+    assert process.wait(30) == -signal.SIGKILL
+    reader.join(30)  # the pipe is closed: nobody holds it any more
+    assert not reader.is_alive()
 
 
 def test_a_child_can_be_killed(tmp_path: Path) -> None:

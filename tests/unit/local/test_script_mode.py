@@ -33,7 +33,7 @@ REQUEST = {
     },
     "InputDataConfig": [{"ChannelName": "images"}, {"ChannelName": "dataset", "InputMode": "FastFile"}],
     "ResourceConfig": {"InstanceType": "ml.g5.xlarge"},
-    "Environment": {"LOUPE_EXTRA": "yes"},
+    "Environment": {"LOUPE_EXTRA": "yes", "CHECKPOINTS": "/opt/ml/checkpoints"},
 }
 
 
@@ -72,6 +72,7 @@ def test_the_environment_has_the_variables_of_the_training_toolkit(tmp_path: Pat
     assert json.loads(found["SM_HOSTS"]) == [found["SM_CURRENT_HOST"]]
     assert found["SM_HP_LEARNING-RATE"] == "0.1"
     assert found["LOUPE_EXTRA"] == "yes"
+    assert found["CHECKPOINTS"] == str(folders.checkpoints)
     assert int(found["SM_NUM_CPUS"]) >= 1
     assert found["SM_NUM_GPUS"].isdecimal()
 

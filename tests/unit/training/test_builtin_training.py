@@ -180,9 +180,10 @@ def test_a_hyperparameter_that_contradicts_the_data_is_named(
         plan(world, "image-classification", {"hyperparameters": given})
 
 
-def test_a_spot_training_goes_on_from_its_checkpoints(world: World) -> None:
-    request = job(plan(world, "image-classification", {"spot": "true"}))
-    assert request["EnableManagedSpotTraining"] is True
+@pytest.mark.parametrize("spot", ["true", "false"])
+def test_a_training_goes_on_from_its_checkpoints(world: World, spot: str) -> None:
+    request = job(plan(world, "image-classification", {"spot": spot}))
+    assert request["EnableManagedSpotTraining"] is (spot == "true")
     assert request["CheckpointConfig"] == {"S3Uri": "s3://workspace/projects/digits/models/0001/checkpoints"}
 
 

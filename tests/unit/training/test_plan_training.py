@@ -44,6 +44,13 @@ def test_sagemaker_takes_the_request(labeled: World) -> None:
     assert plan.training_job["ResourceConfig"]["InstanceType"] == "ml.m5.large"
 
 
+def test_the_trainer_is_told_where_its_checkpoints_are_kept(labeled: World) -> None:
+    job = labeled.plan("0001").training_job
+    assert job
+    assert job["CheckpointConfig"] == {"S3Uri": "s3://workspace/projects/digits/models/0001/checkpoints"}
+    assert job["Environment"] == {"CHECKPOINT_DIR": "/opt/ml/checkpoints"}
+
+
 def test_spot_instances_are_waited_for(labeled: World) -> None:
     labeled.configure(training={"spot": "true", "max_run_minutes": "30", "max_wait_minutes": "60"})
     job = labeled.plan("0001").training_job

@@ -20,6 +20,7 @@ from loupe.domain.errors import Conflict
 from loupe.domain.projects import ProjectConfig
 from loupe.domain.workspace import Workspace
 from note_approval.handler import handler as note_approval
+from retry_training.handler import handler as retry_training
 from tests.contract.conftest import create_index_table
 from tests.fakes.lambda_context import FakeLambdaContext
 
@@ -70,6 +71,7 @@ def loops(monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopIndex]:
         "INDEX_TABLE": "index",
         "WORKSPACE_BUCKET": "workspace",
         "EVENT_BUS_NAME": "default",
+        "SECONDS_BEFORE_RETRY": "60",
     }
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
@@ -214,3 +216,33 @@ def test_packages_of_others_and_new_ones_are_left_alone(loops: LoopIndex) -> Non
     made = event()["detail"]["CreationTime"]
     note_approval(event(LastModifiedTime=made), CONTEXT)  # its turn is not concluded
     assert loops.loop("digits").wanted is None
+
+
+def test_a_training_job_that_failed_is_followed_by_another(loops: LoopIndex) -> None:
+    job = {
+        "TrainingJobName": "loupe-digits-0001",
+        "OutputDataConfig": {"S3OutputPath": "s3://workspace/projects/digits/models/0001"},
+        "StoppingCondition": {"MaxRuntimeInSeconds": 60},
+    }
+    put(NAMES.plan("0002"), {**PLAN, "version": "0002", "training_job": job})
+    failed = {"TrainingJobStatus": "Failed", "FailureReason": "InternalServerError: try again"}
+    event = {
+        "project": "digits",
+        "version": "0002",
+        "job": "loupe-digits-0001",
+        "failure": {"Error": "States.TaskFailed", "Cause": json.dumps(failed)},
+    }
+    answer = json.loads(json.dumps(retry_training(event, CONTEXT)))
+    assert (answer["again"], answer["wait_seconds"]) == (True, 60)
+    assert answer["plan"]["training_job"] == {**job, "TrainingJobName": "loupe-digits-0001-2"}
+    last = loops.loop("digits").last_training
+    assert last
+    assert last.failed_attempts == ("attempt 1: InternalServerError: try again",)
+    event["failure"] = {"Error": "States.TaskFailed", "Cause": "gone"}
+    event["job"] = "loupe-digits-0001-2"
+    assert retry_training(event, CONTEXT) == {
+        "again": False,
+        "reason": "gone",
+        "wait_seconds": 0,
+        "plan": None,
+    }

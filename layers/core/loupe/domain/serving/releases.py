@@ -627,4 +627,5 @@ def _state(plan: TrainingPlan, store: StoresObjects, champion: str | None) -> Js
         "registry": plan.registry,
         "model_package_arn": outcome.get("model_package_arn"),
         "model_data_url": outcome.get("model_data_url"),
+        "failed_attempts": [attempt.in_words for attempt in plan.failed_attempts],
     }

@@ -29,18 +29,15 @@ _OUT_OF_MEMORY = re.compile(r"exit code: 137\b|out of memory", re.IGNORECASE)
 _MEMBERS = ("TrainingJobStatus", "SecondaryStatus", "FailureReason")
 
 _INTERRUPTED = "no spot instances were left to it before training.max_wait_minutes were over"
+_NOT_AGAIN = "not tried again with the same data, since it would fail in the same way"
 _MEND = (
-    "not tried again, since it would fail in the same way: mend what it names, labels, images or training in "
-    "project.yaml; then *Try again now* in the console, `loupe open`, trains at once"
+    "mend what it names, labels, images or training in project.yaml; then *Try again now* in the console, "
+    "`loupe open`, trains at once"
 )
 _MEND_MEMORY = (
-    "not tried again, since it would fail in the same way: the training ran out of memory; set a smaller "
-    "batch-size, or a larger training.instance_type in project.yaml"
+    "it ran out of memory, so set a smaller batch-size or a larger training.instance_type in project.yaml"
 )
-_MEND_TIME = (
-    "not tried again, since it would take as long: raise training.max_run_minutes in project.yaml, or train "
-    "for fewer epochs"
-)
+_MEND_TIME = "raise training.max_run_minutes in project.yaml, or train for fewer epochs"
 
 
 @dataclass(frozen=True)
@@ -59,11 +56,11 @@ class JobFailure:
         """The reason, and for a failure that is not tried again why, and what to do."""
         match self.kind:
             case "input" if _OUT_OF_MEMORY.search(self.reason):
-                return f"{self.reason} ({_MEND_MEMORY})"
+                return f"{self.reason} ({_NOT_AGAIN}: {_MEND_MEMORY})"
             case "input":
-                return f"{self.reason} ({_MEND})"
+                return f"{self.reason} ({_NOT_AGAIN}: {_MEND})"
             case "too_long":
-                return f"{self.reason} ({_MEND_TIME})"
+                return f"{self.reason} ({_NOT_AGAIN}: {_MEND_TIME})"
             case _:
                 return self.reason
 
