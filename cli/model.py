@@ -262,8 +262,6 @@ def _tell(name: str, found: Json, as_json: bool) -> None:
         return
     out().print(f"The model of {name} is {found['state']}.")
     if found["state"] in ("starting", "running"):
-        units = found["inference_units"]
         out().print(
-            f"It costs by the hour, for {units} inference unit{'' if units == 1 else 's'}: "
-            f"`loupe status {name}` shows how much, `loupe model stop {name}` ends it."
+            f"It costs by the hour: `loupe status {name}` shows how much, `loupe model stop {name}` ends it."
         )

@@ -53,16 +53,18 @@ class Champion(TypedDict):
 
 
 class Hosting(TypedDict):
-    """`state` is starting, running, stopping or stopped; costs are in US dollars."""
+    """`kind` is realtime or rekognition, `units` its instances or inference units; `state` is starting,
+    running, stopping or stopped. Costs are in US dollars, and not known of instances."""
 
+    kind: str
     state: str
     since: str
-    inference_units: int
-    max_inference_units: int | None
+    units: int
+    max_units: int | None
     last_called_at: str | None
     stops_at: str | None
-    cost_per_hour: float
-    cost_so_far: float
+    cost_per_hour: float | None
+    cost_so_far: float | None
 
 
 class Training(TypedDict):
@@ -275,7 +277,7 @@ class Stack(Protocol):
 
     def control_model(self, project: str, action: str) -> Json:
         """Start, stop or describe the project's model, where it costs by the hour: its `state`, `since` and
-        `inference_units` then."""
+        `units` then."""
 
     def decide_on_model(self, project: str, action: str, version: str | None) -> Json:
         """Approve or reject a candidate, roll back, or resume: `state`, `version` and `told` (words) then."""

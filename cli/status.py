@@ -102,11 +102,13 @@ def describe_hosting(hosting: Hosting) -> str:
     told = f"{hosting['state']} since {_when(hosting['since'])}"
     if hosting["state"] not in ("starting", "running"):
         return told
-    units = hosting["inference_units"]
-    told += (
-        f", {units} inference unit{'' if units == 1 else 's'}: at least ${hosting['cost_per_hour']:.2f} "
-        f"an hour, ${hosting['cost_so_far']:.2f} so far"
-    )
+    units, per_hour, so_far = hosting["units"], hosting["cost_per_hour"], hosting["cost_so_far"]
+    unit = "inference unit" if hosting["kind"] == "rekognition" else "instance"
+    told += f", {units} {unit}{'' if units == 1 else 's'}"
+    if per_hour is None or so_far is None:
+        told += ", paid for by the hour"
+    else:
+        told += f": at least ${per_hour:.2f} an hour, ${so_far:.2f} so far"
     stops = hosting["stops_at"]
     return f"{told}; stops {_when(stops)} unless somebody calls it" if stops else told
 

@@ -12,12 +12,12 @@ logger = Logger(service="control_model")
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """`{"project", "action"}` (start, stop or describe) in, `{"state", "since", "inference_units"}` out."""
+    """`{"project", "action"}` (start, stop or describe) in, `{"state", "since", "units"}` out."""
     project, action = event["project"], event["action"]
     hosting = bootstrap.control_model().do(project, action)
     logger.info("done", project=project, action=action, state=hosting.state)
     return {
         "state": hosting.state,
         "since": hosting.since.isoformat(),
-        "inference_units": hosting.inference_units,
+        "units": hosting.units,
     }

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 
 from loupe.domain.errors import Conflict
-from loupe.ports.loops import HostingState
+from loupe.domain.projects import Hosting
+from loupe.ports.loops import Champion, HostingState
 from loupe.ports.models import HostedVersion
 
 
@@ -13,18 +14,18 @@ class FakeModels:
     version that is started or stopped is on its way until `settle`."""
 
     hosts: dict[str, list[HostedVersion]] = field(default_factory=dict)
-    started: list[tuple[str, int, int | None]] = field(default_factory=list)
+    started: list[tuple[str, tuple[int, int | None]]] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
     quota_is_used_up: bool = False
 
     def versions(self, host: str) -> list[HostedVersion]:
         return list(self.hosts.get(host, []))
 
-    def start(self, endpoint: str, inference_units: int, max_inference_units: int | None) -> None:
+    def start(self, project: str, champion: Champion, hosting: Hosting) -> None:
         if self.quota_is_used_up:
             raise Conflict("the quota is used up")
-        self.started.append((endpoint, inference_units, max_inference_units))
-        self._change(endpoint, "starting")
+        self.started.append((champion.model.endpoint, hosting.units))
+        self._change(champion.model.endpoint, "starting")
 
     def stop(self, endpoint: str) -> None:
         states = {each.endpoint: each.state for versions in self.hosts.values() for each in versions}

@@ -26,6 +26,7 @@ from loupe.adapters.notification_topic import NotificationTopic
 from loupe.adapters.objects import ImageObjects, S3Objects
 from loupe.adapters.portal_provider import PortalProvider
 from loupe.adapters.projects_index import IndexedProjects
+from loupe.adapters.realtime_endpoints import EndpointScaling, RealtimeEndpoints
 from loupe.adapters.table import IndexTable
 from loupe.adapters.trainer_source import trainer_source
 from loupe.adapters.training_index import LoopIndex
@@ -55,10 +56,12 @@ from loupe.domain.labeling.suggestion import SuggestLabels
 from loupe.domain.labeling.workers import ShowWorkers
 from loupe.domain.labeling.workforce import ManageWorkforce
 from loupe.domain.notifications import NotifyPeople
+from loupe.domain.projects import HostingKind
 from loupe.domain.reconciliation import Reconcile
 from loupe.domain.serving.hosting import ControlModel, StopIdleModels
 from loupe.domain.serving.prediction import AskChampion, Predict
 from loupe.domain.serving.releases import BeginRelease, ConcludeRelease, DecideOnModel, NoteApproval
+from loupe.domain.serving.scaling import ScaleEndpoint
 from loupe.domain.serving.smoke_test import SmokeTestEndpoint
 from loupe.domain.status import DescribeProject
 from loupe.domain.training.builtin import BuiltinTraining
@@ -70,6 +73,7 @@ from loupe.domain.training.script_training import ScriptTraining
 from loupe.domain.training.transforms import PlanTransforms, TransformAnswers
 from loupe.domain.training.turns import BuildDataset, ConcludeTraining
 from loupe.ports.labeling import StartsLabelingJobs
+from loupe.ports.models import RunsModels
 from loupe.settings import (
     BeginReleaseSettings,
     BuildDatasetSettings,
@@ -95,6 +99,7 @@ from loupe.settings import (
     RegisterImagesSettings,
     ReleaseApiSettings,
     RetryTrainingSettings,
+    ScaleEndpointSettings,
     ServePagesSettings,
     SmokeTestEndpointSettings,
     StartLabelingSettings,
@@ -178,9 +183,11 @@ def _executions() -> StepFunctionsExecutions:
 
 
 def _models(config: Config) -> HostedModels:
+    endpoints = SageMakerEndpoints(boto3.client("sagemaker-runtime", config=config))
     return HostedModels(
         {
-            "serverless": SageMakerEndpoints(boto3.client("sagemaker-runtime", config=config)),
+            "serverless": endpoints,
+            "realtime": endpoints,
             "rekognition": _custom_labels(config),
         }
     )
@@ -694,6 +701,21 @@ def _describe_project(settings: DescribeProjectSettings) -> DescribeProject:
 # Models that cost by the hour -----------------------------------------------------------------------
 
 
+def _paid_models() -> dict[HostingKind, RunsModels]:
+    return {"realtime": RealtimeEndpoints(_sagemaker()), "rekognition": _custom_labels(_STANDARD)}
+
+
+@cache
+def scale_endpoint() -> ScaleEndpoint:
+    """For scale_endpoint."""
+    settings = ScaleEndpointSettings.from_environment()
+    return ScaleEndpoint(
+        projects=IndexedProjects(_table(settings.index_table)),
+        scaling=EndpointScaling(boto3.client("application-autoscaling", config=_STANDARD)),
+        stack=settings.stack_name,
+    )
+
+
 @cache
 def control_model() -> ControlModel:
     """For control_model."""
@@ -702,7 +724,7 @@ def control_model() -> ControlModel:
     return ControlModel(
         projects=IndexedProjects(table),
         loops=LoopIndex(table),
-        models=_custom_labels(_STANDARD),
+        models=_paid_models(),
         events=_events(settings.event_bus_name),
         clock=utc_now,
         stack=settings.stack_name,
@@ -717,7 +739,7 @@ def stop_idle_models() -> StopIdleModels:
     return StopIdleModels(
         projects=IndexedProjects(table),
         loops=LoopIndex(table),
-        models=_custom_labels(_STANDARD),
+        models=_paid_models(),
         workspace=_objects(settings.workspace_bucket),
         events=_events(settings.event_bus_name),
         clock=utc_now,

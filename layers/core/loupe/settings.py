@@ -159,6 +159,10 @@ class StopIdleModelsSettings(ControlModelSettings):
     workspace_bucket: Name
 
 
+class ScaleEndpointSettings(IndexSettings):
+    stack_name: Name
+
+
 class SmokeTestEndpointSettings(Settings):
     raw_data_bucket: Name
     workspace_bucket: Name

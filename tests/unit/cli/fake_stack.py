@@ -280,7 +280,7 @@ class FakeStack:
         state, self.hosting_state = self.hosting_state, "stopped" if self.falls_back else "running"
         if action != "describe":
             state = self.hosting_state = {"start": "starting", "stop": "stopping"}[action]
-        return {"state": state, "since": NOON, "inference_units": 1}
+        return {"state": state, "since": NOON, "units": 1}
 
     def decide_on_model(self, project: str, action: str, version: str | None) -> Json:
         self.decisions.append((project, action, version))

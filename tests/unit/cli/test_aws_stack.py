@@ -213,7 +213,7 @@ def test_a_reconcile_that_fails_is_told(session: StubbedSession, stack: AwsStack
 
 
 def test_a_model_is_controlled_by_its_function(session: StubbedSession, stack: AwsStack) -> None:
-    hosting = b'{"state": "starting", "since": "2026-11-21T12:00:00Z", "inference_units": 1}'
+    hosting = b'{"state": "starting", "since": "2026-11-21T12:00:00Z", "units": 1}'
     session.will(
         "lambda",
         "invoke",

@@ -25,7 +25,7 @@ def test_start_waits_until_the_model_runs_and_says_that_it_costs(loupe: Loupe) -
 def test_start_returns_at_once_where_that_is_asked_for(loupe: Loupe) -> None:
     make(loupe)
     found = json.loads(loupe("model", "start", "parts", "--no-wait", "--json").stdout)
-    assert found == {"project": "parts", "state": "starting", "since": NOON, "inference_units": 1}
+    assert found == {"project": "parts", "state": "starting", "since": NOON, "units": 1}
 
 
 def test_a_model_that_falls_back_did_not_start(loupe: Loupe, stack: FakeStack) -> None:
@@ -54,10 +54,11 @@ def test_a_project_that_is_not_there_is_named(loupe: Loupe) -> None:
 def test_the_status_tells_what_a_running_model_costs(loupe: Loupe, stack: FakeStack) -> None:
     make(loupe)
     running: Hosting = {
+        "kind": "rekognition",
         "state": "running",
         "since": NOON,
-        "inference_units": 2,
-        "max_inference_units": None,
+        "units": 2,
+        "max_units": None,
         "last_called_at": None,
         "stops_at": NOON,
         "cost_per_hour": 8.0,
@@ -72,6 +73,15 @@ def test_the_status_tells_what_a_running_model_costs(loupe: Loupe, stack: FakeSt
     stack.training_since = None
     stack.hosting = {**running, "state": "stopped"}
     assert "$" not in loupe("status", "parts").stdout
+    unpriced: Hosting = {
+        **running,
+        "kind": "realtime",
+        "units": 1,
+        "cost_per_hour": None,
+        "cost_so_far": None,
+    }
+    stack.hosting = unpriced
+    assert "1 instance, paid for by the hour; stops" in loupe("status", "parts").stdout
 
 
 # Which models there are, and what people decide of them -------------------------------------------------

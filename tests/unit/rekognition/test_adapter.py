@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import boto3
@@ -12,8 +13,8 @@ from PIL import Image
 
 from loupe.adapters.custom_labels import CustomLabelsModels
 from loupe.domain.errors import Conflict, DomainError, ModelError, ModelNotRunning, StoreUnavailable
-from loupe.domain.projects import TaskType
-from loupe.ports.loops import ServedModel
+from loupe.domain.projects import Hosting, TaskType
+from loupe.ports.loops import Champion, ServedModel
 from loupe.ports.models import HostedVersion
 
 PROJECT = "arn:aws:rekognition:us-east-1:123456789012:project/loupe-parts/1777900000000"
@@ -120,17 +121,25 @@ def test_a_project_that_is_not_there_has_no_versions(stub: Stubber, models: Cust
     assert models.versions("loupe-parts") == []
 
 
+def start(models: CustomLabelsModels, least: int, most: int | None = None) -> None:
+    hosting = Hosting(kind="rekognition", inference_units=least, max_inference_units=most)
+    model = ServedModel("rekognition", "rekognition", "image-classification", ("a", "b"), VERSION)
+    models.start(
+        "parts", Champion("0001", 0.9, model, None, None, datetime(2026, 11, 21, tzinfo=UTC)), hosting
+    )
+
+
 def test_a_version_starts_with_the_units_asked_for(stub: Stubber, models: CustomLabelsModels) -> None:
     asked = {"ProjectVersionArn": VERSION, "MinInferenceUnits": 2}
     stub.add_response("start_project_version", {"Status": "STARTING"}, asked)
-    models.start(VERSION, 2, None)
+    start(models, 2)
     stub.add_response("start_project_version", {"Status": "STARTING"}, asked | {"MaxInferenceUnits": 5})
-    models.start(VERSION, 2, 5)
+    start(models, 2, 5)
 
 
 def test_what_is_on_its_way_already_is_left_alone(stub: Stubber, models: CustomLabelsModels) -> None:
     stub.add_client_error("start_project_version", "ResourceInUseException")
-    models.start(VERSION, 1, None)
+    start(models, 1)
     for status in ("STOPPING", "STOPPED"):
         stub.add_client_error("stop_project_version", "ResourceInUseException")
         add_version(stub, status)
@@ -158,7 +167,7 @@ def test_a_version_that_starts_and_can_not_be_stopped_yet_is_no_success(
 def test_a_quota_that_is_used_up_says_what_to_do(stub: Stubber, models: CustomLabelsModels) -> None:
     stub.add_client_error("start_project_version", "LimitExceededException", "too many")
     with pytest.raises(Conflict, match="stop another model"):
-        models.start(VERSION, 1, None)
+        start(models, 1)
 
 
 def test_a_service_that_does_not_answer_may_do_so_later(

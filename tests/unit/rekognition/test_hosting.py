@@ -9,11 +9,11 @@ import pytest
 
 from loupe.domain.errors import BadRequest, Conflict, ObjectMissing
 from loupe.domain.events import ModelStarted, ModelStopped
-from loupe.domain.projects import Hosting, ProjectConfig
+from loupe.domain.projects import Hosting, HostingKind, ProjectConfig
 from loupe.domain.serving.hosting import ControlModel, StopIdleModels, cost, described
 from loupe.domain.workspace import Workspace
 from loupe.ports.loops import Champion, HostingRecord, HostingState, LastTraining, ServedModel, TrainingLock
-from loupe.ports.models import HostedVersion
+from loupe.ports.models import HostedVersion, RunsModels
 from tests.fakes.clock import FakeClock
 from tests.fakes.events import FakeEvents
 from tests.fakes.hosting import FakeModels
@@ -59,12 +59,14 @@ class World:
 
     @property
     def control(self) -> ControlModel:
-        return ControlModel(self.projects, self.loops, self.models, self.events, self.clock, "loupe")
+        models: dict[HostingKind, RunsModels] = {"rekognition": self.models}
+        return ControlModel(self.projects, self.loops, models, self.events, self.clock, "loupe")
 
     def stop_idle(self) -> list[str]:
         """Reasons of what was stopped."""
+        models: dict[HostingKind, RunsModels] = {"rekognition": self.models}
         stop = StopIdleModels(
-            self.projects, self.loops, self.models, self.workspace, self.events, self.clock, "loupe"
+            self.projects, self.loops, models, self.workspace, self.events, self.clock, "loupe"
         )
         return [each.reason for each in stop()]
 
@@ -213,7 +215,7 @@ def test_a_stopped_model_is_started_with_the_units_of_project_yaml(world: World)
     world.clock.advance(minutes=5)
     hosting = world.control.start("parts")
     assert hosting == HostingRecord("starting", world.clock(), 2, 4)
-    assert world.models.started == [(CHAMPION, 2, 4)]
+    assert world.models.started == [(CHAMPION, (2, 4))]
     assert world.events.published[-1] == ModelStarted("parts", "0002", 2)
     world.models.settle()
     assert world.control.describe("parts").state == "running"

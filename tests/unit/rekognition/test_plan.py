@@ -7,12 +7,12 @@ import pytest
 
 from loupe.domain.custom_labels.plans import CustomLabelsTraining
 from loupe.domain.custom_labels.report import ManifestsRefused
-from loupe.domain.projects import TaskType
+from loupe.domain.projects import HostingKind, TaskType
 from loupe.domain.serving.hosting import StopIdleModels
 from loupe.domain.training.plans import PlanTraining, TrainingPlan
 from loupe.domain.training.turns import Result
 from loupe.ports.loops import Champion, HostingRecord, ServedModel, TrainingLock
-from loupe.ports.models import HostedVersion
+from loupe.ports.models import HostedVersion, RunsModels
 from tests.fakes.hosting import FakeModels
 from tests.unit.training.requests import assert_aws_takes
 from tests.unit.training.world import FIRST, NAMES, PROJECT, World, execution
@@ -58,8 +58,9 @@ def test_of_a_version_that_refers_to_images_elsewhere_rekognition_gets_copies_in
 
 
 def stop_idle(world: World, models: FakeModels) -> None:
+    hosts: dict[HostingKind, RunsModels] = {"rekognition": models}
     stop = StopIdleModels(
-        world.projects, world.loops, models, world.workspace, world.events, world.clock, "loupe"
+        world.projects, world.loops, hosts, world.workspace, world.events, world.clock, "loupe"
     )
     stop()
 

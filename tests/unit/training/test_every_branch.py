@@ -19,6 +19,8 @@ from tests.unit.training.test_train_and_deploy import (
     AGAIN,
     ASKED,
     EXISTS,
+    GO,
+    ON_INSTANCES,
     PLAN,
     RELEASE,
     TAKEN,
@@ -121,13 +123,27 @@ EXECUTIONS: dict[str, Execute] = {
     "a first endpoint that does not come up": sagemaker(
         describeEndpoint=[*Run.missing(), Run.endpoint("Failed")]
     ),
+    "a model that fails at its rehearsal": sagemaker(
+        describeEndpoint=Run.endpoint(config="old"), SmokeTestEndpointFunctionArn=WRONG
+    ),
+    "a rehearsal that never begins": sagemaker(
+        describeEndpoint=Run.endpoint(config="old"),
+        describeRehearsal=[Run.endpoint("Creating"), Run.endpoint("Failed")],
+    ),
+    "a better model on instances": sagemaker(
+        PlanTrainingFunctionArn=ON_INSTANCES,
+        describeEndpoint=[Run.endpoint(config="old"), Run.endpoint()],
+    ),
+    "a model with other labels": sagemaker(
+        BeginReleaseFunctionArn={**GO, "old_endpoint": "loupe-digits--fedcba"}
+    ),
     "an updated endpoint that answers wrongly": sagemaker(
         describeEndpoint=[Run.endpoint(config="old"), Run.endpoint(), Run.endpoint(config="old")],
-        SmokeTestEndpointFunctionArn=WRONG,
+        SmokeTestEndpointFunctionArn=[{"images": 3}, WRONG],
     ),
     "an endpoint that is lost while it is restored": sagemaker(
         describeEndpoint=[Run.endpoint(config="old"), Run.endpoint(), LOST],
-        SmokeTestEndpointFunctionArn=WRONG,
+        SmokeTestEndpointFunctionArn=[{"images": 3}, WRONG],
     ),
     "a model that waits for approval": sagemaker(BeginReleaseFunctionArn=WAIT),
     "a model that no approval could release": sagemaker(BeginReleaseFunctionArn=DROP),

@@ -45,10 +45,13 @@ PLAN: dict[str, Any] = {
         "model_data_url": "s3://workspace/projects/digits/models/0001/model.tar.gz",
         "image": "image",
         "environment": {},
-        "endpoint": "loupe-digits",
+        "endpoint": "loupe-digits--abcdef",
         "role_arn": "arn:aws:iam::123456789012:role/sagemaker",
-        "memory_mb": 4096,
-        "max_concurrency": 5,
+        "rehearsal": "loupe-digits--abcdefr",
+        "variant": {"VariantName": "AllTraffic", "ModelName": "loupe-digits-0001-abcd"},
+        "update": {"EndpointName": "loupe-digits--abcdef", "EndpointConfigName": "loupe-digits-0001-abcd"},
+        "alarms": [],
+        "max_instances": None,
     },
 }
 DECISION = {"promote": True, "reason": "good", "score": 0.9, "champion": None, "interval": [0.8, 1.0]}

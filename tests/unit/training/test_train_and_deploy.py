@@ -8,12 +8,14 @@ import pytest
 from ministack.services import stepfunctions
 from samcli.yamlhelper import yaml_parse
 
+from loupe.domain.projects import Hosting, Realtime
+from loupe.domain.serving.endpoints import production_variant, release_alarms, update_request
 from tests.unit.training.requests import assert_aws_takes
 
 DEFINITION = Path(__file__).parents[3] / "statemachine/train_and_deploy.asl.yaml"
 TEXT = DEFINITION.read_text().replace("${SecondsToLetCallsEnd}", "60")
 EXECUTION = "arn:aws:states:us-east-1:000000000000:execution:loop:one"
-MISSING = 'Could not find endpoint "arn:aws:sagemaker:us-east-1:000000000000:endpoint/loupe-digits".'
+MISSING = 'Could not find endpoint "arn:aws:sagemaker:us-east-1:000000000000:endpoint/loupe-digits--abcdef".'
 PLAN: dict[str, Any] = {
     "project": "digits",
     "version": "0001",
@@ -33,10 +35,16 @@ PLAN: dict[str, Any] = {
         "model_data_url": "s3://workspace/model.tar.gz",
         "image": "image",
         "environment": {"SAGEMAKER_PROGRAM": "inference.py"},
-        "endpoint": "loupe-digits",
+        "endpoint": "loupe-digits--abcdef",
         "role_arn": "arn:aws:iam::000000000000:role/sagemaker",
-        "memory_mb": 4096,
-        "max_concurrency": 5,
+        "rehearsal": "loupe-digits--abcdefr",
+        "variant": {
+            "VariantName": "AllTraffic",
+            "ModelName": "loupe-digits-0001-abcd",
+            "ServerlessConfig": {"MemorySizeInMB": 4096, "MaxConcurrency": 5},
+        },
+        "update": {"EndpointName": "loupe-digits--abcdef", "EndpointConfigName": "loupe-digits-0001-abcd"},
+        "alarms": [],
     },
     "custom_labels": None,
     "registry": {"project": "digits", "model_version": "0001", "trainer_code": "c0de"},
@@ -57,12 +65,15 @@ AGAIN = {
         "registry": {**PLAN["registry"], "training_attempts": "2"},
     },
 }
+AWS_SERVICES = ("rekognition", "cloudwatch", "sagemaker")
+GO = {"outcome": "go", "reason": "good", "plan": None, "old_endpoint": None}
 RELEASE = {
     "outcome": "go",
     "reason": "ann rolled back to model 0001",
     "plan": PLAN,
     "score": 0.8,
     "model_package_arn": "arn:package",
+    "old_endpoint": None,
 }
 
 
@@ -98,7 +109,7 @@ class Run:
                 "score": 0.9,
                 "champion_score": None,
             },
-            "BeginReleaseFunctionArn": {"outcome": "go", "reason": "good", "plan": None},
+            "BeginReleaseFunctionArn": GO,
             "createModelPackageGroup": {"ModelPackageGroupArn": "arn:group"},
             "createModelPackage": {"ModelPackageArn": "arn:package"},
             "createModel": {},
@@ -109,6 +120,10 @@ class Run:
             "createEndpoint": {},
             "updateEndpoint": {},
             "deleteEndpoint": {},
+            "createRehearsal": {},
+            "describeRehearsal": self.endpoint(),
+            "deleteRehearsal": {},
+            "putMetricAlarm": {},
             "SmokeTestEndpointFunctionArn": {"images": 3},
             "ConcludeTrainingFunctionArn": {"reason": "said in words"},
             **answers,
@@ -144,8 +159,10 @@ class Run:
         if is_function:
             arguments = arguments["Payload"]
         elif not name.endswith(".sync"):  # those requests are the plan's, and tested there
-            service = "rekognition" if ":rekognition:" in resource else "sagemaker"
+            service = next(each for each in AWS_SERVICES if f":{each}:" in resource)
             assert_aws_takes(service, name[0].upper() + name[1:], arguments)
+        if arguments.get("EndpointName") == PLAN["release"]["rehearsal"]:
+            name = name.replace("Endpoint", "Rehearsal")
         self.calls.append((name, arguments))
         answer = self.answers[name]
         if isinstance(answer, list):
@@ -361,10 +378,92 @@ def test_a_better_model_updates_the_endpoint(monkeypatch: pytest.MonkeyPatch) ->
     run = Run(monkeypatch, describeEndpoint=polls)
     assert run.execution["status"] == "SUCCEEDED"
     assert "createEndpoint" not in run.names
+    assert run.last("updateEndpoint") == PLAN["release"]["update"]
+    assert run.names.index("deleteRehearsal") < run.names.index("createRehearsal")
+    rehearsal, after = (asked for name, asked in run.calls if name == "SmokeTestEndpointFunctionArn")
+    assert rehearsal["endpoint"] == "loupe-digits--abcdefr"
+    assert after["endpoint"] is None
+    assert run.names.index("SmokeTestEndpointFunctionArn") < run.names.index("updateEndpoint")
+    assert [each for each in run.names if "Rehearsal" in each][-1] == "deleteRehearsal"
+
+
+def test_a_model_that_fails_at_its_rehearsal_never_comes_near_the_endpoint(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    broken = failure("SmokeTestFailed", '{"errorMessage": "it fails on every image"}')
+    run = Run(
+        monkeypatch,
+        describeEndpoint=[Run.endpoint(config="old")],
+        SmokeTestEndpointFunctionArn=broken,
+    )
+    assert run.execution["status"] == "FAILED"
+    assert not {"updateEndpoint", "createEndpoint", "deleteEndpoint"} & set(run.names)
+    assert run.names[-2:] == ["deleteRehearsal", "ConcludeTrainingFunctionArn"]
+    assert run.conclusion["failure"]["Error"] == "SmokeTestFailed"
+
+
+def test_a_rehearsal_that_never_comes_up_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run(
+        monkeypatch,
+        describeEndpoint=[Run.endpoint(config="old")],
+        describeRehearsal=Run.endpoint("Creating"),
+    )
+    assert run.execution["error"] == "EndpointFailed"
+    assert run.names.count("describeRehearsal") < 400
+    assert run.names[-2:] == ["deleteRehearsal", "ConcludeTrainingFunctionArn"]
+    assert "updateEndpoint" not in run.names
+
+
+REALTIME = Realtime(shift="linear", shift_percent=25, bake_seconds=60)
+ON_INSTANCES = {
+    **PLAN,
+    "hosting": "realtime",
+    "release": {
+        **PLAN["release"],
+        "variant": production_variant(PLAN["model_name"], Hosting(kind="realtime", realtime=REALTIME)),
+        "update": update_request(
+            PLAN["release"]["endpoint"], PLAN["model_name"], Hosting(kind="realtime", realtime=REALTIME)
+        ),
+        "alarms": release_alarms(PLAN["release"]["endpoint"], REALTIME),
+    },
+}
+
+
+def test_on_instances_traffic_shifts_under_alarms(monkeypatch: pytest.MonkeyPatch) -> None:
+    polls = [Run.endpoint(config="old"), Run.endpoint("Updating", "old"), Run.endpoint()]
+    run = Run(monkeypatch, PlanTrainingFunctionArn=ON_INSTANCES, describeEndpoint=polls)
+    assert run.execution["status"] == "SUCCEEDED"
+    put = [asked["AlarmName"] for name, asked in run.calls if name == "putMetricAlarm"]
+    update = run.last("updateEndpoint")
+    watched = update["DeploymentConfig"]["AutoRollbackConfiguration"]["Alarms"]
+    assert put == [each["AlarmName"] for each in watched]
+    assert run.names.index("putMetricAlarm") < run.names.index("updateEndpoint")
+    [variant] = run.last("createEndpointConfig")["ProductionVariants"]
+    assert variant["InstanceType"] == "ml.c6i.large"
+
+
+def test_what_is_restored_on_instances_is_restored_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    polls = [Run.endpoint(config="old"), Run.endpoint(), Run.endpoint(config="old")]
+    wrong = [{"images": 3}, failure("SmokeTestFailed", "wrong labels")]
+    run = Run(
+        monkeypatch,
+        PlanTrainingFunctionArn=ON_INSTANCES,
+        describeEndpoint=polls,
+        SmokeTestEndpointFunctionArn=wrong,
+    )
     assert run.last("updateEndpoint") == {
-        "EndpointName": "loupe-digits",
-        "EndpointConfigName": "loupe-digits-0001-abcd",
+        "EndpointName": "loupe-digits--abcdef",
+        "EndpointConfigName": "old",
+        "RetainAllVariantProperties": True,
     }
+
+
+def test_an_endpoint_that_the_new_model_leaves_behind_is_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = {"outcome": "go", "reason": "good", "plan": None, "old_endpoint": "loupe-digits--fedcba"}
+    run = Run(monkeypatch, BeginReleaseFunctionArn=begun)
+    assert run.execution["status"] == "SUCCEEDED"
+    assert run.names[-2:] == ["ConcludeTrainingFunctionArn", "deleteEndpoint"]
+    assert run.last("deleteEndpoint") == {"EndpointName": "loupe-digits--fedcba"}
 
 
 def test_when_another_execution_covers_the_project_it_succeeds_at_once(
@@ -436,7 +535,8 @@ def test_when_the_smoke_test_fails_the_champions_configuration_is_restored(
         Run.endpoint(config="old"),
     ]
     broken = failure("SmokeTestFailed", '{"errorMessage": "wrong labels"}')
-    run = Run(monkeypatch, describeEndpoint=polls, SmokeTestEndpointFunctionArn=broken)
+    answers = [{"images": 3}, broken]
+    run = Run(monkeypatch, describeEndpoint=polls, SmokeTestEndpointFunctionArn=answers)
     assert run.execution["status"] == "FAILED"
     assert run.last("updateEndpoint")["EndpointConfigName"] == "old"
     assert run.names[-4:] == [
@@ -534,7 +634,10 @@ def test_a_candidate_that_no_approval_could_release_is_rejected(monkeypatch: pyt
 
 def test_a_turn_waits_while_another_execution_changes_the_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
     busy = {"outcome": "busy", "reason": "another execution changes the endpoint"}
-    run = Run(monkeypatch, BeginReleaseFunctionArn=[busy, busy, {"outcome": "go", "reason": "good"}])
+    run = Run(
+        monkeypatch,
+        BeginReleaseFunctionArn=[busy, busy, GO],
+    )
     assert run.execution["status"] == "SUCCEEDED"
     assert run.names.count("BeginReleaseFunctionArn") == 3
     run = Run(monkeypatch, BeginReleaseFunctionArn=busy)
@@ -563,6 +666,11 @@ def test_what_a_person_asked_for_is_released_without_a_training(monkeypatch: pyt
         *["createModel"] * 3,
         *["createEndpointConfig"] * 3,
         "describeEndpoint",
+        "deleteRehearsal",
+        "createRehearsal",
+        "describeRehearsal",
+        "SmokeTestEndpointFunctionArn",
+        "deleteRehearsal",
         "updateEndpoint",
         "describeEndpoint",
         "SmokeTestEndpointFunctionArn",
@@ -601,7 +709,8 @@ def test_a_model_that_comes_back_and_does_not_pass_its_smoke_test_is_undone(
 ) -> None:
     broken = failure("SmokeTestFailed", '{"errorMessage": "wrong labels"}')
     polls = [Run.endpoint(config="now"), Run.endpoint(), Run.endpoint(config="now")]
-    run = released(monkeypatch, describeEndpoint=polls, SmokeTestEndpointFunctionArn=broken)
+    answers = [{"images": 3}, broken]
+    run = released(monkeypatch, describeEndpoint=polls, SmokeTestEndpointFunctionArn=answers)
     assert run.execution["status"] == "FAILED"
     assert run.last("updateEndpoint")["EndpointConfigName"] == "now"
     assert (run.conclusion["request"], run.conclusion["outcome"]) == ("r-1", "failed")

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from loupe.domain.errors import Conflict, ModelError, ModelNotRunning, StoreUnavailable
+from loupe.domain.projects import Hosting
 from loupe.domain.serving.answers import read_custom_labels, size_of
-from loupe.ports.loops import HostingState, ServedModel
+from loupe.ports.loops import Champion, HostingState, ServedModel
 from loupe.ports.models import HostedVersion
 
 if TYPE_CHECKING:
@@ -66,19 +67,16 @@ class CustomLabelsModels:
                 for version in page["ProjectVersionDescriptions"]
             ]
 
-    def start(self, endpoint: str, inference_units: int, max_inference_units: int | None) -> None:
+    def start(self, project: str, champion: Champion, hosting: Hosting) -> None:  # noqa: ARG002 - no tags here
+        endpoint, (least, most) = champion.model.endpoint, hosting.units
         # In use is what runs already, or is on its way.
         is_there = suppress(self._client.exceptions.ResourceInUseException)
         with _translated(f"starting {endpoint}"), is_there:
-            if max_inference_units is None:
-                self._client.start_project_version(
-                    ProjectVersionArn=endpoint, MinInferenceUnits=inference_units
-                )
+            if most is None:
+                self._client.start_project_version(ProjectVersionArn=endpoint, MinInferenceUnits=least)
             else:
                 self._client.start_project_version(
-                    ProjectVersionArn=endpoint,
-                    MinInferenceUnits=inference_units,
-                    MaxInferenceUnits=max_inference_units,
+                    ProjectVersionArn=endpoint, MinInferenceUnits=least, MaxInferenceUnits=most
                 )
 
     def stop(self, endpoint: str) -> None:

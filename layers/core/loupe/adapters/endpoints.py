@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from loupe.domain.errors import ModelError, StoreUnavailable
+from loupe.domain.errors import ModelError, ModelNotRunning, StoreUnavailable
 from loupe.domain.projects import HostingKind
 from loupe.domain.serving.answers import read_answer, size_of, worth_showing
 from loupe.ports.loops import ServedModel
@@ -41,7 +41,17 @@ class SageMakerEndpoints:
         except ClientError as error:
             if error.response["Error"]["Code"] == "ModelError":
                 raise ModelError(f"endpoint {endpoint}: {error}") from error
+            if model.hosting == "realtime" and _is_missing(error):
+                raise ModelNotRunning(f"endpoint {endpoint} does not run: {error}") from error
             raise StoreUnavailable(f"endpoint {endpoint}: {error}") from error
         except BotoCoreError as error:
             raise StoreUnavailable(f"endpoint {endpoint}: {error}") from error
         return worth_showing(model, read_answer(model, content, size_of(model, image)))
+
+
+def _is_missing(error: ClientError) -> bool:
+    """SageMaker says so of an endpoint that was never made, was deleted, or is still being created."""
+    found = error.response["Error"]
+    return found["Code"] in ("ValidationError", "ModelNotReadyException") and (
+        found["Code"] == "ModelNotReadyException" or "not found" in found.get("Message", "")
+    )

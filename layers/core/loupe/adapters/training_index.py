@@ -208,12 +208,12 @@ def _last_training(item: dict[str, Any]) -> LastTraining:
 
 
 def _hosting(item: dict[str, Any]) -> HostingRecord:
-    most = item["max_inference_units"]
+    most = item["max_units"]
     return HostingRecord(
         state=item["state"],
         since=datetime.fromisoformat(item["since"]),
-        inference_units=int(item["inference_units"]),
-        max_inference_units=None if most is None else int(most),
+        units=int(item["units"]),
+        max_units=None if most is None else int(most),
     )
 
 

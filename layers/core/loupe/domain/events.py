@@ -147,7 +147,7 @@ class ModelStarted(Event):
     """A model that costs by the hour was asked to run, by a person."""
 
     version: str
-    inference_units: int
+    units: int
 
 
 @dataclass(frozen=True)

@@ -68,13 +68,16 @@ class _Section(BaseModel):
 
 Provider = Literal["portal", "ground-truth"]
 Trainer = Literal["script", "builtin", "rekognition"]
-HostingKind = Literal["serverless", "rekognition"]
+HostingKind = Literal["serverless", "realtime", "rekognition"]
+Shift = Literal["canary", "linear", "all-at-once"]
 
 Keyword = Annotated[str, Field(max_length=30, pattern=r"^[A-Za-z0-9]+( [A-Za-z0-9]+)*$")]
 TagText = Annotated[str, Field(max_length=256, pattern=r"^[\w\s.:/=+\-@]*$")]
 
 MIN_AUTOMATED_LABELING = 1_250
 """Ground Truth labels by itself only in jobs of at least so many images."""
+MIN_LINEAR_STEP = 10
+"""Least percentage of SageMaker's LinearStepSize."""
 MAX_GROUND_TRUTH_LABELS = 50
 """Most labels of a Ground Truth job for several labels or boxes an image."""
 
@@ -188,15 +191,55 @@ class Promotion(_Section):
     require: Literal["nothing", "approval"] = "nothing"
 
 
+class Realtime(_Section):
+    """A SageMaker endpoint on instances, and how traffic moves to a new model there.
+
+    `canary` sends `shift_percent` of the calls to it and waits for `bake_seconds`, then all of them; `linear`
+    takes a step of that size each time. Whatever the shift, the release is undone by itself when within a
+    minute more than `max_error_percent` of the calls end in an error, or their 95th percentile takes longer
+    than `max_latency_ms`; `bake_seconds` more are waited for that when all traffic has moved.
+    """
+
+    instance_type: str = Field(default="ml.c6i.large", pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$")
+    instances: int = Field(default=1, ge=1, le=100)
+    max_instances: int | None = Field(default=None, ge=1, le=100)
+    calls_per_instance: int = Field(default=300, ge=1, le=100_000)
+    shift: Shift = "canary"
+    shift_percent: int = Field(default=10, ge=1, le=50)
+    bake_seconds: int = Field(default=300, ge=0, le=3_600)
+    max_error_percent: float = Field(default=1.0, ge=0, lt=100)
+    max_latency_ms: int = Field(default=10_000, ge=1, le=60_000)
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> "Realtime":
+        if self.max_instances is not None and self.max_instances < self.instances:
+            raise ValueError(f"max_instances: must be at least instances, {self.instances}")
+        if self.shift == "linear" and self.shift_percent < MIN_LINEAR_STEP:
+            raise ValueError(
+                f"shift_percent: a linear shift has steps of at least {MIN_LINEAR_STEP} %, "
+                f"not {self.shift_percent}"
+            )
+        return self
+
+
 class Hosting(_Section):
     """Where the champion answers."""
 
     kind: HostingKind = "serverless"
     memory_mb: int = Field(default=4096, ge=1024, le=6144, multiple_of=1024)
     max_concurrency: int = Field(default=5, ge=1, le=200)
+    realtime: Realtime = Realtime()
     inference_units: int = Field(default=1, ge=1, le=100)
     max_inference_units: int | None = Field(default=None, ge=1, le=100)
     stop_after_idle_minutes: int = Field(default=60, ge=0, le=60 * 24 * 30)
+
+    @property
+    def units(self) -> tuple[int, int | None]:
+        """What a model that costs by the hour has at least, and up to how many it scales by itself, None if
+        it does not: instances of a realtime endpoint, or inference units of Rekognition."""
+        if self.kind == "realtime":
+            return self.realtime.instances, self.realtime.max_instances
+        return self.inference_units, self.max_inference_units
 
     @model_validator(mode="after")
     def _is_possible(self) -> "Hosting":

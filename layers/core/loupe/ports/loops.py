@@ -109,13 +109,14 @@ HostingState = Literal["starting", "running", "stopping", "stopped"]
 
 @dataclass(frozen=True)
 class HostingRecord:
-    """Whether a champion that Rekognition hosts answers, and since when. `inference_units` are those that run
-    at least, and are paid for until it is stopped; `max_inference_units` those up to which it scales."""
+    """Whether a champion that costs by the hour answers, and since when. `units` are those that run at least,
+    and are paid for until it is stopped: inference units of Rekognition, or instances of a realtime endpoint;
+    `max_units` those up to which it scales, None if it does not."""
 
     state: HostingState
     since: datetime
-    inference_units: int
-    max_inference_units: int | None = None
+    units: int
+    max_units: int | None = None
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ class Reconciliation:
 class LoopRecord:
     """Where a project's loop stands. `waiting_for` says in words what keeps the next training from
     starting, None if nothing does. `hosting` and `last_called_at` (to the minute) are known of a champion
-    that Rekognition hosts. `release` tells who changes the endpoint now."""
+    that costs by the hour. `release` tells who changes the endpoint now."""
 
     training: TrainingLock | None = None
     dataset_version: str | None = None

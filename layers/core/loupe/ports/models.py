@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from loupe.ports.loops import HostingState, ServedModel
+from loupe.domain.projects import Hosting
+from loupe.ports.loops import Champion, HostingState, ServedModel
 
 PackageApproval = Literal["Approved", "Rejected", "PendingManualApproval"]
 
@@ -25,8 +26,9 @@ class ApprovesPackages(Protocol):
 
 @dataclass(frozen=True)
 class HostedVersion:
-    """A model version in Rekognition. `endpoint` is its ARN, `name` its name within its project; one that
-    was never started is stopped."""
+    """A model that costs by the hour while it runs. `endpoint` is a version's ARN in Rekognition, or the name
+    of a realtime endpoint; `name` is the model's, as its plan has it. One that never
+    started is stopped."""
 
     endpoint: str
     name: str
@@ -37,14 +39,13 @@ class RunsModels(Protocol):
     """Models that cost by the hour while they run. All methods raise `StoreUnavailable`."""
 
     def versions(self, host: str) -> list[HostedVersion]:
-        """All versions of the Rekognition project of that name, newest first; none if there is no project."""
+        """All versions of the Rekognition project of that name; or all realtime endpoints whose names begin
+        with it (`loupe.domain.serving.endpoints`), of which those that were stopped are gone."""
         ...
 
-    def start(self, endpoint: str, inference_units: int, max_inference_units: int | None) -> None:
-        """Begin to start a version, which takes minutes; changes nothing for one that runs or starts.
-
-        Raises `Conflict` where the account has no room for another running model.
-        """
+    def start(self, project: str, champion: Champion, hosting: Hosting) -> None:
+        """Begin to start a project's champion, which takes minutes; changes nothing for one that runs or
+        starts. Raises `Conflict` where the account has no room for another running model."""
         ...
 
     def stop(self, endpoint: str) -> None:
@@ -52,6 +53,18 @@ class RunsModels(Protocol):
 
         Raises `Conflict` for one that still starts, where Rekognition does not stop such.
         """
+        ...
+
+
+class ScalesEndpoints(Protocol):
+    """How many instances a realtime endpoint has. All methods raise `StoreUnavailable`."""
+
+    def scale(self, endpoint: str, least: int, most: int, calls_per_instance: int) -> None:
+        """Have it scale between so many instances, so that each gets about that many calls a minute."""
+        ...
+
+    def keep(self, endpoint: str) -> None:
+        """Have it keep the instances that it has."""
         ...
 
 
@@ -69,7 +82,7 @@ class InvokesEndpoints(Protocol):
 
         Raises `ModelError` when the model fails on this image or does not answer as agreed, and
         `StoreUnavailable` when the endpoint is not there or the service did not answer. A model that
-        Rekognition hosts gives those labels alone that it means to apply, without their thresholds, and
-        raises `ModelNotRunning` when it does not run.
+        costs by the hour raises `ModelNotRunning` when it does not run. One that Rekognition hosts gives
+        those labels alone that it means to apply, without their thresholds.
         """
         ...

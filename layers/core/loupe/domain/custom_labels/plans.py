@@ -170,14 +170,14 @@ class CustomLabelsTraining:
             planned_at = datetime.fromisoformat(plan.started_at)
             self.loops.save_hosting(
                 plan.project,
-                HostingRecord("stopped", planned_at, hosting.inference_units, hosting.max_inference_units),
+                HostingRecord("stopped", planned_at, *hosting.units),
             )
         tags = {tag["Key"]: tag["Value"] for tag in plan.tags}
         return replace(
             plan,
             custom_labels={
                 "project": {
-                    "ProjectName": custom_labels_project(self.stack, plan.project),
+                    "ProjectName": legal_name(self.stack, plan.project),
                     "Tags": {"loupe:project": plan.project},
                 },
                 "train": {"DatasetType": "TRAIN", **self._source(plan, "train")},
@@ -208,8 +208,3 @@ class CustomLabelsTraining:
                 "GroundTruthManifest": {"S3Object": {"Bucket": place.bucket, "Name": place.key}}
             }
         }
-
-
-def custom_labels_project(stack: str, project: str) -> str:
-    """Name of a project's one project in Rekognition."""
-    return legal_name(stack, project)

@@ -1,17 +1,16 @@
 """Models that cost by the hour while they run: started by people, stopped when nobody needs them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from loupe.domain.custom_labels.plans import custom_labels_project
 from loupe.domain.errors import BadRequest, Conflict, DomainError
 from loupe.domain.events import ModelStarted, ModelStopped
-from loupe.domain.projects import Hosting, ProjectConfig, check_project_name
-from loupe.domain.training.plans import TrainingPlan
-from loupe.ports.loops import Champion, HostingRecord, KeepsLoops, LoopRecord
+from loupe.domain.projects import Hosting, HostingKind, ProjectConfig, check_project_name
+from loupe.domain.training.plans import TrainingPlan, legal_name
+from loupe.ports.loops import Champion, HostingRecord, HostingState, KeepsLoops, LoopRecord
 from loupe.ports.messages import Clock, PublishesEvents
 from loupe.ports.models import HostedVersion, RunsModels
 from loupe.ports.objects import StoresObjects
@@ -28,7 +27,7 @@ def cost(hosting: HostingRecord, now: datetime, unit_hour_price: float) -> tuple
     units. In US dollars."""
     if hosting.state not in UP:
         return 0.0, 0.0
-    hourly = hosting.inference_units * unit_hour_price
+    hourly = hosting.units * unit_hour_price
     return hourly, hourly * max(timedelta(), now - hosting.since) / timedelta(hours=1)
 
 
@@ -39,11 +38,11 @@ def idle_since(loop: LoopRecord, hosting: HostingRecord) -> datetime:
 
 @dataclass(frozen=True)
 class ControlModel:
-    """Starts and stops a project's champion, where Rekognition hosts it."""
+    """Starts and stops a project's champion, where that costs by the hour. `models` are those that do."""
 
     projects: KeepsProjects
     loops: KeepsLoops
-    models: RunsModels
+    models: Mapping[HostingKind, RunsModels]
     events: PublishesEvents
     clock: Clock
     stack: str
@@ -62,11 +61,11 @@ class ControlModel:
         hosting = self.describe(project)
         if hosting.state in UP:
             return hosting
-        asked = _hosting_of(self.projects.project(project))
-        self.models.start(champion.model.endpoint, asked.inference_units, asked.max_inference_units)
-        hosting = HostingRecord("starting", self.clock(), asked.inference_units, asked.max_inference_units)
+        asked = _hosting_of(self.projects.project(project), champion.model.hosting)
+        self.models[champion.model.hosting].start(project, champion, asked)
+        hosting = HostingRecord("starting", self.clock(), *asked.units)
         self.loops.save_hosting(project, hosting)
-        self.events.publish(ModelStarted(project, champion.version, asked.inference_units))
+        self.events.publish(ModelStarted(project, champion.version, hosting.units))
         return hosting
 
     def stop(self, project: str) -> HostingRecord:
@@ -75,30 +74,32 @@ class ControlModel:
         hosting = self.describe(project)
         if hosting.state not in UP:
             return hosting
-        self.models.stop(champion.model.endpoint)
+        self.models[champion.model.hosting].stop(champion.model.endpoint)
         hosting = replace(hosting, state="stopping", since=self.clock())
         self.loops.save_hosting(project, hosting)
         self.events.publish(ModelStopped(project, champion.version, ASKED))
         return hosting
 
     def describe(self, project: str) -> HostingRecord:
-        """Whether it runs, as Rekognition has it now. Raises `Conflict`, `StoreUnavailable`."""
+        """Whether it runs, as its host has it now. Raises `Conflict`, `StoreUnavailable`."""
         champion = self._champion(project)
-        versions = self.models.versions(custom_labels_project(self.stack, project))
+        hosting = champion.model.hosting
+        versions = self.models[hosting].versions(legal_name(self.stack, project))
         found = next((each for each in versions if each.endpoint == champion.model.endpoint), None)
-        if found is None:
+        if found is None and hosting == "rekognition":
             raise Conflict(
                 f"Rekognition does not have the model {champion.version} of {project} any more "
                 f"({champion.model.endpoint}): train a new one"
             )
-        known = self.loops.loop(project).hosting
-        return noted(project, found, known, self.projects.project(project), self.loops, self.clock())
+        state = found.state if found else "stopped"
+        known, asked = self.loops.loop(project).hosting, _hosting_of(self.projects.project(project), hosting)
+        return noted(project, state, known, asked, self.loops, self.clock())
 
     def _champion(self, project: str) -> Champion:
         champion = self.loops.loop(check_project_name(project)).champion
         if champion is None:
             raise Conflict(f"project {project!r} has no model yet")
-        if champion.model.hosting != "rekognition":
+        if champion.model.hosting not in self.models:
             raise Conflict(
                 f"the model of {project!r} is hosted {champion.model.hosting}: it needs no starting, and "
                 "costs nothing while nobody calls it"
@@ -108,19 +109,18 @@ class ControlModel:
 
 def noted(
     project: str,
-    found: HostedVersion,
+    state: HostingState,
     known: HostingRecord | None,
-    record: ProjectRecord | None,
+    asked: Hosting,
     loops: KeepsLoops,
     now: datetime,
 ) -> HostingRecord:
-    """What is known of a champion, put right where Rekognition says otherwise."""
-    if known and known.state == found.state:
+    """What is known of a champion, put right where its host says that its state is another one."""
+    if known and known.state == state:
         return known
-    asked = _hosting_of(record)
-    since = known.since if known and {known.state, found.state} == set(UP) else now
-    units = known or HostingRecord(found.state, now, asked.inference_units, asked.max_inference_units)
-    hosting = replace(units, state=found.state, since=since)
+    since = known.since if known and {known.state, state} == set(UP) else now
+    units = known or HostingRecord(state, now, *asked.units)
+    hosting = replace(units, state=state, since=since)
     loops.save_hosting(project, hosting)
     return hosting
 
@@ -141,7 +141,7 @@ class StopIdleModels:
 
     projects: KeepsProjects
     loops: KeepsLoops
-    models: RunsModels
+    models: Mapping[HostingKind, RunsModels]
     workspace: StoresObjects
     events: PublishesEvents
     clock: Clock
@@ -166,37 +166,56 @@ class StopIdleModels:
         loop = self.loops.loop(project)
         if not _may_have_models(record.config, loop):
             return
-        champion = loop.champion.model.endpoint if loop.champion else None
-        for found in self.models.versions(custom_labels_project(self.stack, project)):
-            if found.endpoint == champion:
-                yield from self._look_after_champion(record, loop, found)
-            elif found.state in UP and found.name != self._candidate(project, loop):
+        for kind, models in self.models.items():
+            found = models.versions(legal_name(self.stack, project))
+            champion = loop.champion if loop.champion and loop.champion.model.hosting == kind else None
+            if champion:
+                yield from self._look_after_champion(record, loop, champion, found)
+            yield from self._stop_others(project, loop, models, champion, found)
+
+    def _stop_others(
+        self,
+        project: str,
+        loop: LoopRecord,
+        models: RunsModels,
+        champion: Champion | None,
+        found: list[HostedVersion],
+    ) -> Iterator[Stopped]:
+        """Stops what runs and answers nobody, but for models that are about to be released."""
+        for version in found:
+            is_champion = champion is not None and version.endpoint == champion.model.endpoint
+            is_needed = is_champion or version.name in self._released_now(project, loop)
+            if version.state in UP and not is_needed:
                 with suppress(Conflict):  # it still starts: the next look stops it
-                    self.models.stop(found.endpoint)
-                    yield self._tell(project, found.name, SUPERSEDED)
+                    models.stop(version.endpoint)
+                    yield self._tell(project, version.name, SUPERSEDED)
 
     def _look_after_champion(
-        self, record: ProjectRecord, loop: LoopRecord, found: HostedVersion
+        self, record: ProjectRecord, loop: LoopRecord, champion: Champion, found: list[HostedVersion]
     ) -> Iterator[Stopped]:
-        project, now = record.project, self.clock()
-        hosting = noted(project, found, loop.hosting, record, self.loops, now)
-        limit = _hosting_of(record).stop_after_idle_minutes
-        if hosting.state != "running" or limit == 0:
+        project, now, kind = record.project, self.clock(), champion.model.hosting
+        states = {version.endpoint: version.state for version in found}
+        asked = _hosting_of(record, kind)
+        state = states.get(champion.model.endpoint, "stopped")
+        hosting = noted(project, state, loop.hosting, asked, self.loops, now)
+        limit = asked.stop_after_idle_minutes
+        if hosting.state != "running" or limit == 0 or loop.release:
             return
         idle = now - idle_since(loop, hosting)
         if idle < timedelta(minutes=limit):
             return
-        self.models.stop(found.endpoint)
+        self.models[kind].stop(champion.model.endpoint)
         self.loops.save_hosting(project, replace(hosting, state="stopping", since=now))
-        version = loop.champion.version if loop.champion else found.name
-        yield self._tell(project, version, f"{IDLE} for {idle / timedelta(minutes=1):.0f} minutes")
+        yield self._tell(project, champion.version, f"{IDLE} for {idle / timedelta(minutes=1):.0f} minutes")
 
-    def _candidate(self, project: str, loop: LoopRecord) -> str | None:
-        """Name of the version that an execution is about to release."""
-        last = loop.last_training
-        if loop.training is None or last is None or last.version is None or last.status != "running":
-            return None
-        return TrainingPlan.read(self.workspace, project, last.version).model_name
+    def _released_now(self, project: str, loop: LoopRecord) -> set[str]:
+        """Names of the models that executions are about to release."""
+        last, versions = loop.last_training, set()
+        if loop.training and last and last.version and last.status == "running":
+            versions.add(last.version)
+        if loop.release and loop.wanted:
+            versions.add(loop.wanted.version)
+        return {TrainingPlan.read(self.workspace, project, version).model_name for version in versions}
 
     def _tell(self, project: str, version: str, reason: str) -> Stopped:
         self.events.publish(ModelStopped(project, version, reason))
@@ -204,39 +223,45 @@ class StopIdleModels:
 
 
 def _may_have_models(config: ProjectConfig | None, loop: LoopRecord) -> bool:
-    """Whether the project has, or had, to do with Rekognition. Whatever project.yaml says by now, a training
-    that was planned there has left a hosting record."""
+    """Whether the project has, or had, models that cost by the hour. Whatever project.yaml says by now, a
+    training that was planned for them has left a hosting record."""
     return (
         loop.hosting is not None
-        or (config is not None and config.hosting.kind == "rekognition")
-        or (loop.champion is not None and loop.champion.model.hosting == "rekognition")
+        or (config is not None and config.hosting.kind != "serverless")
+        or (loop.champion is not None and loop.champion.model.hosting != "serverless")
     )
 
 
-def _hosting_of(record: ProjectRecord | None) -> Hosting:
-    """What project.yaml says of hosting; the defaults while it can't be used."""
-    return record.config.hosting if record and record.config else Hosting()
+def _hosting_of(record: ProjectRecord | None, kind: HostingKind) -> Hosting:
+    """What project.yaml says of hosting, and where it can't be used, or speaks of another kind than the
+    model's, the defaults."""
+    asked = record.config.hosting if record and record.config else Hosting()
+    return asked.model_copy(update={"kind": kind})
 
 
 def described(
     loop: LoopRecord, hosting: Hosting, now: datetime, unit_hour_price: float
 ) -> dict[str, Any] | None:
-    """What the status tells of a champion that Rekognition hosts."""
+    """What the status tells of a champion that costs by the hour. `unit_hour_price` is that of Rekognition;
+    instances have prices by their type, which are not told."""
     known = loop.hosting
-    if known is None or loop.champion is None or loop.champion.model.hosting != "rekognition":
+    if known is None or loop.champion is None or loop.champion.model.hosting == "serverless":
         return None
+    kind = loop.champion.model.hosting
     hourly, so_far = cost(known, now, unit_hour_price)
+    is_priced = kind == "rekognition"
     limit = hosting.stop_after_idle_minutes
     stops_at = (
         idle_since(loop, known) + timedelta(minutes=limit) if limit and known.state == "running" else None
     )
     return {
+        "kind": kind,
         "state": known.state,
         "since": known.since.isoformat(),
-        "inference_units": known.inference_units,
-        "max_inference_units": known.max_inference_units,
+        "units": known.units,
+        "max_units": known.max_units,
         "last_called_at": loop.last_called_at.isoformat() if loop.last_called_at else None,
         "stops_at": stops_at.isoformat() if stops_at else None,
-        "cost_per_hour": round(hourly, 2),
-        "cost_so_far": round(so_far, 2),
+        "cost_per_hour": round(hourly, 2) if is_priced else None,
+        "cost_so_far": round(so_far, 2) if is_priced else None,
     }

@@ -149,7 +149,7 @@ class AskChampion:
         """A model that costs by the hour is stopped when nobody calls it: once a minute is enough to know."""
         now = self._clock()
         noted = self._noted.get(project)
-        if champion.model.hosting == "rekognition" and (noted is None or now - noted >= _NOTE_CALLS_EACH):
+        if champion.model.hosting != "serverless" and (noted is None or now - noted >= _NOTE_CALLS_EACH):
             self._loops.save_call(project, now)
             self._noted[project] = now
 

@@ -21,7 +21,7 @@ from loupe.domain.failures import explain
 from loupe.domain.manifests import S3Uri
 from loupe.domain.projects import check_project_name
 from loupe.domain.training.plans import EndpointRelease, TrainingPlan, model_versions
-from loupe.domain.training.turns import Result, champion_of, crown, outcome_of, outcomes
+from loupe.domain.training.turns import Result, champion_of, crown, note_hosting, outcome_of, outcomes
 from loupe.domain.workspace import Workspace
 from loupe.ports.loops import (
     Approval,
@@ -355,13 +355,15 @@ class NoteApproval:
 class ReleaseBegun:
     """`go`: the release lock is held, and `plan` is to be released. `busy`: somebody else changes the
     endpoint now. `wait`: the candidate waits for a person. `drop`: it is let go, since no approval could
-    release it. `off`: nothing is to be done (any more)."""
+    release it. `off`: nothing is to be done (any more). `old_endpoint` is the champion's, where the model
+    will answer at another one."""
 
     outcome: Literal["go", "busy", "wait", "drop", "off"]
     reason: str
     plan: TrainingPlan | None = None
     score: float | None = None
     model_package_arn: str | None = None
+    old_endpoint: str | None = None
 
 
 @dataclass(frozen=True)
@@ -386,7 +388,7 @@ class BeginRelease:
             return ReleaseBegun("drop", f"{decision['reason']}; it was {why}")
         why = self._why_a_person_decides(project, loop)
         if why is None:
-            return ReleaseBegun("go", decision["reason"])
+            return ReleaseBegun("go", decision["reason"], old_endpoint=_left_behind(loop.champion, plan))
         self.loops.unlock_release(project, execution)
         if plan.release is None:
             told = "only models that SageMaker hosts can wait for approval"
@@ -422,6 +424,7 @@ class BeginRelease:
             plan,
             outcome["score"],
             outcome["model_package_arn"],
+            _left_behind(loop.champion, plan),
         )
 
     def _why_a_person_decides(self, project: str, loop: LoopRecord) -> str | None:
@@ -463,6 +466,7 @@ class ConcludeRelease:
         told = (project, version, record["reason"], record["execution"])
         if record["outcome"] == "released":
             crown(project, champion_of(record), self.loops)
+            note_hosting(TrainingPlan.read(self.workspace, project, version), self.loops, self.clock())
             self.events.publish(ModelPromoted(*told, score=record["score"]))
         else:
             self.events.publish(ReleaseFailed(*told, kind=record["kind"]))
@@ -522,6 +526,14 @@ def after_release(training: LastTraining, record: Json) -> LastTraining:
 
 
 # What S3 knows --------------------------------------------------------------------------------------
+
+
+def _left_behind(champion: Champion | None, plan: TrainingPlan) -> str | None:
+    """Name of the champion's endpoint, if the model of that plan will answer elsewhere."""
+    if champion is None or champion.model.hosting == "rekognition":
+        return None
+    old, new = champion.model.endpoint, plan.release.endpoint if plan.release else None
+    return None if old == new else old
 
 
 def approval_of(project: str, version: str, store: StoresObjects) -> Approval | None:

@@ -16,6 +16,13 @@ from loupe.domain.datasets.versions import DatasetCard
 from loupe.domain.errors import ObjectMissing
 from loupe.domain.manifests import S3Uri
 from loupe.domain.projects import HostingKind, ProjectConfig, TaskType, Trainer
+from loupe.domain.serving.endpoints import (
+    endpoint_name,
+    production_variant,
+    rehearsal_of,
+    release_alarms,
+    update_request,
+)
 from loupe.domain.training.job_failures import FOR_LACK_OF_INSTANCES, FailureKind
 from loupe.domain.workspace import Workspace
 from loupe.ports.loops import KeepsLoops, LastTraining, ServedModel
@@ -41,6 +48,9 @@ class EndpointRelease:
     """How a model that SageMaker hosts is registered and put behind its endpoint.
 
     `model_data_url` is where the training puts the model; `image` and `environment` are its container's.
+    `variant` is how it is hosted, `update` the request by which the endpoint changes to it, and `alarms`
+    those for the alarms that undo this; before that it answers test images at the endpoint `rehearsal`.
+    `max_instances` is to how many a realtime endpoint scales, None if it does not.
     """
 
     model_package_group: str
@@ -49,8 +59,11 @@ class EndpointRelease:
     environment: dict[str, str]
     endpoint: str
     role_arn: str
-    memory_mb: int
-    max_concurrency: int
+    rehearsal: str
+    variant: dict[str, Any]
+    update: dict[str, Any]
+    alarms: list[dict[str, Any]] = field(default_factory=list)
+    max_instances: int | None = None
 
     @property
     def output(self) -> str:
@@ -315,15 +328,20 @@ def endpoint_release(
     environment: dict[str, str],
 ) -> EndpointRelease:
     """The release of a model that its training job puts into `bucket`."""
+    host, hosting = legal_name(setup.stack, plan.project), config.hosting
+    endpoint = endpoint_name(host, hosting.kind, plan.task, plan.labels)
     return EndpointRelease(
-        model_package_group=legal_name(setup.stack, plan.project),
+        model_package_group=host,
         model_data_url=model_data_url(_output(plan, bucket), plan.model_name),
         image=image,
         environment=environment,
-        endpoint=legal_name(setup.stack, plan.project),
+        endpoint=endpoint,
         role_arn=setup.role_arn,
-        memory_mb=config.hosting.memory_mb,
-        max_concurrency=config.hosting.max_concurrency,
+        rehearsal=rehearsal_of(endpoint),
+        variant=production_variant(plan.model_name, hosting),
+        update=update_request(endpoint, plan.model_name, hosting),
+        alarms=release_alarms(endpoint, hosting.realtime) if hosting.kind == "realtime" else [],
+        max_instances=hosting.realtime.max_instances,
     )
 
 

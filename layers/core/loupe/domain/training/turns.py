@@ -221,20 +221,13 @@ class ConcludeTraining:
             training = last_training_of(outcome)
             if outcome["outcome"] == "promoted":
                 crown(project, champion_of(outcome), self.loops)
-                self._note_hosting(plan)
+                note_hosting(plan, self.loops, self.clock())
         self.loops.save_last_training(project, training)
         self.loops.unlock_release(project, execution)
         self.loops.unlock_training(project, execution)
         self._tell(result)
         self._go_on(result)
         return result.reason
-
-    def _note_hosting(self, plan: TrainingPlan) -> None:
-        """A model that Rekognition hosts runs by now, and costs by the hour."""
-        if plan.custom_labels is not None:
-            start = plan.custom_labels["start"]
-            units = start["MinInferenceUnits"], start.get("MaxInferenceUnits")
-            self.loops.save_hosting(plan.project, HostingRecord("running", self.clock(), *units))
 
     def _tell(self, result: Result) -> None:
         told = (result.project, result.version or "", result.reason, result.execution)
@@ -260,6 +253,17 @@ class ConcludeTraining:
         if uncovered:
             reason = f"{len(uncovered)} jobs finished while a model was being trained"
             self.events.publish(TrainingRequested(result.project, reason))
+
+
+def note_hosting(plan: TrainingPlan, loops: KeepsLoops, now: datetime) -> None:
+    """A model that came into service runs by now: note it if that costs by the hour."""
+    if plan.custom_labels is not None:
+        start = plan.custom_labels["start"]
+        units = start["MinInferenceUnits"], start.get("MaxInferenceUnits")
+        loops.save_hosting(plan.project, HostingRecord("running", now, *units))
+    elif plan.release is not None and plan.hosting == "realtime":
+        units = plan.release.variant["InitialInstanceCount"], plan.release.max_instances
+        loops.save_hosting(plan.project, HostingRecord("running", now, *units))
 
 
 def crown(project: str, champion: Champion, loops: KeepsLoops) -> None:

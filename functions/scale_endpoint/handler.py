@@ -1,0 +1,22 @@
+"""EventBridge event of SageMaker: an endpoint came into service."""
+
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from loupe import bootstrap
+
+logger = Logger(service="scale_endpoint")
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], context: LambdaContext) -> None:
+    """A "SageMaker Endpoint State Change" in. Endpoints that are not of Loupe's making are left alone."""
+    endpoint = event["detail"]["EndpointName"]
+    project = event["detail"].get("Tags", {}).get("loupe:project")
+    if not project:
+        logger.info("not of Loupe's making", endpoint=endpoint)
+        return
+    told = bootstrap.scale_endpoint()(project, endpoint)
+    logger.info("looked", project=project, endpoint=endpoint, told=told)
