@@ -61,7 +61,11 @@ def write_files(settings: Mapping[str, Any], count: int, folder: Path) -> None:
     `settings` are those of project.yaml, without labels and labeling."""
     configuration = {**settings, "labels": LABELS, "labeling": {"batch_size": count}}
     (folder / "project.yaml").write_text(json.dumps(configuration))
-    rows = draw(settings["task"], folder / "pictures", 0, count)
+    _draw_with_answers(settings["task"], folder, 0, count)
+
+
+def _draw_with_answers(task: str, folder: Path, first: int, count: int) -> None:
+    rows = draw(task, folder / "pictures", first, count)
     with (folder / "answers.csv").open("w", newline="") as stream:
         writer = csv.DictWriter(stream, list(rows[0]))
         writer.writeheader()
@@ -72,9 +76,22 @@ def label_pictures(project: str, settings: Mapping[str, Any], count: int, folder
     """Makes the project and labels `count` pictures in one job of its portal, after which a training begins.
     The parameters are those of `write_files`."""
     write_files(settings, count, folder)
-    worker, password = f"worker-{secrets.token_hex(4)}", secrets.token_urlsafe(18)
     loupe("project", "create", project, "--file", str(folder / "project.yaml"))
     loupe("upload", project, str(folder / "pictures"))
     loupe("wait", project, "labeling", "--timeout", "600")
+    _annotate(project, folder)
+
+
+def label_more(project: str, task: str, first: int, count: int, folder: Path) -> None:
+    """Labels further pictures of a project, from the digit `first` on: another training begins."""
+    folder.mkdir()
+    _draw_with_answers(task, folder, first, count)
+    loupe("upload", project, str(folder / "pictures"))
+    loupe("wait", project, "labeling", "--timeout", "600")
+    _annotate(project, folder)
+
+
+def _annotate(project: str, folder: Path) -> None:
+    worker, password = f"worker-{secrets.token_hex(4)}", secrets.token_urlsafe(18)
     loupe("worker", "create", worker, "--password", password)
     loupe("annotate", project, str(folder / "answers.csv"), "--worker", worker, "--password", password)

@@ -59,6 +59,7 @@ def test_rules_listen_to_events_that_exist(root: Path) -> None:
     assert listened - known == {
         "Object Created",
         "Object Deleted",
+        "SageMaker Endpoint State Change",
         "SageMaker Ground Truth Labeling Job State Change",
         "SageMaker Model Package State Change",
         "Step Functions Execution Status Change",

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
@@ -34,6 +34,9 @@ from tests.fakes.loops import FakeLoops
 from tests.fakes.objects import FakeObjects
 from tests.fakes.projects import FakeProjects
 from tests.unit.training.requests import assert_aws_takes
+
+if TYPE_CHECKING:
+    from mypy_boto3_sagemaker.client import SageMakerClient
 
 HOST, LABELS = "loupe-parts", ("a", "b")
 ENDPOINT = endpoint_name(HOST, "realtime", "image-classification", LABELS)
@@ -187,7 +190,7 @@ def test_an_endpoint_that_nobody_calls_is_stopped_and_started_again(world: World
     world.clock.advance(minutes=1)
     assert world.stop_idle() == ["0002"]
     assert world.models.stopped == [ENDPOINT]
-    assert isinstance(world.events.published[-1], ModelStopped)
+    assert [type(event) for event in world.events.published] == [ModelStopped]
     world.models.hosts[HOST] = []  # an endpoint that is deleted is gone
     assert world.control.describe("parts").state == "stopped"
     assert world.control.start("parts").state == "starting"
@@ -288,15 +291,20 @@ def test_rehearsals_and_endpoints_of_other_stacks_are_left_alone(world: World) -
 
 
 @pytest.fixture
-def stub() -> Iterator[Stubber]:
-    with Stubber(SESSION.client("sagemaker")) as stubber:
+def client() -> "SageMakerClient":
+    return SESSION.client("sagemaker")
+
+
+@pytest.fixture
+def stub(client: "SageMakerClient") -> Iterator[Stubber]:
+    with Stubber(client) as stubber:
         yield stubber
         stubber.assert_no_pending_responses()
 
 
 @pytest.fixture
-def endpoints(stub: Stubber) -> RealtimeEndpoints:
-    return RealtimeEndpoints(stub.client)
+def endpoints(client: "SageMakerClient") -> RealtimeEndpoints:
+    return RealtimeEndpoints(client)
 
 
 def add_endpoint(stub: Stubber, name: str, status: str, config: str, variant: dict[str, Any]) -> None:
