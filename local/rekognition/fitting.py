@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from collections import defaultdict
@@ -143,7 +144,8 @@ def _size(entry: Entry) -> Document:
 def fit(folder: Path, write_log: Callable[[list[str]], None], is_wanted: Callable[[], bool]) -> None:
     """Run the trainer on `folder`/dataset and `folder`/images, into `folder`/model and `folder`/output.
 
-    Raises FittingError.
+    Raises FittingError. Rekognition takes no hyperparameters: the trainer's defaults apply, unless whoever
+    started the local cloud is in a hurry and set `LOUPE_REKOGNITION_EPOCHS`.
     """
     for name in ("model", "output"):
         (folder / name).mkdir()
@@ -155,6 +157,8 @@ def fit(folder: Path, write_log: Callable[[list[str]], None], is_wanted: Callabl
         failure=folder / "output",
     )
     command = [sys.executable, str(trainer.PROGRAM)]
+    if epochs := os.environ.get("LOUPE_REKOGNITION_EPOCHS"):
+        command += ["--epochs", epochs]
     process = start_guarded(command, trainer.PROGRAM.parent, variables, niceness=TRAINING_NICENESS)
     output = OutputReader(process, write_log)
     _wait(process, is_wanted)

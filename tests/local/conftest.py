@@ -90,9 +90,11 @@ class LocalCloud:
 
 @pytest.fixture(scope="session")
 def local_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
-    cloud = LocalCloud(tmp_path_factory.mktemp("loupe-home"), launcher.free_port())
-    yield cloud
-    cloud.stop()
+    with pytest.MonkeyPatch.context() as variables:
+        variables.setenv("LOUPE_REKOGNITION_EPOCHS", "2")  # tests need a model, not a good one
+        cloud = LocalCloud(tmp_path_factory.mktemp("loupe-home"), launcher.free_port())
+        yield cloud
+        cloud.stop()
 
 
 @pytest.fixture(scope="session")
