@@ -165,10 +165,11 @@ def waiting(model: str) -> str:
         "model_data_url": "s3://workspace/model.tar.gz",
         "image": "image",
         "environment": {},
-        "endpoint": "loupe-digits",
+        "endpoint": "loupe-digits--abcdef",
         "role_arn": "arn:role",
-        "memory_mb": 1024,
-        "max_concurrency": 1,
+        "rehearsal": "loupe-digits--abcdefr",
+        "variant": {"VariantName": "AllTraffic", "ModelName": "loupe-digits-0001-abcd"},
+        "update": {"EndpointName": "loupe-digits--abcdef", "EndpointConfigName": "loupe-digits-0001-abcd"},
     }
     outcome = {
         "project": PROJECT,

@@ -9,6 +9,7 @@ from loupe.domain.errors import StoreUnavailable
 from loupe.domain.events import ModelPromoted, ModelRejected, TrainingFailed, TrainingRequested
 from loupe.domain.failures import explain
 from loupe.domain.training.loop_restoration import RestoreLoop
+from loupe.domain.training.plans import TrainingPlan
 from loupe.domain.training.turns import Result
 from loupe.ports.loops import LoopRecord, ServedModel
 from tests.fakes.loops import FakeLoops
@@ -36,10 +37,12 @@ def test_a_promoted_model_is_the_champion_and_it_is_told(planned: World) -> None
     assert planned.conclude(promoted()) == "good"
     loop = planned.loops.loop(PROJECT)
     assert loop.champion is not None
+    release = TrainingPlan.read(planned.workspace, PROJECT, "0001").release
+    assert release is not None
     assert (loop.champion.version, loop.champion.score, loop.champion.model) == (
         "0001",
         0.9,
-        ServedModel("serverless", "script", "image-classification", ("a", "b"), "loupe-digits"),
+        ServedModel("serverless", "script", "image-classification", ("a", "b"), release.endpoint),
     )
     assert loop.last_training is not None
     assert (loop.last_training.status, loop.last_training.ended_at) == ("promoted", planned.clock())

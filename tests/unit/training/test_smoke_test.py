@@ -11,6 +11,7 @@ from loupe.domain.errors import ModelError
 from loupe.domain.images.inspection import dimensions
 from loupe.domain.label_values import Box, Boxes, SeveralLabels
 from loupe.domain.serving.smoke_test import SmokeTestEndpoint, SmokeTestFailed
+from loupe.domain.training.plans import TrainingPlan
 from loupe.ports.loops import ServedModel
 from tests.unit.training.world import NAMES, PROJECT, World
 
@@ -61,7 +62,9 @@ def predict(world: World, label: Any) -> None:
 def test_three_test_images_are_asked_about(planned: World) -> None:
     endpoint = smoke_test(planned, lambda image: answer())
     assert len(endpoint.asked) == 3
-    assert {(name, kind) for name, _, kind in endpoint.asked} == {("loupe-digits", "image/png")}
+    release = TrainingPlan.read(planned.workspace, PROJECT, "0001").release
+    assert release is not None
+    assert {(name, kind) for name, _, kind in endpoint.asked} == {(release.endpoint, "image/png")}
 
 
 def test_test_images_that_are_gone_or_replaced_are_passed_over(planned: World) -> None:
