@@ -83,7 +83,7 @@ def test_an_endpoint_that_does_not_come_up_leaves_the_champion_in_service(in_ser
     before = in_service.status["champion"]
     with models_out_of_reach(in_service):
         failed = in_service.turn()
-    assert (failed["status"], in_service.status["champion"]) == ("failed", before)
+    assert (failed["status"], in_service.status["champion"]) == ("release_failed", before)
     assert "SageMaker rolled the endpoint back" in str(failed["reason"])
     execution = in_service.executions()[0]
     assert (execution.status, execution.error) == ("FAILED", "EndpointRolledBack")
@@ -91,7 +91,10 @@ def test_an_endpoint_that_does_not_come_up_leaves_the_champion_in_service(in_ser
     assert before is not None
     assert in_service.predict()["model_version"] == before["version"]
     told = loupe(in_service, "status", in_service.name)
-    assert "last training failed: SageMaker rolled the endpoint back" in told
+    answering = (
+        f"the release of version {failed['version']} failed, and version {before['version']} still answers"
+    )
+    assert f"{answering}: SageMaker rolled the endpoint back" in told
 
 
 def test_a_failed_training_leaves_the_champion_is_told_and_tried_again(in_service: DigitProject) -> None:
@@ -136,7 +139,7 @@ def test_a_first_endpoint_that_does_not_come_up_is_taken_away(deployment: Deploy
     project.configure()
     with models_out_of_reach(project):
         failed = project.turn()
-    assert failed["status"] == "failed"
+    assert failed["status"] == "release_failed"
     assert "the endpoint did not come into service" in str(failed["reason"])
     found = deployment.client("sagemaker").list_endpoints(NameContains=project.name)["Endpoints"]
     assert found == []
