@@ -26,6 +26,7 @@ from loupe.ports.images import ImageRecord, KeepsImages
 from loupe.ports.objects import StoredObject, StoresObjects
 from tests.fakes.events import FakeEvents
 from tests.fakes.labeling import FakeLabelingJobs
+from tests.fakes.log import FakeLog
 from tests.fakes.projects import FakeProjects
 
 SIZES = (10_000, 100_000)
@@ -119,6 +120,7 @@ def cut_job(number: int) -> dict[str, float]:
             suffix=lambda: "1a2b",
             restore_job=lambda _project, _job: False,
             conclude={},
+            log=FakeLog(),
         )
         started = time.perf_counter()
         start_labeling(_PROJECT)

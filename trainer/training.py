@@ -2,10 +2,11 @@
 
 What comes in: the folders that SageMaker names in the environment (SM_CHANNEL_DATASET, SM_CHANNEL_IMAGES,
 and where there are any SM_CHANNEL_COPIES, SM_CHANNEL_REFERRED_<digest of the bucket> for images of other
-buckets, SM_CHANNEL_CHAMPION, SM_CHANNEL_BACKBONE), hyperparameters on the command line, and in
-CHECKPOINT_DIR, if that is set, what an earlier process of the same training left. What goes out: checkpoints
-there; the model in SM_MODEL_DIR; evaluation.json and predictions.jsonl in SM_OUTPUT_DATA_DIR; a line an epoch
-on standard output; and, when it fails, the reason in the file `failure` and exit status 1.
+buckets, SM_CHANNEL_CHAMPION, SM_CHANNEL_BACKBONE), hyperparameters on the command line, in CHECKPOINT_DIR, if
+that is set, what an earlier process of the same training left, and in LOUPE_CORRELATION_ID what the logs of
+everything that led here have in common, which is printed first. What goes out: checkpoints; the model in
+SM_MODEL_DIR; evaluation.json and predictions.jsonl in SM_OUTPUT_DATA_DIR; a line an epoch on standard output;
+and, when it fails, the reason in the file `failure` and exit status 1.
 """
 
 import hashlib
@@ -51,6 +52,7 @@ from splits import (
 _FAILURE_CHARACTERS = 1024
 _STATISTICS_IMAGES = 256
 _REFERRED = "SM_CHANNEL_REFERRED_"
+_CORRELATION_ID = "LOUPE_CORRELATION_ID"
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,8 @@ def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     environment = os.environ if environment is None else environment
+    if _CORRELATION_ID in environment:
+        print(f"correlation_id={environment[_CORRELATION_ID]}", flush=True)
     try:
         train(parse_hyperparameters(arguments), read_folders(environment))
     except TrainingError as error:

@@ -7,13 +7,15 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from loupe import bootstrap
+from loupe.logs import ids_of, logged
 
 logger = Logger(service="build_dataset")
 
 
-@logger.inject_lambda_context
+@logged(logger)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """`{"project", "execution"}` in, `{"outcome", "version", "reason"}` out."""
+    """`{"project", "execution"}` in, `{"outcome", "version", "reason", "correlation_id"}` out."""
+    logger.append_keys(**ids_of(event))
     begun = bootstrap.build_dataset()(event["project"], event["execution"])
-    logger.info("turn begun", project=event["project"], **asdict(begun))
+    logger.info("turn begun", **asdict(begun))
     return asdict(begun)

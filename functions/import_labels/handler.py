@@ -6,13 +6,15 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from loupe import bootstrap
+from loupe.logs import ids_of, logged
 
 logger = Logger(service="import_labels")
 
 
-@logger.inject_lambda_context
+@logged(logger)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """What `ImportLabels.do` takes in, what it returns out."""
+    logger.append_keys(**ids_of(event))
     told = bootstrap.import_labels().do(event)
-    logger.info("done", action=event["action"], project=event["project"], job=event.get("job"))
+    logger.info("done", action=event["action"])
     return told

@@ -23,7 +23,9 @@ def projects() -> Response[str]:
 @api.post("/portal/api/projects/<project>/leases")
 def lease(project: str) -> Response[str]:
     wanted = http.parse_body(api.current_event, LeaseRequest)
-    return http.reply(_work(bootstrap.labeling_portal().lease(project, _worker(), wanted.count)))
+    work = bootstrap.labeling_portal().lease(project, _worker(), wanted.count)
+    api.note(correlation_id=work.job.job if work.job else None, tasks=len(work.tasks))
+    return http.reply(_work(work))
 
 
 @api.delete("/portal/api/projects/<project>/leases")
@@ -34,6 +36,7 @@ def give_back(project: str) -> Response[str]:
 
 @api.put("/portal/api/projects/<project>/jobs/<job>/tasks/<task>/annotation")
 def annotate(project: str, job: str, task: str) -> Response[str]:
+    api.note(correlation_id=job)
     said = http.parse_body(api.current_event, AnnotationRequest)
     work = bootstrap.labeling_portal().annotate(
         project,

@@ -10,11 +10,12 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from loupe import bootstrap
 from loupe.custom_resources import Asked, answer
+from loupe.logs import logged
 
 logger = Logger(service="manage_workforce")
 
 
-@logger.inject_lambda_context
+@logged(logger)
 def handler(event: dict[str, Any], context: LambdaContext) -> None:
     """A request of CloudFormation in; the answer goes to the URL that it names."""
     answer(event, manage, logger)

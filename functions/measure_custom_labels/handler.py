@@ -6,13 +6,16 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from loupe import bootstrap
+from loupe.logs import ids_of, logged
 
 logger = Logger(service="measure_custom_labels")
 
 
-@logger.inject_lambda_context
+@logged(logger)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """`{"project", "version", "summary"}` in (the key of Rekognition's own summary), `{"score"}` out."""
+    """`{"project", "version", "summary", "correlation_id"}` in, `summary` the key of Rekognition's own;
+    `{"score"}` out."""
+    logger.append_keys(**ids_of(event))
     score = bootstrap.measure_custom_labels()(event["project"], event["version"], event["summary"])
-    logger.info("measured", project=event["project"], version=event["version"], score=score)
+    logger.info("measured", version=event["version"], score=score)
     return {"score": score}

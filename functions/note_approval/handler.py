@@ -8,6 +8,7 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from loupe import bootstrap
+from loupe.logs import logged
 
 logger = Logger(service="note_approval")
 
@@ -15,7 +16,7 @@ _MADE_WITHIN_SECONDS = 1
 _NEEDED = {"CustomerMetadataProperties", "CreationTime", "LastModifiedTime"}
 
 
-@logger.inject_lambda_context
+@logged(logger)
 def handler(event: dict[str, Any], context: LambdaContext) -> None:
     """A "SageMaker Model Package State Change" in. Packages that are not of Loupe's making are left alone."""
     package, noting = event["detail"], bootstrap.note_approval()
@@ -26,9 +27,10 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:
     if not project or not version:
         logger.info("not of Loupe's making", package=package["ModelPackageArn"])
         return
+    logger.append_keys(project=project, correlation_id=made_for.get("correlation_id"))
     status = package["ModelApprovalStatus"]
     told = noting(project, version, package["ModelPackageArn"], status, is_new=_is_new(package))
-    logger.info("noted", project=project, version=version, status=status, told=told)
+    logger.info("noted", version=version, status=status, told=told)
 
 
 def _is_new(package: Mapping[str, Any]) -> bool:

@@ -6,13 +6,15 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from loupe import bootstrap
+from loupe.logs import ids_of, logged
 
 logger = Logger(service="notify_people")
 
 
-@logger.inject_lambda_context
+@logged(logger)
 def handler(event: dict[str, Any], context: LambdaContext) -> None:
     """EventBridge event: one of Loupe's own."""
+    logger.append_keys(**ids_of(event["detail"]))
     notice = bootstrap.notify_people()(event["detail-type"], event["detail"])
     told = notice.subject if notice else None
-    logger.info("told", event=event["detail-type"], project=event["detail"].get("project"), subject=told)
+    logger.info("told", event=event["detail-type"], subject=told)

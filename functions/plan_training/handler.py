@@ -7,13 +7,15 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from loupe import bootstrap
+from loupe.logs import ids_of, logged
 
 logger = Logger(service="plan_training")
 
 
-@logger.inject_lambda_context
+@logged(logger)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """`{"project", "dataset_version", "execution"}` in, the plan out."""
+    """`{"project", "dataset_version", "execution", "correlation_id"}` in, the plan out."""
+    logger.append_keys(**ids_of(event))
     plan = bootstrap.plan_training()(event["project"], event["dataset_version"], event["execution"])
-    logger.info("planned", project=plan.project, version=plan.version, job=plan.model_name)
+    logger.info("planned", version=plan.version, job=plan.model_name)
     return asdict(plan)

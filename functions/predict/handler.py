@@ -16,7 +16,7 @@ api = http.RestApi("predict")
 def create_prediction(project: str) -> Response[str]:
     request = api.current_event
     content_type = request.headers.get("content-type") or ""
-    prediction = bootstrap.predict()(project, content_type, http.body_bytes(request))
+    prediction = bootstrap.predict()(project, content_type, http.body_bytes(request), api.note)
     return http.reply(asdict(prediction))
 
 

@@ -13,15 +13,17 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from loupe import bootstrap
 from loupe.domain.projects import check_project_name
 from loupe.domain.reconciliation import summary
+from loupe.logs import logged
 
 logger = Logger(service="reconcile")
 
 
-@logger.inject_lambda_context
+@logged(logger)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Returns `{"projects": {name: counts of what was mended}}`."""
     reconcile = bootstrap.reconcile()
     project = event.get("project") or json.loads(event.get("input", "{}")).get("project")
+    logger.append_keys(project=project)
     found = {project: reconcile(check_project_name(project))} if project else reconcile.for_all()
     result = summary(found)
     logger.info("reconciled", projects=result["projects"])

@@ -3,7 +3,7 @@
 Loupe's own messages about images of other buckets come the same way; they name the project, too.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any
 
 from aws_lambda_powertools import Logger
@@ -11,6 +11,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel, Field, ValidationError
 
 from loupe import bootstrap
+from loupe.logs import logged
 from loupe.ports.messages import UnusableRecord
 
 logger = Logger(service="register_images")
@@ -41,18 +42,21 @@ class Parsed:
     unusable: list[UnusableRecord] = field(default_factory=list)
 
 
-@logger.inject_lambda_context
+@logged(logger)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Returns the messages that SQS shall deliver again."""
     parsed = parse(event["Records"])
     own = parsed.messages.keys() - set().union(*parsed.referred.values())
     outcome = bootstrap.register_images()(sorted(own), parsed.unusable, parsed.referred)
+    for found in outcome.found:
+        logger.info("looked at", **asdict(found), correlation_id=found.correlation_id)
     for key, error in outcome.failed.items():
         logger.error("not registered, will be tried again", key=key, reason=str(error), exc_info=error)
     logger.info(
         "batch registered",
         messages=len(event["Records"]),
-        registered=outcome.registered,
+        registered=sum(outcome.registered.values()),
+        projects=outcome.registered,
         looked_at=outcome.looked_at,
         rejected=outcome.rejected,
         ignored=outcome.ignored,

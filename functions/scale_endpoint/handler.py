@@ -6,11 +6,12 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from loupe import bootstrap
+from loupe.logs import logged
 
 logger = Logger(service="scale_endpoint")
 
 
-@logger.inject_lambda_context
+@logged(logger)
 def handler(event: dict[str, Any], context: LambdaContext) -> None:
     """A "SageMaker Endpoint State Change" in. Endpoints that are not of Loupe's making are left alone."""
     endpoint = event["detail"]["EndpointName"]
@@ -18,5 +19,6 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:
     if not project:
         logger.info("not of Loupe's making", endpoint=endpoint)
         return
+    logger.append_keys(project=project)
     told = bootstrap.scale_endpoint()(project, endpoint)
-    logger.info("looked", project=project, endpoint=endpoint, told=told)
+    logger.info("looked", endpoint=endpoint, told=told)

@@ -12,6 +12,7 @@ api = http.RestApi("suggest_labels")
 
 @api.get("/portal/api/projects/<project>/jobs/<job>/tasks/<task>/suggestion")
 def suggest(project: str, job: str, task: str) -> Response[str]:
+    api.note(correlation_id=job)
     suggestion = bootstrap.suggest_labels()(project, job, task)
     return http.reply(
         {

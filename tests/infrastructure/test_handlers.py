@@ -13,7 +13,7 @@ def test_log_lines_name_the_function_and_the_request(path: Path) -> None:
     code, name = path.read_text(), path.parent.name
     if f'api = http.RestApi("{name}")\n' not in code:
         assert f'logger = Logger(service="{name}")\n' in code
-        assert "@logger.inject_lambda_context\ndef handler(" in code
+        assert "@logged(logger)\ndef handler(" in code
 
 
 @pytest.mark.parametrize("path", HANDLERS, ids=lambda path: path.parent.name)

@@ -72,6 +72,7 @@ from loupe.domain.training.retries import RetryTraining
 from loupe.domain.training.script_training import ScriptTraining
 from loupe.domain.training.transforms import PlanTransforms, TransformAnswers
 from loupe.domain.training.turns import BuildDataset, ConcludeTraining
+from loupe.logs import log_of
 from loupe.ports.labeling import StartsLabelingJobs
 from loupe.ports.models import RunsModels
 from loupe.settings import (
@@ -256,6 +257,7 @@ def start_labeling() -> StartLabeling:
             clock=utc_now,
         ),
         conclude={GROUND_TRUTH: conclude},
+        log=log_of("start_labeling"),
     )
 
 

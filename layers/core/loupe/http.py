@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, TypeVar
+from urllib.parse import unquote
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
@@ -29,6 +30,8 @@ PROBLEM_TYPE = "urn:loupe:problem:"
 _BASE_PATH = re.compile(r"^(?!/(?:portal|v1)(?:/|$)).+?(?=/(?:portal|v1)(?:/|$))")
 """What a custom domain's base path mapping puts before the API's own paths (a stage's name never shows)."""
 
+_PROJECT = re.compile(r"/projects/([^/]+)")
+
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -38,26 +41,48 @@ class RestApi(APIGatewayRestResolver):
     def __init__(self, service: str) -> None:
         super().__init__(strip_prefixes=[_BASE_PATH])
         self._logger = Logger(service=service)
-        self.exception_handler(DomainError)(problem)
+        self._noted: dict[str, Any] = {}
+        self.exception_handler(DomainError)(self._problem)
         self.not_found(self._no_such_path)
 
     def handle(self, event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-        """The proxy answer to one proxy event; logs one line about it."""
+        """The proxy answer to one proxy event; logs one line about it, with what was noted on the way."""
         started = perf_counter()
-        answer = self.resolve(event, context)
+        self._noted = _named_by(event)
+        try:
+            answer = self.resolve(event, context)
+        except Exception:
+            self._logger.exception("failed", **self._noted, outcome="failed")
+            raise
         self._logger.info(
             "answered",
-            method=event["httpMethod"],
-            path=event["path"],
+            **{"outcome": "ok", **self._noted},
             status=answer["statusCode"],
             milliseconds=round((perf_counter() - started) * 1000, 1),
-            request=event["requestContext"].get("requestId"),
         )
         return answer
 
+    def note(self, **members: Any) -> None:
+        """Members of the line about this request, which has its project already."""
+        self._noted |= members
+
+    def _problem(self, error: DomainError) -> Response[str]:
+        self.note(outcome=error.slug)
+        return problem(error)
+
     def _no_such_path(self, _: NotFoundError) -> Response[str]:
         request = self.current_event
-        return problem(NotFound(f"{request.http_method} {request.path} is not part of this API"))
+        return self._problem(NotFound(f"{request.http_method} {request.path} is not part of this API"))
+
+
+def _named_by(event: Mapping[str, Any]) -> dict[str, Any]:
+    named = _PROJECT.search(event["path"])
+    return {
+        "method": event["httpMethod"],
+        "path": event["path"],
+        "request": event["requestContext"].get("requestId"),
+        "project": unquote(named[1]) if named else None,
+    }
 
 
 # Answers --------------------------------------------------------------------------------------------

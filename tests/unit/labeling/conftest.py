@@ -24,6 +24,7 @@ from tests.fakes.events import FakeEvents
 from tests.fakes.ground_truth import FakeGroundTruth
 from tests.fakes.images import FakeImages
 from tests.fakes.labeling import FakeLabelingJobs, FakeTasks
+from tests.fakes.log import FakeLog
 from tests.fakes.objects import FakeObjects
 from tests.fakes.projects import FakeProjects
 
@@ -67,6 +68,7 @@ class Loop:
             },
             clock=self.clock,
         )
+        self.log = FakeLog()
         self.start = self.start_labeling()
         self.portal = self.labeling_portal(self.tasks)
         self.consolidate = self.consolidate_annotations()
@@ -95,6 +97,7 @@ class Loop:
             "clock": self.clock,
             "restore_job": self.restore,
             "conclude": {"ground-truth": self.conclude},
+            "log": self.log,
         }
         return StartLabeling(
             **ports | instead,

@@ -18,9 +18,13 @@ def label_both(world: World, job: str = "digits-1", images: int = 20) -> None:
     world.finish(job, digests)
 
 
+def built(version: str, correlation_id: str = "digits-1") -> TurnBegun:
+    return TurnBegun("built", version, correlation_id=correlation_id)
+
+
 def test_labels_become_three_manifests_of_70_15_15_for_each_label(world: World) -> None:
     label_both(world, images=40)
-    assert world.build() == TurnBegun("built", "0001")
+    assert world.build() == built("0001")
     assert world.card("0001").counts == {
         "train": {"a": 14, "b": 14},
         "validation": {"a": 3, "b": 3},
@@ -176,7 +180,7 @@ def test_fewer_new_labels_than_wanted_wait(world: World) -> None:
     assert world.loops.loop(PROJECT).training is None
     assert world.loops.loop(PROJECT).waiting_for == "20 of 30 new labels"
     label_both(world, "digits-2", 10)
-    assert world.build() == TurnBegun("built", "0001")
+    assert world.build() == built("0001", "digits-2")
     assert world.loops.loop(PROJECT).waiting_for is None
 
 
@@ -198,13 +202,13 @@ def test_after_a_failed_training_the_same_dataset_is_trained_on_again(world: Wor
     label_both(world)
     world.plan(world.build().version or "")
     world.conclude(Result(PROJECT, FIRST, "failed", "0001", failure={"Error": "E", "Cause": "no disk"}))
-    assert world.build(SECOND) == TurnBegun("built", "0001")
+    assert world.build(SECOND) == built("0001")
     assert world.plan("0001", SECOND).version == "0001-2"
 
 
 def test_a_retried_call_of_the_same_execution_gives_the_same_version(world: World) -> None:
     label_both(world)
-    assert world.build() == world.build() == TurnBegun("built", "0001")
+    assert world.build() == world.build() == built("0001")
 
 
 def test_while_one_execution_works_another_is_told_that_it_is_covered(world: World) -> None:
@@ -218,7 +222,7 @@ def test_a_lock_whose_execution_is_lost_is_taken_over_and_its_training_settled(w
     label_both(world)
     world.build()
     world.plan("0001")
-    assert world.build(SECOND) == TurnBegun("built", "0001")
+    assert world.build(SECOND) == built("0001")
     last = world.loops.loop(PROJECT).last_training
     assert last is not None
     assert (last.status, last.version) == ("failed", "0001")
@@ -229,7 +233,7 @@ def test_a_lock_whose_execution_is_lost_is_taken_over_and_its_training_settled(w
 def test_a_version_that_was_never_finished_keeps_its_number_for_itself(world: World) -> None:
     label_both(world)
     world.workspace.write(NAMES.split("0001", "train"), b"half a version")
-    assert world.build() == TurnBegun("built", "0002")
+    assert world.build() == built("0002")
     assert world.card("0002").previous_version is None
 
 

@@ -18,6 +18,7 @@ from tests.unit.rekognition.test_train_and_deploy import OLD, CustomLabelsRun
 from tests.unit.training.test_train_and_deploy import (
     AGAIN,
     ASKED,
+    BUILT,
     EXISTS,
     GO,
     ON_INSTANCES,
@@ -97,7 +98,7 @@ def versions(*statuses: str) -> list[dict[str, Any]]:
 
 EXECUTIONS: dict[str, Execute] = {
     "a first model": sagemaker(),
-    "nothing to do": sagemaker(BuildDatasetFunctionArn={"outcome": "covered", "version": None, "reason": ""}),
+    "nothing to do": sagemaker(BuildDatasetFunctionArn={**BUILT, "outcome": "covered", "version": None}),
     "batch transform": sagemaker(
         PlanTrainingFunctionArn={**PLAN, "trainer": "builtin", "transforms": TRANSFORMS}
     ),

@@ -49,6 +49,9 @@ PLAN: dict[str, Any] = {
     "custom_labels": None,
     "registry": {"project": "digits", "model_version": "0001", "trainer_code": "c0de"},
 }
+JOB = "digits-20261121t100000-1a2b"
+PLAN["correlation_id"] = JOB
+BUILT = {"outcome": "built", "version": "0001", "reason": "", "correlation_id": JOB}
 TRAINED = {
     "TrainingJobStatus": "Completed",
     "ModelArtifacts": {"S3ModelArtifacts": "s3://workspace/model.tar.gz"},
@@ -98,7 +101,7 @@ class Run:
         asked = answers.pop("asked", {"project": "digits", "job": "digits-1"})
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.answers: dict[str, Any] = {
-            "BuildDatasetFunctionArn": {"outcome": "built", "version": "0001", "reason": ""},
+            "BuildDatasetFunctionArn": BUILT,
             "PlanTrainingFunctionArn": PLAN,
             "createTrainingJob.sync": TRAINED,
             "describeTrainingJob": TRAINED,
@@ -207,6 +210,7 @@ def test_a_first_model_gets_an_endpoint(monkeypatch: pytest.MonkeyPatch) -> None
     assert run.conclusion == {
         "project": "digits",
         "execution": EXECUTION,
+        "correlation_id": JOB,
         "request": None,
         "outcome": "promoted",
         "version": "0001",
@@ -216,6 +220,14 @@ def test_a_first_model_gets_an_endpoint(monkeypatch: pytest.MonkeyPatch) -> None
         "model_package_arn": "arn:package",
         "endpoint": None,
     }
+
+
+def test_each_function_is_told_which_upload_it_works_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run(monkeypatch, describeEndpoint=[Run.endpoint(config="old"), Run.endpoint()])
+    told = {name: call.get("correlation_id") for name, call in run.calls if name.endswith("FunctionArn")}
+    assert told.pop("BuildDatasetFunctionArn") is None  # it is the one that says so
+    assert told == dict.fromkeys(told, JOB)
+    assert len(told) == 5
 
 
 # A training that does not complete ----------------------------------------------------------------
@@ -239,6 +251,7 @@ def test_a_training_that_may_pass_is_tried_again_under_another_name(monkeypatch:
     assert jobs(run) == ["loupe-digits-0001-abcd", "loupe-digits-0001-abcd-2"]
     assert run.last("RetryTrainingFunctionArn") == {
         "project": "digits",
+        "correlation_id": JOB,
         "version": "0001",
         "job": "loupe-digits-0001-abcd",
         "failure": {
@@ -469,7 +482,7 @@ def test_an_endpoint_that_the_new_model_leaves_behind_is_deleted(monkeypatch: py
 def test_when_another_execution_covers_the_project_it_succeeds_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    covered = {"outcome": "covered", "version": None, "reason": ""}
+    covered = {"outcome": "covered", "version": None, "reason": "", "correlation_id": None}
     run = Run(monkeypatch, BuildDatasetFunctionArn=covered)
     assert run.execution["status"] == "SUCCEEDED"
     assert json.loads(run.execution["output"]) == covered
@@ -509,6 +522,7 @@ def test_whatever_fails_before_the_release_ends_as_failed_with_its_cause(
     assert run.conclusion == {
         "project": "digits",
         "execution": EXECUTION,
+        "correlation_id": None if step == "BuildDatasetFunctionArn" else JOB,
         "request": None,
         "outcome": "failed",
         "version": version,
@@ -615,6 +629,7 @@ def test_a_candidate_that_a_person_has_to_approve_waits_in_the_registry(
     assert run.conclusion == {
         "project": "digits",
         "execution": EXECUTION,
+        "correlation_id": JOB,
         "outcome": "awaiting_approval",
         "version": "0001",
         "reason": "good; it waits for approval",
@@ -696,6 +711,7 @@ def test_a_release_that_fails_before_the_endpoint_changes_says_why(
     assert run.conclusion == {
         "project": "digits",
         "execution": EXECUTION,
+        "correlation_id": None if step == "BeginReleaseFunctionArn" else JOB,
         "request": "r-1",
         "outcome": "failed",
         "version": "0001",

@@ -126,6 +126,7 @@ class LoopIndex:
             "promoted_at": champion.promoted_at.isoformat(),
             "test_images": champion.test_images,
             "interval": list(champion.interval) if champion.interval else None,
+            "correlation_id": champion.correlation_id,
         }
         self._save(project, "champion", fields)
 
@@ -192,6 +193,7 @@ def _champion(item: dict[str, Any]) -> Champion:
         promoted_at=datetime.fromisoformat(item["promoted_at"]),
         test_images=None if images is None else int(images),
         interval=(float(interval[0]), float(interval[1])) if interval else None,
+        correlation_id=item.get("correlation_id"),
     )
 
 

@@ -34,6 +34,7 @@ class Champion:
     `test_images`; 95 % of such test sets would give a score in `interval`.
 
     A model that Rekognition hosts has neither an endpoint configuration nor a model package.
+    `correlation_id` is that of the turn that it came from.
     """
 
     version: str
@@ -44,6 +45,7 @@ class Champion:
     promoted_at: datetime
     test_images: int | None = None
     interval: tuple[float, float] | None = None
+    correlation_id: str | None = None
 
 
 TrainingStatus = Literal["running", "promoted", "awaiting_approval", "rejected", "release_failed", "failed"]

@@ -1,9 +1,9 @@
-"""Time, events, notices, and records that are set aside."""
+"""Time, events, notices, log lines, and records that are set aside."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from loupe.domain.events import Event
 
@@ -20,6 +20,18 @@ class PublishesEvents(Protocol):
     def publish(self, *events: Event) -> None:
         """Raises `StoreUnavailable` if any of them was not accepted."""
         ...
+
+
+class WritesLog(Protocol):
+    """The log of the function that works. docs/logs.md says which members lines have."""
+
+    def __call__(self, message: str, **members: Any) -> None: ...
+
+
+class NotesFacts(Protocol):
+    """Takes down what becomes known on the way, for the one line at the end, however that comes."""
+
+    def __call__(self, **members: Any) -> None: ...
 
 
 @dataclass(frozen=True)

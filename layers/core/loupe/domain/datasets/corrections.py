@@ -91,6 +91,11 @@ def correction_of_line(line: Line) -> Correction:
     )
 
 
+def is_correction(job: str) -> bool:
+    """Whether a label file of that name has corrections, and no labeling job's labels."""
+    return job.endswith(_SUFFIX)
+
+
 def written_corrections(prefix: str, store: StoresObjects) -> Iterator[tuple[str, str, str]]:
     """Image, name and key of each correction whose object's key begins so; by image, then oldest first."""
     for stored in store.list(prefix):
@@ -100,7 +105,7 @@ def written_corrections(prefix: str, store: StoresObjects) -> Iterator[tuple[str
 
 def compacted_corrections(project: str, jobs: Iterable[str], store: StoresObjects) -> Iterator[str]:
     """Names of the corrections that those of the label files have."""
-    for text in label_lines(project, (job for job in jobs if job.endswith(_SUFFIX)), store):
+    for text in label_lines(project, filter(is_correction, jobs), store):
         yield read_line(text)["correction"]
 
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from itertools import chain
 from typing import Any
 
+from loupe.domain.correlation import id_of_turn
 from loupe.domain.datasets.labels import label_lines, label_of_line
 from loupe.domain.datasets.measures import Measures
 from loupe.domain.datasets.merging import OTHER_LABEL, MergedLabels
@@ -57,7 +58,9 @@ class NotEnoughLabels(Conflict):
 class DatasetCard:
     """What dataset.json says. `images` are images by split; `counts` are images by split and label, where one
     with two labels counts for both; `without` are images by split that have none of the labels, which happens
-    where an image may have several; `left_out` are images by reason.
+    where an image may have several; `left_out` are images by reason. `correlation_id` is what log lines about
+    the version and what came of it have in common (`loupe.domain.correlation`); versions that were built
+    before there was one have None.
 
     A class's index in the manifests is its label's position in `labels`. `new_labels` counts labels that no
     earlier version had.
@@ -75,6 +78,7 @@ class DatasetCard:
     without: dict[Split, int]
     left_out: dict[str, int]
     split_rule: str
+    correlation_id: str | None = None
 
     def to_json(self) -> bytes:
         document = {
@@ -95,6 +99,7 @@ class DatasetCard:
             },
             "left_out": self.left_out,
             "jobs": self.jobs,
+            "correlation_id": self.correlation_id,
         }
         return json.dumps(document, ensure_ascii=False, indent=1).encode()
 
@@ -114,6 +119,7 @@ class DatasetCard:
             without={split: document["splits"][split].get("without", 0) for split in SPLITS},
             left_out=document["left_out"],
             split_rule=document["split_rule"],
+            correlation_id=document.get("correlation_id"),
         )
 
 
@@ -162,9 +168,9 @@ class DatasetDraft:
         if previous:
             self._merged.read_history(workspace.lines(self._names.split_history(previous.version)))
         self._first_new = len(self._merged)
-        used = set(previous.jobs) if previous else set()
+        self._new_jobs = frozenset(jobs).difference(previous.jobs if previous else ())
         for job in jobs:
-            self._merged.read_labels(label_lines(project, [job], workspace), fresh=job not in used)
+            self._merged.read_labels(label_lines(project, [job], workspace), fresh=job in self._new_jobs)
 
     def compare_with(self, raw_data: StoresObjects, images: KeepsImages) -> None:
         """Find out which images still lie where they were labeled, or elsewhere."""
@@ -256,6 +262,7 @@ class DatasetDraft:
             without={split: found[()] for split, found in self._label_sets.items()},
             left_out=self._left_out(),
             split_rule=DESIGNATED_SPLIT_RULE if self._merged.test_is_designated else SPLIT_RULE,
+            correlation_id=id_of_turn(self._new_jobs or self._jobs),
         )
         page = report(self._project, card, self._previous, measures)
         store.write_once(names.dataset_report(version), page, REPORT_TYPE)

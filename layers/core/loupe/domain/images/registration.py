@@ -12,8 +12,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from threading import Condition
+from typing import Literal
 
 from loupe.domain.batches import in_parallel
+from loupe.domain.correlation import id_of_image
 from loupe.domain.errors import Conflict, DomainError, InvalidProject, ObjectMissing
 from loupe.domain.events import ImagesRegistered, ProjectConfigured
 from loupe.domain.images.inspection import MAX_IMAGE_BYTES, ImageFacts, ImageRejected, check_size, inspect
@@ -36,16 +38,51 @@ _LEFTOVERS = {".DS_Store", "Thumbs.db", "desktop.ini"}
 MISSING_CONFIG = f"there is no {CONFIG_FILE} in the project's folder"
 
 
+@dataclass(frozen=True)
+class Found:
+    """What a look at a key found: an image that is `registered`, a `rejected` object with its reason, or that
+    the object is `gone`; `unchanged` where that was known."""
+
+    project: str
+    key: str
+    state: Literal["registered", "rejected", "gone", "unchanged"]
+    version_id: str | None = None
+    sha256: str | None = None
+    reason: str | None = None
+    detail: str | None = None
+
+    @classmethod
+    def of(cls, project: str, look: Look) -> "Found":
+        if look.now is None:
+            return cls(project, look.key, "gone", sha256=look.known.sha256 if look.known else None)
+        state: Literal["registered", "rejected"] = "rejected" if look.image is None else "registered"
+        return cls(project, look.key, state, *_facts(look.now))
+
+    @classmethod
+    def again(cls, project: str, known: ObjectRecord) -> "Found":
+        """Of an object that was known to be so."""
+        return cls(project, known.key, "unchanged", *_facts(known))
+
+    @property
+    def correlation_id(self) -> str | None:
+        return id_of_image(self.sha256) if self.sha256 else None
+
+
+def _facts(record: ObjectRecord) -> tuple[str | None, ...]:
+    return record.version_id, record.sha256, record.reason, record.detail
+
+
 @dataclass
 class BatchOutcome:
-    """What came of a batch: images that became pending, by project; keys that are no project's business;
-    keys that have to be tried again, each with what went wrong."""
+    """What came of a batch: images that became pending, by project; what was found under each key; keys that
+    are no project's business; keys that have to be tried again, each with what went wrong."""
 
     registered: dict[str, int] = field(default_factory=dict)
     looked_at: int = 0
     rejected: int = 0
     ignored: list[str] = field(default_factory=list)
     failed: dict[str, Exception] = field(default_factory=dict)
+    found: list[Found] = field(default_factory=list)
 
 
 class RegisterImages:
@@ -115,6 +152,8 @@ class RegisterImages:
             registered = self._images.register(project, looks)
             outcome.looked_at += len(looks)
             outcome.rejected += sum(look.now is not None and look.image is None for look in looks)
+            taken = (look for look in looks if look.key not in registered.outdated)
+            outcome.found.extend(Found.of(project, look) for look in taken)
             new, todo = new + registered.new, sorted(registered.outdated)
             if not todo:
                 break
@@ -142,6 +181,8 @@ class RegisterImages:
                 outcome.failed[key] = result
             elif result:
                 yield result
+            elif key in known:
+                outcome.found.append(Found.again(project, known[key]))
 
     def _look(self, key: str, known: ObjectRecord | None, *, is_settled: bool) -> Look | None:
         """None if nothing has changed."""

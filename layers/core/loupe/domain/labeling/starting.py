@@ -37,7 +37,7 @@ from loupe.domain.projects import Labeling
 from loupe.domain.workspace import Workspace
 from loupe.ports.images import ImageRecord, KeepsImages
 from loupe.ports.labeling import JobCard, KeepsLabelingJobs, LabelingJob, NewTask, StartsLabelingJobs
-from loupe.ports.messages import Clock, PublishesEvents
+from loupe.ports.messages import Clock, PublishesEvents, WritesLog
 from loupe.ports.objects import StoresObjects
 from loupe.ports.projects import KeepsProjects, ProjectRecord
 
@@ -81,6 +81,7 @@ class StartLabeling:
         suffix: Callable[[], str],
         restore_job: Callable[[str, str], bool],
         conclude: Mapping[str, Callable[[str, str], object]],
+        log: WritesLog,
     ) -> None:
         """`suffix` gives four hexadecimal digits, by which jobs of one second differ. `restore_job(project,
         job)` puts a job of S3 back into the index, and returns whether it lacked anything. `conclude` has,
@@ -96,6 +97,7 @@ class StartLabeling:
         self._suffix = suffix
         self._restore_job = restore_job
         self._conclude = conclude
+        self._log = log
         self._fail = FailJob(jobs, images, workspace, events)
 
     def for_all(self) -> None:
@@ -212,12 +214,18 @@ class StartLabeling:
             tasks = self._providers[card.provider].start(card)
         except LabelingRefused as refusal:
             self._fail(card.project, card.job, refusal.detail, self._clock())
+            self._tell("job refused", card, reason=refusal.detail)
             return
         if tasks:
             # Before the job opens: a run that dies in between is repeated, and the event with it.
             self._events.publish(LabelingJobStarted(card.project, card.job, tasks))
-        if self._jobs.open(card.project, card.job, tasks, self._clock()) and tasks == 0:
-            self._discard(card.project, card.job)
+        if self._jobs.open(card.project, card.job, tasks, self._clock()):
+            self._tell("job opened", card, tasks=tasks)
+            if tasks == 0:
+                self._discard(card.project, card.job)
+
+    def _tell(self, message: str, card: JobCard, **members: Any) -> None:
+        self._log(message, project=card.project, correlation_id=card.job, provider=card.provider, **members)
 
     def _write_manifest(self, card: JobCard, *, resumed: bool) -> bool:
         """Take images and write the manifest, if there is none. Returns whether someone else may have
@@ -231,11 +239,19 @@ class StartLabeling:
             space.label_categories(card.job), label_categories(card.labels).encode(), "application/json"
         )
         write_checks(card, self._workspace, self._raw_data_bucket)
-        rows = islice(self._take(card, resumed=resumed), card.batch_size)
+        images = 0
+
+        def rows() -> Iterator[Row]:
+            nonlocal images
+            for row in islice(self._take(card, resumed=resumed), card.batch_size):
+                images += 1
+                yield row
+
         try:
-            self._workspace.write_lines_once(manifest, write_rows(rows))
+            self._workspace.write_lines_once(manifest, write_rows(rows()))
         except AlreadyWritten:
             return True
+        self._tell("job cut", card, images=images, input_manifest=manifest)
         return resumed
 
     def _take(self, card: JobCard, *, resumed: bool) -> Iterator[Row]:

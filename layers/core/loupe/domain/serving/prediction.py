@@ -23,7 +23,7 @@ from loupe.domain.manifests import InvalidManifest, S3Uri
 from loupe.domain.projects import check_project_name, project_of_key
 from loupe.domain.serving.asking import ask
 from loupe.ports.loops import Champion, KeepsLoops, LoopRecord
-from loupe.ports.messages import Clock
+from loupe.ports.messages import Clock, NotesFacts
 from loupe.ports.models import InvokesEndpoints
 from loupe.ports.objects import OpensObjects
 from loupe.ports.projects import KeepsProjects, ProjectRecord
@@ -185,8 +185,12 @@ class Predict:
         self._cache_time = timedelta(seconds=cache_seconds)
         self._cache: dict[str, _Known] = {}
 
-    def __call__(self, project: str, content_type: str, body: bytes) -> Prediction:
-        """Raises `ProjectNotFound`, `NoModelYet`, `ModelNotRunning`, `NotAnImage`, `ModelError` and the
+    def __call__(
+        self, project: str, content_type: str, body: bytes, note: NotesFacts | None = None
+    ) -> Prediction:
+        """`note` hears which model was asked, and on whose behalf, even if it does not answer.
+
+        Raises `ProjectNotFound`, `NoModelYet`, `ModelNotRunning`, `NotAnImage`, `ModelError` and the
         errors of `image_in_request`."""
         known = self._look_up(check_project_name(project))
         if known.project is None:
@@ -202,11 +206,18 @@ class Predict:
             raise NoModelYet(
                 f"project {project!r} has no model yet: {what_is_missing(known.project, known.loop)}"
             )
+        prediction_id = f"{self._clock():%Y%m%dt%H%M%S}-{uuid.uuid4().hex[:16]}"
+        if note:
+            note(
+                prediction_id=prediction_id,
+                model_version=champion.version,
+                correlation_id=champion.correlation_id,
+            )
         if isinstance(image, S3Uri):
             image = self._read(image)
         predictions = self._ask(project, champion, image)
         return Prediction(
-            prediction_id=f"{self._clock():%Y%m%dt%H%M%S}-{uuid.uuid4().hex[:16]}",
+            prediction_id=prediction_id,
             project=project,
             model_version=champion.version,
             task=champion.model.task,

@@ -490,6 +490,7 @@ class ConcludeRelease:
             "score": outcome.get("score"),
             "ended_at": self.clock().isoformat(),
             "execution": result.execution,
+            "correlation_id": outcome.get("correlation_id"),
             "model": asdict(plan.served_at(result.endpoint)) if plan else None,
             "endpoint_config": plan.model_name if plan else None,
             "model_package_arn": outcome.get("model_package_arn"),

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from pydantic import TypeAdapter
 
 from loupe.domain.configuration import valid_config
+from loupe.domain.correlation import TAG
 from loupe.domain.datasets.versions import DatasetCard
 from loupe.domain.errors import ObjectMissing
 from loupe.domain.manifests import S3Uri
@@ -103,8 +104,9 @@ class TrainingPlan:
     `model_name` is the name of the model, its endpoint configuration and its first training job.
     `training_job` is the request for CreateTrainingJob; it and `release` are None for a model that
     Rekognition trains and hosts, which has `custom_labels` instead. `tags` are for everything that is made
-    for the model; `registry` is what its package in the model registry says of it. `failed_attempts` are
-    objects of their own, with which `read` brings the plan up to date.
+    for the model; `registry` is what its package in the model registry says of it; `correlation_id` is that of
+    the dataset version. `failed_attempts` are objects of their own, with which `read` brings the plan up to
+    date.
     """
 
     project: str
@@ -125,6 +127,7 @@ class TrainingPlan:
     custom_labels: dict[str, Any] | None = None
     registry: dict[str, str] = field(default_factory=dict)
     failed_attempts: tuple[FailedAttempt, ...] = ()
+    correlation_id: str | None = None
 
     @classmethod
     def read(cls, store: StoresObjects, project: str, version: str) -> "TrainingPlan":
@@ -257,7 +260,9 @@ class PlanTraining:
                 {"Key": "loupe:project", "Value": project},
                 {"Key": "loupe:model-version", "Value": version},
                 {"Key": "loupe:dataset-version", "Value": dataset_version},
+                *([{"Key": TAG, "Value": card.correlation_id}] if card.correlation_id else []),
             ],
+            correlation_id=card.correlation_id,
         )
         plan = self.trainers[plan.trainer].complete(plan, config)
         return replace(plan, registry=registry_metadata(plan))
@@ -275,6 +280,7 @@ def registry_metadata(plan: TrainingPlan) -> dict[str, str]:
         "task": plan.task,
         "trainer": plan.trainer,
         "execution": plan.execution,
+        **({"correlation_id": plan.correlation_id} if plan.correlation_id else {}),
         **({"trainer_code": code[1]} if code else {}),
         **{f"hyperparameter:{name}": value for name, value in sorted(own.items())[:_MAX_HYPERPARAMETERS]},
     }

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
+from loupe.domain.correlation import VARIABLE
 from loupe.domain.datasets.splits import SPLITS
 from loupe.domain.errors import AlreadyWritten
 from loupe.domain.images.copies import copy_images, manifest_file
@@ -83,6 +84,7 @@ class ScriptTraining:
                 # Without a network the container can't fetch its source: it travels as a channel, too.
                 "sagemaker_submit_directory": f"/opt/ml/input/data/code/{_SOURCE_FILE}",
             },
+            **({"Environment": {VARIABLE: plan.correlation_id}} if plan.correlation_id else {}),
             "InputDataConfig": list(self._channels(plan)),
             "Environment": {"CHECKPOINT_DIR": CHECKPOINT_FOLDER},
             "EnableNetworkIsolation": True,

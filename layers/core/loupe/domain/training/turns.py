@@ -55,11 +55,13 @@ ABANDONED = "the execution that trained it was stopped or lost"
 @dataclass(frozen=True)
 class TurnBegun:
     """`built`: dataset version `version` is to be trained on. `covered`: another execution works on the
-    project, and will see to what is new. `nothing_new`: `reason` says what is waited for."""
+    project, and will see to what is new. `nothing_new`: `reason` says what is waited for. `correlation_id` is
+    the dataset version's."""
 
     outcome: Literal["built", "covered", "nothing_new"]
     version: str | None = None
     reason: str = ""
+    correlation_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,7 @@ class BuildDataset:
         least = config.training.min_new_labels
         if draft.new_labels < least and (previous is None or previous.labels == config.labels):
             if previous and not self._is_concluded(project, previous.version):
-                return TurnBegun("built", previous.version)
+                return TurnBegun("built", previous.version, correlation_id=previous.correlation_id)
             return TurnBegun("nothing_new", reason=f"{draft.new_labels} of {least} new labels")
         try:
             draft.split(self.near_duplicate_distance)
@@ -156,7 +158,7 @@ class BuildDataset:
         version = next_version(project, self.workspace)
         card = draft.write(version, self.raw_data.bucket, self.clock(), report)
         write_gallery(project, card, self.workspace, self.raw_data.bucket)
-        return TurnBegun("built", card.version)
+        return TurnBegun("built", card.version, correlation_id=card.correlation_id)
 
     def _is_concluded(self, project: str, dataset_version: str) -> bool:
         """Whether a model of that dataset version was compared, and did not just fail."""
@@ -325,6 +327,7 @@ def _record(store: StoresObjects, plan: TrainingPlan, result: Result, now: datet
         "started_at": plan.started_at,
         "ended_at": now.isoformat(),
         "execution": plan.execution,
+        "correlation_id": plan.correlation_id,
         "model": asdict(plan.served_at(result.endpoint)) if result.outcome == "promoted" else None,
         "endpoint_config": plan.model_name if plan.release else None,
         "model_package_arn": result.model_package_arn,
@@ -363,6 +366,7 @@ def champion_of(outcome: dict[str, Any]) -> Champion:
         promoted_at=datetime.fromisoformat(outcome["ended_at"]),
         test_images=decision.get("test_images"),
         interval=(interval[0], interval[1]) if interval else None,
+        correlation_id=outcome.get("correlation_id"),
     )
 
 
