@@ -137,6 +137,9 @@ class GeneratedStack:
                     "width": _WIDTH,
                     "height": _HEIGHT,
                     "state": "pending",
+                    "job": None,
+                    "reason": None,
+                    "registered_at": "2026-11-21T12:00:00+00:00",
                 }
                 for number in numbers
             },

@@ -3,12 +3,14 @@
 All errors of boto3, botocore and httpx are translated here, once.
 """
 
+import itertools
 import json
 import mimetypes
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from functools import cached_property
 from getpass import getuser
 from pathlib import Path
@@ -31,6 +33,7 @@ from botocore.exceptions import (
 
 from cli.errors import ApiProblem, CommandFault, StackMissing
 from cli.stack import (
+    LINES_OF_A_FUNCTION,
     PART_BYTES,
     Json,
     KnownImages,
@@ -43,6 +46,7 @@ from cli.stack import (
     Worker,
 )
 from loupe.adapters.objects import S3Objects
+from loupe.domain.batches import in_parallel
 from loupe.domain.console.deciding import RELEASERS
 from loupe.domain.label_values import LabelValue
 from loupe.domain.projects import config_key
@@ -53,6 +57,8 @@ if TYPE_CHECKING:
 
 CONNECTIONS = 32
 ATTEMPTS = 6
+LOGS_AT_ONCE = 8
+"""CloudWatch answers some ten such requests a second, and the client tries again."""
 RETRIED_STATUS = frozenset({429, 500, 502, 503, 504})
 TIMEOUT = httpx.Timeout(60, connect=5)
 SIGN_IN_HINT = "Make one with `loupe worker create NAME`; in the local cloud `loupe local status` shows one."
@@ -474,6 +480,45 @@ class AwsStack:
     def finish_import(self, project: str, job: str) -> Json:
         asked = {"action": "finish", "project": project, "job": job}
         return self._invoke("ImportLabelsFunction", asked, "finish the import")
+
+    def log_lines(self, ids: Sequence[str], since: datetime) -> Iterator[Json]:
+        with _aws_errors_in_words("read the logs"):
+            pages = self._client("cloudformation").get_paginator("list_stack_resources")
+            resources = (
+                resource
+                for page in pages.paginate(StackName=self._name)
+                for resource in page["StackResourceSummaries"]
+            )
+            groups = [
+                resource["PhysicalResourceId"]
+                for resource in resources
+                if resource["ResourceType"] == "AWS::Logs::LogGroup"
+            ]
+            asked = itertools.product(groups, ids)
+            found = in_parallel(lambda each: self._lines_of(*each, since), asked, LOGS_AT_ONCE)
+            lines = {text: line for texts in found for text, line in texts.items()}
+        yield from sorted(lines.values(), key=lambda line: str(line["timestamp"]))
+
+    def _lines_of(self, group: str, sought: str, since: datetime) -> dict[str, Json]:
+        """By their text, lines of one log group."""
+        pages = self._logs.get_paginator("filter_log_events").paginate(
+            logGroupName=group,
+            filterPattern=f'"{sought}"',
+            startTime=int(since.timestamp() * 1000),
+        )
+        texts = (event["message"] for page in pages for event in page["events"])
+        of_functions = (text for text in texts if text.startswith("{") and '"service":' in text)
+        lines = ((text, json.loads(text)) for text in of_functions)
+        wanted = (
+            (text, line)
+            for text, line in lines
+            if sought in (line.get("correlation_id"), line.get("prediction_id"))
+        )
+        return dict(itertools.islice(wanted, LINES_OF_A_FUNCTION))
+
+    @cached_property
+    def _logs(self) -> Any:
+        return self._client("logs")
 
     @cached_property
     def _lambda(self) -> Any:

@@ -17,6 +17,7 @@ from cli.review import review
 from cli.session import Session
 from cli.status import status
 from cli.target import WantedStack, connect
+from cli.trace import trace
 from cli.upkeep import open_portal, reconcile
 from cli.upload import upload
 from cli.validate import validate
@@ -91,6 +92,7 @@ for command in (
     import_labels,
     export,
     report,
+    trace,
     review,
     validate,
     model,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, NotRequired, Protocol, TypedDict
 
@@ -10,6 +11,9 @@ from loupe.domain.projects import TaskType
 from loupe.ports.objects import StoresObjects
 
 Json = dict[str, Any]
+
+LINES_OF_A_FUNCTION = 200
+"""A champion's predictions have its correlation id, too: there may be millions of them."""
 
 PART_BYTES = 16 * 1024 * 1024
 """Files of this size and more go up in parts of this size, so that the ETag can be told from the bytes."""
@@ -120,13 +124,17 @@ class KnownObject(TypedDict):
 
 
 class KnownImage(TypedDict):
-    """An image that is registered; `key` is its first place."""
+    """An image that is registered; `key` is its first place, `job` the labeling job that has it or had it
+    last."""
 
     key: str
     version_id: str | None
     width: int
     height: int
     state: str
+    job: str | None
+    reason: str | None
+    registered_at: str
 
 
 class KnownImages(TypedDict):
@@ -307,6 +315,10 @@ class Stack(Protocol):
 
     def refer_to(self, project: str, uris: Sequence[str]) -> None:
         """Have images of other buckets registered where they are; at most 1,000. Safe to repeat."""
+
+    def log_lines(self, ids: Sequence[str], since: datetime) -> Iterator[Json]:
+        """Lines of all functions whose correlation or prediction id is one of these, oldest first; of each
+        function at most LINES_OF_A_FUNCTION for each id."""
 
     def finish_import(self, project: str, job: str) -> Json:
         """Have the stack take a whole import over: `{"job", "images"}`. Safe to repeat."""

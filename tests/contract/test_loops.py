@@ -43,7 +43,7 @@ def test_what_was_saved_comes_back_and_the_rest_stays(loops: KeepsLoops) -> None
         "0002", "running", "a model is being trained", NOW, None, FIRST, ("attempt 1: no instance",)
     )
     loops.save_dataset_version("digits", "0002")
-    measured = replace(champion, test_images=120, interval=(0.875, 1.0))
+    measured = replace(champion, test_images=120, interval=(0.875, 1.0), correlation_id="digits-1")
     loops.save_champion("digits", measured)
     assert loops.loop("digits").champion == measured
     loops.save_champion("digits", champion)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import json
+from typing import Any
 from unittest.mock import ANY
 
 import httpx
@@ -18,7 +20,7 @@ from loupe.domain.events import (
     TrainingRequested,
 )
 from tests.local.deployment import Deployment
-from tests.local.digit_project import LABELS, DigitProject, asking, digits
+from tests.local.digit_project import LABELS, DigitProject, asking, digits, loupe
 from tests.local.waiting import eventually
 
 
@@ -32,6 +34,44 @@ def test_a_turn_of_the_loop_ends_with_a_champion_in_service(in_service: DigitPro
     sagemaker = in_service.deployment.client("sagemaker")
     assert sagemaker.describe_endpoint(EndpointName=champion["endpoint"])["EndpointStatus"] == "InService"
     assert in_service.registered_models()[0]["ModelApprovalStatus"] == "Approved"
+
+
+def test_the_log_lines_of_an_upload_have_one_id_up_to_its_predictions(in_service: DigitProject) -> None:
+    version = in_service.champion["version"]
+    [job] = in_service.status["jobs"][-1:] if version == "0001" else in_service.status["jobs"][:1]
+    prediction = in_service.predict()["prediction_id"]
+
+    def lines() -> list[dict[str, Any]]:
+        """Predict's own come a moment after its answer."""
+        traced = loupe(in_service, "trace", in_service.name, version, "--logs", "--json")
+        found: list[dict[str, Any]] = json.loads(traced)["lines"]
+        return found if any(line.get("prediction_id") == prediction for line in found) else []
+
+    found = eventually(lines, "the line of a prediction")
+    assert {(line["project"], line["correlation_id"]) for line in found} == {(in_service.name, job["job"])}
+    assert {line["service"] for line in found} >= {
+        "start_labeling",
+        "labeling_api",
+        "consolidate_annotations",
+        "build_dataset",
+        "plan_training",
+        "evaluate_candidate",
+        "begin_release",
+        "smoke_test_endpoint",
+        "conclude_training",
+        "predict",
+    }
+    [cut] = [line for line in found if line["message"] == "job cut"]
+    assert cut["images"] == job["tasks"]
+    [answer] = [line for line in found if line.get("prediction_id") == prediction]
+    assert (answer["model_version"], answer["outcome"]) == (version, "ok")
+
+    image = sorted(in_service.split(in_service.champion["version"].partition("-")[0], "train"))[0]
+    way = json.loads(loupe(in_service, "trace", in_service.name, image, "--logs", "--json"))
+    assert way["ids"][0] == f"image-{image[:16]}"
+    [registered] = [line for line in way["lines"] if line["correlation_id"] == way["ids"][0]]
+    assert (registered["sha256"], registered["state"]) == (image, "registered")
+    assert {"start_labeling", "build_dataset"} <= {line["service"] for line in way["lines"]}
 
 
 def test_the_endpoint_answers_an_image_however_it_is_sent(in_service: DigitProject) -> None:

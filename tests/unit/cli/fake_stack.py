@@ -4,6 +4,7 @@ import hashlib
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from cli.errors import ApiProblem, CommandFault
@@ -99,6 +100,8 @@ class FakeStack:
         self.regions: dict[str, str] = {}
         self.referred: list[str] = []
         self.jobs = FakeLabelingJobs()
+        self.job_of: dict[str, str] = {}
+        self.lines: list[Json] = []
         self.events = FakeEvents()
 
     def exists(self) -> bool:
@@ -336,9 +339,23 @@ class FakeStack:
             known["objects"][key] = {"sha256": sha256}
             known["images"].setdefault(
                 sha256,
-                {"key": key, "version_id": "1", "width": width, "height": height, "state": "pending"},
+                {
+                    "key": key,
+                    "version_id": "1",
+                    "width": width,
+                    "height": height,
+                    "state": "labeled" if key in self.job_of else "pending",
+                    "job": self.job_of.get(key),
+                    "reason": None,
+                    "registered_at": NOON,
+                },
             )
         return known
+
+    def log_lines(self, ids: Sequence[str], since: datetime) -> Iterator[Json]:
+        return (
+            line for line in self.lines if {line.get("correlation_id"), line.get("prediction_id")} & {*ids}
+        )
 
     def finish_import(self, project: str, job: str) -> Json:
         ports = self.workspace, FakeIngestQueue(), self.events, FakeClock()

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -87,6 +88,20 @@ def test_the_champion_answers_to_an_image(world: World, content_type: str, make:
     assert (answer.project, answer.model_version, answer.task) == ("parts", "0001", CONFIG.task)
     assert answer.predictions[0] == {"label": "a", "confidence": 0.9}
     assert answer.prediction_id.startswith("20261121t101500-")
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_whose_model_was_asked_is_noted_whether_or_not_it_answers(world: World, fails: bool) -> None:
+    champion = world.loops.loop("parts").champion
+    assert champion is not None
+    world.loops.save_champion("parts", replace(champion, correlation_id="parts-1"))
+    world.endpoints.fails = fails
+    noted: dict[str, Any] = {}
+    answers = []
+    with suppress(ModelError):
+        answers.append(world.predict("parts", "image/png", png(), noted.update))
+    assert (noted["model_version"], noted["correlation_id"]) == ("0001", "parts-1")
+    assert [answer.prediction_id for answer in answers] == ([] if fails else [noted["prediction_id"]])
 
 
 def test_an_image_in_base64_is_an_image(world: World) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import sha256
 from itertools import permutations
@@ -120,6 +120,21 @@ def test_new_images_are_registered_and_announced_once_a_project(world: World) ->
     assert outcome.registered == {"digits": 2, "letters": 1}
     assert world.events.published == [ImagesRegistered("digits", 2), ImagesRegistered("letters", 1)]
     assert world.counts == ImageCounts(pending=2)
+
+
+def test_what_was_found_under_each_key_is_told(world: World) -> None:
+    content = png(seed=1)
+    digest = sha256(content).hexdigest()
+    world.put("digits/a.png", content)
+    world.put("digits/b.png", b"no image")
+    image, rejected = world.register("digits/a.png", "digits/b.png").found
+    assert (image.project, image.key, image.state, image.sha256) == (P, "digits/a.png", "registered", digest)
+    assert image.correlation_id == f"image-{digest[:16]}"
+    assert (rejected.state, rejected.reason, rejected.correlation_id) == ("rejected", "not-an-image", None)
+    world.bucket.delete("digits/b.png")
+    again, gone = world.register("digits/a.png", "digits/b.png").found
+    assert again == replace(image, state="unchanged")
+    assert (gone.key, gone.state) == ("digits/b.png", "gone")
 
 
 def test_what_is_known_of_an_image(world: World) -> None:

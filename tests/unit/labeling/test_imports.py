@@ -208,6 +208,9 @@ def test_the_command_is_told_what_is_registered(loop: Loop) -> None:
             "width": 64,
             "height": 48,
             "state": "pending",
+            "job": None,
+            "reason": None,
+            "registered_at": image.registered_at.isoformat(),
         }
     }
     with pytest.raises(BadRequest, match="at most 1,000"):

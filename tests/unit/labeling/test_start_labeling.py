@@ -22,6 +22,23 @@ def test_a_job_is_cut_when_a_batch_is_pending(loop: Loop) -> None:
     assert loop.projects.counts(PROJECT).labeling == 3
 
 
+def test_the_log_says_of_how_many_images_a_job_was_cut(loop: Loop) -> None:
+    loop.register(2)
+    loop.start(PROJECT)
+    assert loop.log.lines == []
+    loop.register(2)
+    loop.start(PROJECT)
+    job = loop.open_job().job
+    of_the_job = {"project": PROJECT, "correlation_id": job, "provider": "portal"}
+    manifest = Workspace(PROJECT).input_manifest(job)
+    assert loop.log.lines == [
+        {"message": "job cut", **of_the_job, "images": 3, "input_manifest": manifest},
+        {"message": "job opened", **of_the_job, "tasks": 3},
+    ]
+    loop.start(PROJECT)
+    assert len(loop.log.lines) == 2
+
+
 def test_a_job_is_cut_when_the_oldest_has_waited_long_enough(loop: Loop) -> None:
     loop.register(1)
     loop.clock.advance(minutes=59)

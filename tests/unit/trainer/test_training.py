@@ -41,8 +41,10 @@ def test_program_trains_evaluates_itself_and_the_champion_and_leaves_a_model_tha
     assert job.evaluation["champion"] is None
     champion = pack(job.model, tmp_path / "champion")
 
-    run = run_program(job.environment(champion=champion), *QUICK, "--seed", "5")
+    environment = {**job.environment(champion=champion), "LOUPE_CORRELATION_ID": "digits-1"}
+    run = run_program(environment, *QUICK, "--seed", "5")
     assert run.returncode == 0, run.stderr
+    assert run.stdout.startswith("correlation_id=digits-1\n")
     assert "validation:accuracy=" in run.stdout
     assert "test:accuracy=" in run.stdout
 

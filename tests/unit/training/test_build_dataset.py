@@ -6,6 +6,7 @@ from hashlib import sha256
 
 import pytest
 
+from loupe.domain.correlation import id_of_turn
 from loupe.domain.errors import InvalidProject
 from loupe.domain.training.turns import Result, TurnBegun
 from tests.unit.training.world import FIRST, NAMES, PROJECT, World, execution
@@ -260,3 +261,26 @@ def test_only_so_many_trainings_begin_in_a_day_and_one_covers_what_waited(world:
     world.clock.advance(hours=24)
     assert world.turn(execution("later")) == "0002"
     assert {"digits-3", "digits-4"} <= set(world.card("0002").jobs)
+
+
+def test_a_turn_goes_by_the_newest_of_the_jobs_that_it_is_the_first_to_cover(world: World) -> None:
+    label_both(world, "digits-1")
+    label_both(world, "digits-2")
+    assert world.turn() == "0001"
+    assert world.card("0001").correlation_id == "digits-2"
+    label_both(world, "digits-3")
+    assert world.build(SECOND) == built("0002", "digits-3")
+
+
+@pytest.mark.parametrize(
+    ("jobs", "found"),
+    [
+        (["digits-20261121t101500-1a2b", "digits-20261121t101501-0a2b"], "digits-20261121t101501-0a2b"),
+        (["digits-20261121t10-1a2b", "digits-20261122t10-1a2b-corrections"], "digits-20261121t10-1a2b"),
+        (["digits-20261122t101500-1a2b-corrections"], "digits-20261122t101500-1a2b-corrections"),
+        ([], None),
+    ],
+)
+def test_corrections_give_a_turn_its_id_only_without_a_job(jobs: list[str], found: str | None) -> None:
+    """They are put together when the version is built: nothing before it goes by their name."""
+    assert id_of_turn(jobs) == found

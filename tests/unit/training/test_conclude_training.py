@@ -50,6 +50,17 @@ def test_a_promoted_model_is_the_champion_and_it_is_told(planned: World) -> None
     assert planned.events.published == [ModelPromoted(PROJECT, "0001", "good", FIRST, score=0.9)]
 
 
+def test_the_champion_goes_by_the_id_of_the_turn_that_it_came_from(planned: World) -> None:
+    planned.conclude(promoted())
+    assert json.loads(planned.workspace.read(NAMES.outcome("0001")))["correlation_id"] == "digits-1"
+    champion = planned.loops.loop(PROJECT).champion
+    assert champion is not None
+    assert champion.correlation_id == "digits-1"
+    planned.loops = FakeLoops()  # the index is lost
+    RestoreLoop(planned.loops, planned.executions, planned.workspace)(PROJECT)
+    assert planned.loops.loop(PROJECT).champion == champion
+
+
 def test_a_rejected_model_leaves_the_champion(planned: World) -> None:
     planned.conclude(Result(PROJECT, FIRST, "rejected", "0001", "worse", 0.1, 0.9, "arn:package"))
     loop = planned.loops.loop(PROJECT)

@@ -48,7 +48,30 @@ def test_the_trainer_is_told_where_its_checkpoints_are_kept(labeled: World) -> N
     job = labeled.plan("0001").training_job
     assert job
     assert job["CheckpointConfig"] == {"S3Uri": "s3://workspace/projects/digits/models/0001/checkpoints"}
-    assert job["Environment"] == {"CHECKPOINT_DIR": "/opt/ml/checkpoints"}
+    assert job["Environment"]["CHECKPOINT_DIR"] == "/opt/ml/checkpoints"
+
+
+def test_what_is_made_for_a_model_goes_by_the_id_of_the_newest_job(labeled: World) -> None:
+    plan = labeled.plan("0001")
+    assert plan.correlation_id == "digits-1"
+    assert {"Key": "loupe:correlation-id", "Value": "digits-1"} in plan.tags
+    assert plan.registry["correlation_id"] == "digits-1"
+    assert plan.training_job
+    assert plan.training_job["Tags"] == plan.tags
+    assert plan.training_job["Environment"]["LOUPE_CORRELATION_ID"] == "digits-1"
+    assert TrainingPlan.read(labeled.workspace, PROJECT, "0001") == plan
+
+
+def test_a_dataset_version_of_before_there_were_such_ids_is_trained_on(labeled: World) -> None:
+    key = NAMES.dataset_card("0001")
+    card = json.loads(labeled.workspace.read(key))
+    del card["correlation_id"]
+    labeled.workspace.write(key, json.dumps(card).encode())
+    plan = labeled.plan("0001")
+    assert plan.correlation_id is None
+    assert plan.training_job
+    assert "LOUPE_CORRELATION_ID" not in plan.training_job["Environment"]
+    assert_sagemaker_takes("CreateTrainingJob", plan.training_job)
 
 
 def test_spot_instances_are_waited_for(labeled: World) -> None:

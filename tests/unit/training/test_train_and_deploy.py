@@ -354,7 +354,12 @@ def test_candidate_and_champion_are_asked_by_batch_transform(monkeypatch: pytest
     assert asked == [TRANSFORMS["candidate"], TRANSFORMS["champion"]]
     assert run.names.index("createModel") < run.names.index("createTransformJob.sync")
     evaluation = run.last("EvaluateCandidateFunctionArn")
-    assert evaluation == {"project": "digits", "version": "0001", "transform_failures": {}}
+    assert evaluation == {
+        "project": "digits",
+        "correlation_id": JOB,
+        "version": "0001",
+        "transform_failures": {},
+    }
 
 
 def test_a_first_candidate_is_asked_alone(monkeypatch: pytest.MonkeyPatch) -> None:

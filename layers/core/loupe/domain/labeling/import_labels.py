@@ -59,7 +59,8 @@ class ImportLabels:
         """What is registered under those keys, and of those images:
 
         {"objects": {key: {"sha256"} | {"reason", "detail"}},
-         "images": {sha256: {"key", "version_id", "width", "height", "state"}}}
+         "images": {sha256: {"key", "version_id", "width", "height", "state", "job", "reason",
+                             "registered_at"}}}
 
         without what is not known. Raises `BadRequest` for more than `MAX_ASKED`.
         """
@@ -144,4 +145,7 @@ def _told(record: ImageRecord) -> dict[str, Any]:
         "width": record.width,
         "height": record.height,
         "state": record.state,
+        "job": record.job,
+        "reason": record.reason,
+        "registered_at": record.registered_at.isoformat(),
     }

@@ -638,6 +638,7 @@ def _state(plan: TrainingPlan, store: StoresObjects, champion: str | None) -> Js
         "champion_score": outcome.get("champion_score"),
         "labels": decision.get("labels") or [],
         "registry": plan.registry,
+        "correlation_id": plan.correlation_id,
         "model_package_arn": outcome.get("model_package_arn"),
         "model_data_url": outcome.get("model_data_url"),
         "failed_attempts": [attempt.in_words for attempt in plan.failed_attempts],

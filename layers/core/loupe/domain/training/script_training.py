@@ -84,9 +84,11 @@ class ScriptTraining:
                 # Without a network the container can't fetch its source: it travels as a channel, too.
                 "sagemaker_submit_directory": f"/opt/ml/input/data/code/{_SOURCE_FILE}",
             },
-            **({"Environment": {VARIABLE: plan.correlation_id}} if plan.correlation_id else {}),
             "InputDataConfig": list(self._channels(plan)),
-            "Environment": {"CHECKPOINT_DIR": CHECKPOINT_FOLDER},
+            "Environment": {
+                "CHECKPOINT_DIR": CHECKPOINT_FOLDER,
+                **({VARIABLE: plan.correlation_id} if plan.correlation_id else {}),
+            },
             "EnableNetworkIsolation": True,
         }
 
