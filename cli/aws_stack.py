@@ -57,8 +57,8 @@ if TYPE_CHECKING:
 
 CONNECTIONS = 32
 ATTEMPTS = 6
-LOGS_AT_ONCE = 8
-"""CloudWatch answers some ten such requests a second, and the client tries again."""
+LOGS_AT_ONCE = 4
+"""CloudWatch takes five or ten such requests a second, by region; the client waits and tries again."""
 RETRIED_STATUS = frozenset({429, 500, 502, 503, 504})
 TIMEOUT = httpx.Timeout(60, connect=5)
 SIGN_IN_HINT = "Make one with `loupe worker create NAME`; in the local cloud `loupe local status` shows one."

@@ -14,8 +14,8 @@ logger = Logger(service="retry_training")
 
 @logged(logger)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """`{"project", "version", "job", "failure": {"Error", "Cause"}, "correlation_id"}` in, `{"again", "reason",
-    "wait_seconds", "plan"}` out, the last null if it is not tried again."""
+    """`{"project", "version", "job", "failure": {"Error", "Cause"}, "correlation_id"}` in, `{"again",
+    "reason", "wait_seconds", "plan"}` out, the last null if it is not tried again."""
     logger.append_keys(**ids_of(event))
     project, version, job = event["project"], event["version"], event["job"]
     retry = bootstrap.retry_training()(project, version, job, event["failure"])

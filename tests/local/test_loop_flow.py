@@ -38,7 +38,7 @@ def test_a_turn_of_the_loop_ends_with_a_champion_in_service(in_service: DigitPro
 
 def test_the_log_lines_of_an_upload_have_one_id_up_to_its_predictions(in_service: DigitProject) -> None:
     version = in_service.champion["version"]
-    [job] = in_service.status["jobs"][-1:] if version == "0001" else in_service.status["jobs"][:1]
+    job = in_service.status["jobs"][0]
     prediction = in_service.predict()["prediction_id"]
 
     def lines() -> list[dict[str, Any]]:

@@ -20,6 +20,7 @@ from loupe.domain.labeling.review import ReviewStarted
 from loupe.domain.serving.prediction import Prediction
 from loupe.domain.serving.releases import ReleaseBegun
 from loupe.domain.training.plans import TrainingPlan
+from loupe.domain.training.retries import Retry
 from loupe.domain.training.turns import TurnBegun
 from loupe.logs import log_of as log_for_use_cases
 from loupe.logs import logged
@@ -49,6 +50,7 @@ CASES: dict[str, tuple[dict[str, Any], Any]] = {
     "evaluate_candidate": ({**STATE, "transform_failures": {}}, DECISION),
     "measure_custom_labels": ({**STATE, "summary": "key"}, 0.9),
     "smoke_test_endpoint": (STATE, 3),
+    "retry_training": ({**STATE, "job": "loupe-parts-0001", "failure": {}}, Retry(False, "it broke")),
     "conclude_training": (
         {"project": "parts", "execution": "arn:turn", "outcome": "failed", "correlation_id": JOB},
         "no disk",

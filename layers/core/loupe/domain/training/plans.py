@@ -104,8 +104,8 @@ class TrainingPlan:
     `model_name` is the name of the model, its endpoint configuration and its first training job.
     `training_job` is the request for CreateTrainingJob; it and `release` are None for a model that
     Rekognition trains and hosts, which has `custom_labels` instead. `tags` are for everything that is made
-    for the model; `registry` is what its package in the model registry says of it; `correlation_id` is that of
-    the dataset version. `failed_attempts` are objects of their own, with which `read` brings the plan up to
+    for the model; `registry` is what its package in the model registry says of it; `correlation_id` is the
+    dataset version's. `failed_attempts` are objects of their own, with which `read` brings the plan up to
     date.
     """
 
