@@ -1,6 +1,7 @@
 """The real stack on moto, stubs and answers made up in memory; no socket is opened."""
 
 import io
+import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -325,3 +326,34 @@ def test_the_portal_is_called_as_its_interface_says() -> None:
         ),
         ("DELETE", "/live/api/projects/digits/leases", b""),
     ]
+
+
+def test_log_lines_come_from_all_functions_in_the_order_of_their_time() -> None:
+    session, job = StubbedSession(), "parts-20261121t101500-1a2b"
+
+    def line(second: int, **members: str) -> str:
+        return json.dumps({"timestamp": f"2026-11-21 10:15:0{second}", "service": "f", **members})
+
+    def resource(kind: str, name: str) -> dict[str, Any]:
+        return {
+            "LogicalResourceId": name,
+            "PhysicalResourceId": f"loupe-{name}",
+            "ResourceType": f"AWS::{kind}",
+            "LastUpdatedTimestamp": datetime.now(UTC),
+            "ResourceStatus": "CREATE_COMPLETE",
+        }
+
+    found = [resource("Logs::LogGroup", "PredictLogs"), resource("Lambda::Function", "Predict")]
+    listed = {"StackResourceSummaries": found}
+    session.will("cloudformation", "list_stack_resources", {"StackName": "loupe"}, listed)
+    said = [
+        line(2, correlation_id=job),
+        f"START RequestId: {job}",
+        line(1, correlation_id=job),
+        line(0, path=f"/jobs/{job}"),
+        line(2, correlation_id=job),
+    ]
+    request = {"logGroupName": "loupe-PredictLogs", "filterPattern": f'"{job}"', "startTime": 1000}
+    session.will("logs", "filter_log_events", request, {"events": [{"message": text} for text in said]})
+    lines = AwsStack(session, "loupe").log_lines([job], datetime.fromtimestamp(1, UTC))
+    assert [each["timestamp"][-1] for each in lines] == ["1", "2"]
