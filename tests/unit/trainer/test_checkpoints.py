@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,15 @@ def job_of(folder: Path, task: str) -> Job:
             job = Job(folder / "job")
             job.add_pictures(**counts)
     return job
+
+
+@pytest.fixture(autouse=True)
+def _as_many_threads_as_the_process_that_is_killed() -> Iterator[None]:
+    """Sums differ in their last digits with the number of threads that add them up."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture
