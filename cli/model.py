@@ -244,7 +244,7 @@ def _wait(session: Session, name: str, found: Json, state: str, timeout: float) 
             if found["state"] == "stopped":
                 raise CommandFault(
                     f"The model of {name} did not start.",
-                    "The console of Rekognition Custom Labels says why.",
+                    "The console of SageMaker, or of Rekognition Custom Labels, says why.",
                 )
             if session.clock() >= give_up:
                 raise CommandFault(

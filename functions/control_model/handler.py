@@ -1,4 +1,4 @@
-"""Starts, stops and describes a project's model that Rekognition hosts; `loupe model` calls it."""
+"""Starts, stops and describes a project's model that costs by the hour; `loupe model` calls it."""
 
 from typing import Any
 

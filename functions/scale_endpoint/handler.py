@@ -15,10 +15,5 @@ logger = Logger(service="scale_endpoint")
 def handler(event: dict[str, Any], context: LambdaContext) -> None:
     """A "SageMaker Endpoint State Change" in. Endpoints that are not of Loupe's making are left alone."""
     endpoint = event["detail"]["EndpointName"]
-    project = event["detail"].get("Tags", {}).get("loupe:project")
-    if not project:
-        logger.info("not of Loupe's making", endpoint=endpoint)
-        return
-    logger.append_keys(project=project)
-    told = bootstrap.scale_endpoint()(project, endpoint)
+    told = bootstrap.scale_endpoint()(endpoint)
     logger.info("looked", endpoint=endpoint, told=told)

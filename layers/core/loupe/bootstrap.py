@@ -713,7 +713,7 @@ def scale_endpoint() -> ScaleEndpoint:
     settings = ScaleEndpointSettings.from_environment()
     return ScaleEndpoint(
         projects=IndexedProjects(_table(settings.index_table)),
-        scaling=EndpointScaling(boto3.client("application-autoscaling", config=_STANDARD)),
+        scaling=EndpointScaling(boto3.client("application-autoscaling", config=_STANDARD), _sagemaker()),
         stack=settings.stack_name,
     )
 

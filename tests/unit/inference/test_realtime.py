@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -91,10 +91,18 @@ def test_traffic_shifts_as_project_yaml_says(shift: str, routing: dict[str, Any]
     assert policy["MaximumExecutionTimeoutInSeconds"] > (5 if shift == "linear" else 2) * 120
 
 
-@pytest.mark.parametrize("bake_seconds", [0, 3_600])
-def test_the_longest_and_the_shortest_shift_are_within_sagemakers_limits(bake_seconds: int) -> None:
-    hosting = on_instances(shift="linear", shift_percent=10, bake_seconds=bake_seconds)
-    assert_aws_takes("sagemaker", "UpdateEndpoint", update_request(ENDPOINT, "loupe-parts-0002", hosting))
+@pytest.mark.parametrize(
+    ("shift", "percent", "bake_seconds"),
+    [("linear", 10, 0), ("linear", 10, 2_450), ("linear", 50, 3_600), ("canary", 1, 3_600)],
+)
+def test_the_longest_and_the_shortest_shift_are_within_sagemakers_limits(
+    shift: str, percent: int, bake_seconds: int
+) -> None:
+    hosting = on_instances(shift=shift, shift_percent=percent, bake_seconds=bake_seconds)
+    request = update_request(ENDPOINT, "loupe-parts-0002", hosting)
+    assert_aws_takes("sagemaker", "UpdateEndpoint", request)
+    policy = request["DeploymentConfig"]["BlueGreenUpdatePolicy"]
+    assert hosting.realtime.wait_seconds < policy["MaximumExecutionTimeoutInSeconds"] <= 28_800
 
 
 def test_serverless_endpoints_change_at_once() -> None:
@@ -110,10 +118,14 @@ def test_sagemaker_takes_the_variant(hosting: Hosting) -> None:
 
 
 def test_the_alarms_of_a_release_watch_errors_and_latency_of_its_endpoint() -> None:
-    errors, latency = release_alarms(ENDPOINT, Realtime(max_error_percent=2.5, max_latency_ms=800))
+    errors, latency = release_alarms(
+        ENDPOINT, "loupe-parts-0002", on_instances(max_error_percent=2.5, max_latency_ms=800)
+    )
     for alarm in (errors, latency):
         assert_aws_takes("cloudwatch", "PutMetricAlarm", alarm)
-        assert {"Name": "EndpointName", "Value": ENDPOINT} in alarm["Dimensions"]
+        dimensions = {each["Name"]: each["Value"] for each in alarm["Dimensions"]}
+        assert dimensions["EndpointName"] == ENDPOINT
+        assert dimensions["EndpointConfigName"] == "loupe-parts-0002"  # calls of the model before don't count
     assert (errors["MetricName"], errors["Threshold"]) == ("Invocation5XXErrors", 0.025)
     assert (latency["MetricName"], latency["Threshold"]) == ("ModelLatency", 800_000)
 
@@ -124,6 +136,7 @@ def test_the_alarms_of_a_release_watch_errors_and_latency_of_its_endpoint() -> N
         ("{instances: 3, max_instances: 2}", "max_instances: must be at least instances, 3"),
         ("{shift: linear, shift_percent: 5}", "a linear shift has steps of at least 10 %, not 5"),
         ("{shift_percent: 60}", "less than or equal to 50"),
+        ("{shift: linear, shift_percent: 10, bake_seconds: 3600}", "would wait for 39,600 seconds"),
         ("{instances: 0}", "greater than or equal to 1"),
         ("{shift: sudden}", "'canary', 'linear' or 'all-at-once', not 'sudden'"),
     ],
@@ -232,9 +245,10 @@ def test_what_a_crash_left_running_is_stopped_and_a_rehearsal_under_way_is_not(w
     world.loops.lock_training("parts", TrainingLock("arn:execution", world.clock()))
     last = LastTraining("0003", "running", "", world.clock(), None, "arn:execution")
     world.loops.save_last_training("parts", last)
+    world.clock.advance(minutes=3)
     assert world.stop_idle() == []
     world.loops.unlock_training("parts", "arn:execution")
-    assert world.stop_idle() == ["loupe-parts-0003"]
+    assert world.stop_idle() == ["0003"]
     assert world.models.stopped == [rehearsal_of(ENDPOINT)]
 
 
@@ -242,7 +256,37 @@ def test_an_endpoint_that_no_project_yaml_asks_for_any_more_is_stopped(world: Wo
     world.configure("serverless")
     model = ServedModel("serverless", "script", "image-classification", LABELS, "loupe-parts--abcdef")
     world.loops.save_champion("parts", Champion("0003", 0.9, model, "c", None, world.clock()))
+    assert world.stop_idle() == []  # functions may remember it as the champion for a while
+    world.clock.advance(minutes=2)
     assert world.stop_idle() == ["loupe-parts-0002"]
+
+
+def test_nothing_is_stopped_while_a_release_changes_what_answers(world: World) -> None:
+    world.models.hosts[HOST] += [HostedVersion(rehearsal_of(ENDPOINT), "loupe-parts-0003", "running")]
+    world.clock.advance(minutes=3)
+    world.loops.lock_release("parts", TrainingLock("arn:execution", world.clock()))
+    assert world.stop_idle() == []
+    for action in (world.control.stop,):
+        with pytest.raises(Conflict, match="a release is changing where 'parts' answers"):
+            action("parts")
+
+
+def test_a_champion_that_only_the_index_has_lost_is_not_stopped(world: World) -> None:
+    outcome = {
+        "outcome": "promoted",
+        "version": "0002",
+        "score": 0.9,
+        "model": asdict(MODEL),
+        "endpoint_config": "loupe-parts-0002",
+        "model_package_arn": None,
+        "ended_at": world.clock().isoformat(),
+    }
+    names = Workspace("parts")
+    world.workspace.write(names.plan("0002"), b"{}")
+    world.workspace.write(names.outcome("0002"), json.dumps(outcome).encode())
+    world.loops = FakeLoops()
+    world.clock.advance(minutes=500)
+    assert world.stop_idle() == []
 
 
 # Scaling --------------------------------------------------------------------------------------------
@@ -252,7 +296,11 @@ def test_an_endpoint_that_no_project_yaml_asks_for_any_more_is_stopped(world: Wo
 class FakeScaling:
     """Implements `loupe.ports.models.ScalesEndpoints`."""
 
+    project: str | None = "parts"
     scaled: dict[str, tuple[int, int, int] | None] = field(default_factory=dict)
+
+    def project_of(self, endpoint: str) -> str | None:
+        return self.project
 
     def scale(self, endpoint: str, least: int, most: int, calls_per_instance: int) -> None:
         self.scaled[endpoint] = (least, most, calls_per_instance)
@@ -274,7 +322,7 @@ def test_an_endpoint_scales_as_project_yaml_says(
 ) -> None:
     world.configure(kind, **realtime)
     scaling = FakeScaling()
-    ScaleEndpoint(world.projects, scaling, "loupe")("parts", ENDPOINT)
+    ScaleEndpoint(world.projects, scaling, "loupe")(ENDPOINT)
     assert scaling.scaled == scaled
 
 
@@ -282,8 +330,10 @@ def test_rehearsals_and_endpoints_of_other_stacks_are_left_alone(world: World) -
     world.configure(max_instances=4)
     scaling = FakeScaling()
     scale = ScaleEndpoint(world.projects, scaling, "loupe")
-    scale("parts", rehearsal_of(ENDPOINT))
-    scale("parts", endpoint_name("loupe-dev-parts", "realtime", "image-classification", LABELS))
+    scale(rehearsal_of(ENDPOINT))
+    scale(endpoint_name("loupe-dev-parts", "realtime", "image-classification", LABELS))
+    scaling.project = None
+    scale(ENDPOINT)
     assert scaling.scaled == {}
 
 
@@ -307,43 +357,28 @@ def endpoints(client: "SageMakerClient") -> RealtimeEndpoints:
     return RealtimeEndpoints(client)
 
 
-def add_endpoint(stub: Stubber, name: str, status: str, config: str, variant: dict[str, Any]) -> None:
-    arn, then = f"arn:aws:sagemaker:us-east-1:111122223333:endpoint/{name}", FakeClock()()
-    described = {"EndpointName": name, "EndpointArn": arn, "EndpointStatus": status}
-    times = {"CreationTime": then, "LastModifiedTime": then}
-    stub.add_response("describe_endpoint", {**described, **times, "EndpointConfigName": config})
-    stub.add_response(
-        "describe_endpoint_config",
-        {
-            "EndpointConfigName": config,
-            "EndpointConfigArn": "arn:aws:sagemaker:us-east-1:111122223333:endpoint-config/c",
-            "CreationTime": then,
-            "ProductionVariants": [{"VariantName": "AllTraffic", "ModelName": config, **variant}],
-        },
-    )
+def described(name: str, status: str, config: str = "loupe-parts-0002") -> dict[str, Any]:
+    then = FakeClock()()
+    return {
+        "EndpointName": name,
+        "EndpointArn": f"arn:aws:sagemaker:us-east-1:111122223333:endpoint/{name}",
+        "EndpointStatus": status,
+        "CreationTime": then,
+        "LastModifiedTime": then,
+        "EndpointConfigName": config,
+    }
 
 
-def test_of_a_projects_endpoints_those_on_instances_are_paid_for(
+def test_a_projects_endpoints_are_those_whose_names_begin_with_it(
     stub: Stubber, endpoints: RealtimeEndpoints
 ) -> None:
-    then = FakeClock()()
     names = [ENDPOINT, rehearsal_of(ENDPOINT), "loupe-parts--000000", "other-loupe-parts--000000"]
-    summaries = [
-        {
-            "EndpointName": name,
-            "EndpointArn": f"arn:aws:sagemaker:us-east-1:111122223333:endpoint/{name}",
-            "CreationTime": then,
-            "LastModifiedTime": then,
-            "EndpointStatus": "InService",
-        }
-        for name in names
-    ]
+    kept = ("EndpointName", "EndpointArn", "CreationTime", "LastModifiedTime", "EndpointStatus")
+    summaries = [{member: described(name, "InService")[member] for member in kept} for name in names]
     stub.add_response("list_endpoints", {"Endpoints": summaries}, {"NameContains": "loupe-parts--"})
-    instance = {"InstanceType": "ml.c6i.large", "InitialInstanceCount": 1}
-    add_endpoint(stub, names[0], "Updating", "loupe-parts-0002", instance)
-    add_endpoint(stub, names[1], "Creating", "loupe-parts-0003", instance)
-    serverless = {"ServerlessConfig": {"MemorySizeInMB": 1024, "MaxConcurrency": 1}}
-    add_endpoint(stub, names[2], "InService", "loupe-parts-0001", serverless)
+    stub.add_response("describe_endpoint", described(names[0], "Updating"))
+    stub.add_response("describe_endpoint", described(names[1], "Creating", "loupe-parts-0003"))
+    stub.add_client_error("describe_endpoint", "ValidationException", 'Could not find endpoint "arn".')
     assert endpoints.versions(HOST) == [
         HostedVersion(names[0], "loupe-parts-0002", "running"),
         HostedVersion(names[1], "loupe-parts-0003", "starting"),
@@ -367,7 +402,24 @@ def test_an_endpoint_is_made_of_the_champions_configuration(
     endpoints.start("parts", champion(), on_instances())
     there = f'Cannot create already existing endpoint "{arn}".'
     stub.add_client_error("create_endpoint", "ValidationException", there)
+    stub.add_response("describe_endpoint", described(ENDPOINT, "Creating"))
     endpoints.start("parts", champion(), on_instances())
+
+
+def test_an_endpoint_that_is_in_the_way_of_a_start_is_told(
+    stub: Stubber, endpoints: RealtimeEndpoints
+) -> None:
+    there = f'Cannot create already existing endpoint "arn:{ENDPOINT}".'
+    stub.add_client_error("create_endpoint", "ValidationException", there)
+    stub.add_response("describe_endpoint", described(ENDPOINT, "Deleting"))
+    with pytest.raises(Conflict, match="is being stopped: try again"):
+        endpoints.start("parts", champion(), on_instances())
+    stub.add_client_error("create_endpoint", "ValidationException", there)
+    failed = {**described(ENDPOINT, "Failed"), "FailureReason": "no instance was there"}
+    stub.add_response("describe_endpoint", failed)
+    stub.add_response("delete_endpoint", {}, {"EndpointName": ENDPOINT})
+    with pytest.raises(Conflict, match=r"did not start before: no instance was there\. Try again"):
+        endpoints.start("parts", champion(), on_instances())
 
 
 def test_why_an_endpoint_does_not_start_is_said(stub: Stubber, endpoints: RealtimeEndpoints) -> None:
@@ -382,10 +434,38 @@ def test_why_an_endpoint_does_not_start_is_said(stub: Stubber, endpoints: Realti
 
 
 def test_an_endpoint_that_is_gone_needs_no_stopping(stub: Stubber, endpoints: RealtimeEndpoints) -> None:
+    stub.add_response("describe_endpoint", described(ENDPOINT, "InService"))
     stub.add_response("delete_endpoint", {}, {"EndpointName": ENDPOINT})
     endpoints.stop(ENDPOINT)
-    stub.add_client_error("delete_endpoint", "ValidationException", 'Could not find endpoint "arn".')
+    stub.add_client_error("describe_endpoint", "ValidationException", 'Could not find endpoint "arn".')
     endpoints.stop(ENDPOINT)
+
+
+def test_an_endpoint_that_sagemaker_works_on_can_not_be_stopped(
+    stub: Stubber, endpoints: RealtimeEndpoints
+) -> None:
+    stub.add_response("describe_endpoint", described(ENDPOINT, "Creating"))
+    with pytest.raises(Conflict, match="can't be stopped while it is Creating"):
+        endpoints.stop(ENDPOINT)
+
+
+def test_the_project_of_an_endpoint_stands_in_its_tag(stub: Stubber, client: "SageMakerClient") -> None:
+    scaling = EndpointScaling(SESSION.client("application-autoscaling"), client)
+    arn, variant = "arn:aws:sagemaker:us-east-1:111122223333:endpoint-config/c", production_variant
+    for hosting, project in ((on_instances(), "parts"), (Hosting(), None)):
+        stub.add_response("describe_endpoint", described(ENDPOINT, "InService"))
+        config = {
+            "EndpointConfigName": "loupe-parts-0002",
+            "EndpointConfigArn": arn,
+            "CreationTime": FakeClock()(),
+            "ProductionVariants": [variant("loupe-parts-0002", hosting)],
+        }
+        stub.add_response("describe_endpoint_config", config)
+        if project:
+            stub.add_response("list_tags", {"Tags": [{"Key": "loupe:project", "Value": "parts"}]})
+        assert scaling.project_of(ENDPOINT) == project
+    stub.add_client_error("describe_endpoint", "ValidationException", 'Could not find endpoint "arn".')
+    assert scaling.project_of(ENDPOINT) is None
 
 
 def test_application_auto_scaling_is_asked_for_what_project_yaml_says() -> None:
@@ -411,11 +491,11 @@ def test_application_auto_scaling_is_asked_for_what_project_yaml_says() -> None:
             {"PolicyARN": "arn:policy"},
             {**target, **named, "TargetTrackingScalingPolicyConfiguration": policy},
         )
-        EndpointScaling(client).scale(ENDPOINT, 1, 4, 120)
+        EndpointScaling(client, SESSION.client("sagemaker")).scale(ENDPOINT, 1, 4, 120)
         stub.add_response("deregister_scalable_target", {}, target)
-        EndpointScaling(client).keep(ENDPOINT)
+        EndpointScaling(client, SESSION.client("sagemaker")).keep(ENDPOINT)
         stub.add_client_error("deregister_scalable_target", "ObjectNotFoundException")
-        EndpointScaling(client).keep(ENDPOINT)
+        EndpointScaling(client, SESSION.client("sagemaker")).keep(ENDPOINT)
 
 
 def test_an_endpoint_on_instances_that_is_not_there_is_stopped() -> None:

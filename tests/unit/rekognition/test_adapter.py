@@ -139,6 +139,7 @@ def test_a_version_starts_with_the_units_asked_for(stub: Stubber, models: Custom
 
 def test_what_is_on_its_way_already_is_left_alone(stub: Stubber, models: CustomLabelsModels) -> None:
     stub.add_client_error("start_project_version", "ResourceInUseException")
+    add_version(stub, "STARTING")
     start(models, 1)
     for status in ("STOPPING", "STOPPED"):
         stub.add_client_error("stop_project_version", "ResourceInUseException")
@@ -153,6 +154,13 @@ def add_version(stub: Stubber, status: str) -> None:
     )
     found = {"ProjectVersionArn": VERSION, "Status": status}
     stub.add_response("describe_project_versions", {"ProjectVersionDescriptions": [found]})
+
+
+def test_a_version_that_still_stops_does_not_start(stub: Stubber, models: CustomLabelsModels) -> None:
+    stub.add_client_error("start_project_version", "ResourceInUseException")
+    add_version(stub, "STOPPING")
+    with pytest.raises(Conflict, match="is being stopped: try again"):
+        start(models, 1)
 
 
 def test_a_version_that_starts_and_can_not_be_stopped_yet_is_no_success(

@@ -27,7 +27,7 @@ CHAMPION, OLD, CANDIDATE = "arn:champion", "arn:old", "arn:candidate"
 
 @dataclass
 class World:
-    """The project `parts` with a champion that Rekognition hosts, promoted just now."""
+    """The project `parts` with a champion that Rekognition hosts, promoted an hour ago, and started now."""
 
     clock: FakeClock = field(default_factory=FakeClock)
     projects: FakeProjects = field(default_factory=FakeProjects)
@@ -39,7 +39,8 @@ class World:
     def __post_init__(self) -> None:
         self.configure(stop_after_idle_minutes=60)
         model = ServedModel("rekognition", "rekognition", "image-classification", ("a", "b"), CHAMPION)
-        self.loops.save_champion("parts", Champion("0002", 0.9, model, None, None, self.clock()))
+        promoted_at = self.clock() - timedelta(hours=1)
+        self.loops.save_champion("parts", Champion("0002", 0.9, model, None, None, promoted_at))
         self.loops.save_hosting("parts", HostingRecord("running", self.clock(), 1))
         self.models.hosts[HOST] = [HostedVersion(CHAMPION, "loupe-parts-0002-abcd", "running")]
 
@@ -173,6 +174,7 @@ def test_a_version_of_a_project_that_went_back_to_another_trainer_is_stopped(wor
     world.projects.save_config("parts", config, None, "etag")
     model = ServedModel("serverless", "script", "image-classification", ("a", "b"), "loupe-parts")
     world.loops.save_champion("parts", Champion("0003", 0.9, model, "config", "arn:package", world.clock()))
+    world.clock.advance(minutes=2)
     assert world.stop_idle() == ["it is not the champion"]
 
 

@@ -135,8 +135,14 @@ EXECUTIONS: dict[str, Execute] = {
         PlanTrainingFunctionArn=ON_INSTANCES,
         describeEndpoint=[Run.endpoint(config="old"), Run.endpoint()],
     ),
-    "a model with other labels": sagemaker(
-        BeginReleaseFunctionArn={**GO, "old_endpoint": "loupe-digits--fedcba"}
+    "a champion that is stopped": sagemaker(BeginReleaseFunctionArn={**GO, "is_asked": True}),
+    "an endpoint that is being stopped": sagemaker(
+        describeEndpoint=[Run.endpoint("Deleting"), Run.endpoint()]
+    ),
+    "an endpoint on instances that answers wrongly": sagemaker(
+        PlanTrainingFunctionArn=ON_INSTANCES,
+        describeEndpoint=[Run.endpoint(config="old"), Run.endpoint(), Run.endpoint(config="old")],
+        SmokeTestEndpointFunctionArn=[{"images": 3}, WRONG],
     ),
     "an updated endpoint that answers wrongly": sagemaker(
         describeEndpoint=[Run.endpoint(config="old"), Run.endpoint(), Run.endpoint(config="old")],

@@ -68,15 +68,20 @@ AGAIN = {
         "registry": {**PLAN["registry"], "training_attempts": "2"},
     },
 }
-AWS_SERVICES = ("rekognition", "cloudwatch", "sagemaker")
-GO = {"outcome": "go", "reason": "good", "plan": None, "old_endpoint": None}
+AWS_SERVICES = {
+    "rekognition": "rekognition",
+    "cloudwatch": "cloudwatch",
+    "applicationautoscaling": "application-autoscaling",
+    "sagemaker": "sagemaker",
+}
+GO = {"outcome": "go", "reason": "good", "plan": None, "is_asked": False}
 RELEASE = {
     "outcome": "go",
     "reason": "ann rolled back to model 0001",
     "plan": PLAN,
     "score": 0.8,
     "model_package_arn": "arn:package",
-    "old_endpoint": None,
+    "is_asked": False,
 }
 
 
@@ -127,6 +132,8 @@ class Run:
             "describeRehearsal": self.endpoint(),
             "deleteRehearsal": {},
             "putMetricAlarm": {},
+            "deleteAlarms": {},
+            "deregisterScalableTarget": {},
             "SmokeTestEndpointFunctionArn": {"images": 3},
             "ConcludeTrainingFunctionArn": {"reason": "said in words"},
             **answers,
@@ -162,7 +169,7 @@ class Run:
         if is_function:
             arguments = arguments["Payload"]
         elif not name.endswith(".sync"):  # those requests are the plan's, and tested there
-            service = next(each for each in AWS_SERVICES if f":{each}:" in resource)
+            service = next(name for each, name in AWS_SERVICES.items() if f":{each}:" in resource)
             assert_aws_takes(service, name[0].upper() + name[1:], arguments)
         if arguments.get("EndpointName") == PLAN["release"]["rehearsal"]:
             name = name.replace("Endpoint", "Rehearsal")
@@ -442,7 +449,9 @@ ON_INSTANCES = {
         "update": update_request(
             PLAN["release"]["endpoint"], PLAN["model_name"], Hosting(kind="realtime", realtime=REALTIME)
         ),
-        "alarms": release_alarms(PLAN["release"]["endpoint"], REALTIME),
+        "alarms": release_alarms(
+            PLAN["release"]["endpoint"], PLAN["model_name"], Hosting(kind="realtime", realtime=REALTIME)
+        ),
     },
 }
 
@@ -472,16 +481,41 @@ def test_what_is_restored_on_instances_is_restored_at_once(monkeypatch: pytest.M
     assert run.last("updateEndpoint") == {
         "EndpointName": "loupe-digits--abcdef",
         "EndpointConfigName": "old",
-        "RetainAllVariantProperties": True,
+        "RetainAllVariantProperties": False,
     }
 
 
-def test_an_endpoint_that_the_new_model_leaves_behind_is_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
-    begun = {"outcome": "go", "reason": "good", "plan": None, "old_endpoint": "loupe-digits--fedcba"}
-    run = Run(monkeypatch, BeginReleaseFunctionArn=begun)
+def test_alarms_of_the_model_before_go_when_the_next_one_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    polls = [Run.endpoint(config="old"), Run.endpoint()]
+    run = Run(monkeypatch, PlanTrainingFunctionArn=ON_INSTANCES, describeEndpoint=polls)
+    assert run.names[-2:] == ["ConcludeTrainingFunctionArn", "deleteAlarms"]
+    assert run.last("deleteAlarms") == {"AlarmNames": ["old-errors", "old-latency"]}
+
+
+def test_scaling_ends_before_the_endpoint_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    polls = [Run.endpoint(config="old"), Run.endpoint()]
+    run = Run(monkeypatch, PlanTrainingFunctionArn=ON_INSTANCES, describeEndpoint=polls)
+    assert run.names.index("deregisterScalableTarget") < run.names.index("updateEndpoint")
+    assert (
+        run.last("deregisterScalableTarget")["ResourceId"]
+        == "endpoint/loupe-digits--abcdef/variant/AllTraffic"
+    )
+
+
+def test_a_model_rehearses_for_a_champion_that_is_stopped_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run(monkeypatch, BeginReleaseFunctionArn={**GO, "is_asked": True})
     assert run.execution["status"] == "SUCCEEDED"
-    assert run.names[-2:] == ["ConcludeTrainingFunctionArn", "deleteEndpoint"]
-    assert run.last("deleteEndpoint") == {"EndpointName": "loupe-digits--fedcba"}
+    assert run.names.index("SmokeTestEndpointFunctionArn") < run.names.index("createEndpoint")
+    assert "updateEndpoint" not in run.names
+
+
+def test_an_endpoint_that_is_being_stopped_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    polls = [Run.endpoint("Deleting", "old"), Run.endpoint()]
+    run = Run(monkeypatch, describeEndpoint=polls, BeginReleaseFunctionArn={**GO, "is_asked": True})
+    assert run.execution["status"] == "SUCCEEDED"
+    assert "createRehearsal" in run.names
+    assert "createEndpoint" in run.names
+    assert "updateEndpoint" not in run.names
 
 
 def test_when_another_execution_covers_the_project_it_succeeds_at_once(

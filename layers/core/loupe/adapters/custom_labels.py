@@ -1,7 +1,7 @@
 """Models of Rekognition Custom Labels: their answers, and whether they run."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -69,15 +69,18 @@ class CustomLabelsModels:
 
     def start(self, project: str, champion: Champion, hosting: Hosting) -> None:  # noqa: ARG002 - no tags here
         endpoint, (least, most) = champion.model.endpoint, hosting.units
-        # In use is what runs already, or is on its way.
-        is_there = suppress(self._client.exceptions.ResourceInUseException)
-        with _translated(f"starting {endpoint}"), is_there:
-            if most is None:
-                self._client.start_project_version(ProjectVersionArn=endpoint, MinInferenceUnits=least)
-            else:
-                self._client.start_project_version(
-                    ProjectVersionArn=endpoint, MinInferenceUnits=least, MaxInferenceUnits=most
-                )
+        with _translated(f"starting {endpoint}"):
+            try:
+                if most is None:
+                    self._client.start_project_version(ProjectVersionArn=endpoint, MinInferenceUnits=least)
+                else:
+                    self._client.start_project_version(
+                        ProjectVersionArn=endpoint, MinInferenceUnits=least, MaxInferenceUnits=most
+                    )
+            except self._client.exceptions.ResourceInUseException:
+                # In use is what runs already or is on its way, but also what still stops.
+                if self._state_of(endpoint) == "stopping":
+                    raise Conflict(f"{endpoint} is being stopped: try again in a few minutes") from None
 
     def stop(self, endpoint: str) -> None:
         with _translated(f"stopping {endpoint}"):
@@ -88,11 +91,13 @@ class CustomLabelsModels:
 
     def _require_on_its_way(self, endpoint: str) -> None:
         """In use is what stops already, but also what still starts and would run on."""
+        state = self._state_of(endpoint)
+        if state in ("starting", "running"):
+            raise Conflict(f"{endpoint} is {state} and can't be stopped yet: try again in a few minutes")
+
+    def _state_of(self, endpoint: str) -> HostingState | None:
         states = {version.endpoint: version.state for version in self.versions(_project(endpoint))}
-        if states.get(endpoint) in ("starting", "running"):
-            raise Conflict(
-                f"{endpoint} is {states[endpoint]} and can't be stopped yet: try again in a few minutes"
-            )
+        return states.get(endpoint)
 
 
 @contextmanager

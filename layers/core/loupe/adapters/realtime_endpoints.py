@@ -15,9 +15,11 @@ from loupe.ports.models import HostedVersion
 if TYPE_CHECKING:
     from mypy_boto3_application_autoscaling.client import ApplicationAutoScalingClient
     from mypy_boto3_sagemaker.client import SageMakerClient
+    from mypy_boto3_sagemaker.type_defs import DescribeEndpointOutputTypeDef
 
 _STATES: dict[str, HostingState] = {"Creating": "starting", "Deleting": "stopping", "Failed": "stopped"}
 """In all other statuses instances run, and are paid for."""
+_AT_WORK = frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack"})
 _DIMENSION: Final = "sagemaker:variant:DesiredInstanceCount"
 _COOL_SECONDS, _WARM_SECONDS = 300, 60
 """How long scaling waits before it takes instances away, and before it adds more."""
@@ -25,7 +27,7 @@ _COOL_SECONDS, _WARM_SECONDS = 300, 60
 
 class RealtimeEndpoints:
     """Implements `loupe.ports.models.RunsModels`: a model is stopped by deleting its endpoint, and started by
-    making it anew of its configuration, which stays."""
+    making it anew of its configuration, which stays. SageMaker deletes none that it is at work on."""
 
     def __init__(self, client: "SageMakerClient") -> None:
         self._client = client
@@ -35,18 +37,19 @@ class RealtimeEndpoints:
         with _translated(f"the endpoints of {host}"):
             pages = self._client.get_paginator("list_endpoints").paginate(NameContains=prefix)
             names = [each["EndpointName"] for page in pages for each in page["Endpoints"]]
-            found = (self._version(name) for name in names if name.startswith(prefix))
-            return [version for version in found if version]
+            versions = []
+            for name in names:
+                with suppress(ObjectMissing):  # gone meanwhile
+                    if name.startswith(prefix):
+                        found = self._describe(name)
+                        state = _STATES.get(found["EndpointStatus"], "running")
+                        versions.append(HostedVersion(name, found["EndpointConfigName"], state))
+            return versions
 
-    def _version(self, endpoint: str) -> HostedVersion | None:
-        """None for one that is serverless, or gone meanwhile."""
-        with suppress(ObjectMissing), _missing(endpoint):
-            found = self._client.describe_endpoint(EndpointName=endpoint)
-            name = found["EndpointConfigName"]
-            config = self._client.describe_endpoint_config(EndpointConfigName=name)
-            if any("InstanceType" in variant for variant in config["ProductionVariants"]):
-                return HostedVersion(endpoint, name, _STATES.get(found["EndpointStatus"], "running"))
-        return None
+    def _describe(self, endpoint: str) -> "DescribeEndpointOutputTypeDef":
+        """Raises `ObjectMissing`."""
+        with _missing(endpoint):
+            return self._client.describe_endpoint(EndpointName=endpoint)
 
     def start(self, project: str, champion: Champion, hosting: Hosting) -> None:  # noqa: ARG002 - the configuration has it
         endpoint, config = champion.model.endpoint, champion.endpoint_config
@@ -62,9 +65,27 @@ class RealtimeEndpoints:
             except ClientError as error:
                 if "already existing endpoint" not in _message(error):
                     raise
+                self._require_on_its_way(endpoint)
+
+    def _require_on_its_way(self, endpoint: str) -> None:
+        """What is there may also be one that is being deleted, or that never came up."""
+        try:
+            found = self._describe(endpoint)
+        except ObjectMissing:
+            raise Conflict(f"{endpoint} was stopped just now: try again") from None
+        match found["EndpointStatus"]:
+            case "Deleting":
+                raise Conflict(f"{endpoint} is being stopped: try again in a minute")
+            case "Failed":
+                self._client.delete_endpoint(EndpointName=endpoint)
+                reason = found.get("FailureReason", "SageMaker gave no reason")
+                raise Conflict(f"{endpoint} did not start before: {reason}. Try again in a minute")
 
     def stop(self, endpoint: str) -> None:
         with suppress(ObjectMissing), _translated(f"stopping {endpoint}"), _missing(endpoint):
+            status = self._describe(endpoint)["EndpointStatus"]
+            if status in _AT_WORK:
+                raise Conflict(f"{endpoint} can't be stopped while it is {status}: try again in some minutes")
             self._client.delete_endpoint(EndpointName=endpoint)
 
 
@@ -72,8 +93,20 @@ class EndpointScaling:
     """Implements `loupe.ports.models.ScalesEndpoints` by Application Auto Scaling, to a target of calls a
     minute and instance."""
 
-    def __init__(self, client: "ApplicationAutoScalingClient") -> None:
+    def __init__(self, client: "ApplicationAutoScalingClient", sagemaker: "SageMakerClient") -> None:
         self._client = client
+        self._sagemaker = sagemaker
+
+    def project_of(self, endpoint: str) -> str | None:
+        with suppress(ObjectMissing), _translated(f"looking at {endpoint}"), _missing(endpoint):
+            found = self._sagemaker.describe_endpoint(EndpointName=endpoint)
+            name = found["EndpointConfigName"]
+            config = self._sagemaker.describe_endpoint_config(EndpointConfigName=name)
+            if not any("InstanceType" in variant for variant in config["ProductionVariants"]):
+                return None
+            tags = self._sagemaker.list_tags(ResourceArn=found["EndpointArn"])["Tags"]
+            return next((tag["Value"] for tag in tags if tag["Key"] == "loupe:project"), None)
+        return None
 
     def scale(self, endpoint: str, least: int, most: int, calls_per_instance: int) -> None:
         resource = _resource(endpoint)

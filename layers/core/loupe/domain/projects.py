@@ -76,6 +76,10 @@ TagText = Annotated[str, Field(max_length=256, pattern=r"^[\w\s.:/=+\-@]*$")]
 
 MIN_AUTOMATED_LABELING = 1_250
 """Ground Truth labels by itself only in jobs of at least so many images."""
+MOST_SHIFT_SECONDS = 28_800
+"""Longest that SageMaker lets a shift of traffic take."""
+MOST_WAIT_SECONDS = MOST_SHIFT_SECONDS - 1_800
+"""Most of it that may be waits: instances have to be started, too."""
 MIN_LINEAR_STEP = 10
 """Least percentage of SageMaker's LinearStepSize."""
 MAX_GROUND_TRUTH_LABELS = 50
@@ -210,6 +214,12 @@ class Realtime(_Section):
     max_error_percent: float = Field(default=1.0, ge=0, lt=100)
     max_latency_ms: int = Field(default=10_000, ge=1, le=60_000)
 
+    @property
+    def wait_seconds(self) -> int:
+        """How long a release waits in all: after each step, and before the old model goes."""
+        steps = -(-100 // self.shift_percent) if self.shift == "linear" else 1
+        return (steps + 1) * self.bake_seconds
+
     @model_validator(mode="after")
     def _is_possible(self) -> "Realtime":
         if self.max_instances is not None and self.max_instances < self.instances:
@@ -218,6 +228,11 @@ class Realtime(_Section):
             raise ValueError(
                 f"shift_percent: a linear shift has steps of at least {MIN_LINEAR_STEP} %, "
                 f"not {self.shift_percent}"
+            )
+        if self.wait_seconds > MOST_WAIT_SECONDS:
+            raise ValueError(
+                f"bake_seconds: with steps of {self.shift_percent} % a release would wait for "
+                f"{self.wait_seconds:,} seconds, and SageMaker allows {MOST_WAIT_SECONDS:,}"
             )
         return self
 

@@ -39,25 +39,31 @@ class RunsModels(Protocol):
     """Models that cost by the hour while they run. All methods raise `StoreUnavailable`."""
 
     def versions(self, host: str) -> list[HostedVersion]:
-        """All versions of the Rekognition project of that name; or all realtime endpoints whose names begin
-        with it (`loupe.domain.serving.endpoints`), of which those that were stopped are gone."""
+        """All versions of the Rekognition project of that name; or all endpoints whose names begin with it
+        (`loupe.domain.serving.endpoints`), serverless ones, too. Those that were stopped are gone."""
         ...
 
     def start(self, project: str, champion: Champion, hosting: Hosting) -> None:
         """Begin to start a project's champion, which takes minutes; changes nothing for one that runs or
-        starts. Raises `Conflict` where the account has no room for another running model."""
+        starts. Raises `Conflict` while it is being stopped, where it failed to start before, which is cleared
+        away then, and where the account has no room for another running model."""
         ...
 
     def stop(self, endpoint: str) -> None:
         """Begin to stop a version; changes nothing for one that is stopped.
 
-        Raises `Conflict` for one that still starts, where Rekognition does not stop such.
+        Raises `Conflict` for one that can't be stopped now, since it starts or is being changed.
         """
         ...
 
 
 class ScalesEndpoints(Protocol):
     """How many instances a realtime endpoint has. All methods raise `StoreUnavailable`."""
+
+    def project_of(self, endpoint: str) -> str | None:
+        """The project of an endpoint on instances, by its tag; None for one that has no instances, is not of
+        Loupe's making, or is gone."""
+        ...
 
     def scale(self, endpoint: str, least: int, most: int, calls_per_instance: int) -> None:
         """Have it scale between so many instances, so that each gets about that many calls a minute."""

@@ -10,7 +10,14 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
 
-from loupe.domain.projects import Hosting, HostingKind, Realtime, TaskType
+from loupe.domain.projects import (
+    MOST_SHIFT_SECONDS,
+    MOST_WAIT_SECONDS,
+    Hosting,
+    HostingKind,
+    Realtime,
+    TaskType,
+)
 
 VARIANT = "AllTraffic"
 """The one production variant of each endpoint. It keeps its name, so that what scales it goes on."""
@@ -21,9 +28,8 @@ _TOKEN_LENGTH = 6
 _MICROSECONDS = 1_000
 _ALARM_SECONDS = 60
 """SageMaker sends an endpoint's metrics once a minute."""
-_MARGIN_SECONDS = 1_800
+_MARGIN_SECONDS = MOST_SHIFT_SECONDS - MOST_WAIT_SECONDS
 """How long a deployment may take besides its waits, before SageMaker gives it up."""
-_LEAST_EXECUTION_SECONDS, _MOST_EXECUTION_SECONDS = 600, 28_800
 
 Json = dict[str, Any]
 
@@ -81,49 +87,62 @@ def update_request(endpoint: str, model_name: str, hosting: Hosting) -> Json:
     request: Json = {"EndpointName": endpoint, "EndpointConfigName": model_name}
     if hosting.kind != "realtime":
         return request
+    realtime = hosting.realtime
     return request | {
-        "RetainAllVariantProperties": True,
-        "DeploymentConfig": _deployment(endpoint, hosting.realtime),
+        # What scales has its number of instances; what does not has the configuration's.
+        "RetainAllVariantProperties": realtime.max_instances is not None,
+        "DeploymentConfig": _deployment(model_name, realtime),
     }
 
 
-def _deployment(endpoint: str, realtime: Realtime) -> Json:
+def at_once(update: Json) -> Json:
+    """The same request without a shift: for a model that is known to be good, in place of one that is not."""
+    return {name: value for name, value in update.items() if name != "DeploymentConfig"}
+
+
+def _deployment(model_name: str, realtime: Realtime) -> Json:
     wait = realtime.bake_seconds
     size = {"Type": "CAPACITY_PERCENT", "Value": realtime.shift_percent}
     match realtime.shift:
         case "canary":
-            routing, waits = {"Type": "CANARY", "CanarySize": size, "WaitIntervalInSeconds": wait}, 1
+            routing = {"Type": "CANARY", "CanarySize": size, "WaitIntervalInSeconds": wait}
         case "linear":
             routing = {"Type": "LINEAR", "LinearStepSize": size, "WaitIntervalInSeconds": wait}
-            waits = -(-100 // realtime.shift_percent)
         case "all-at-once":
-            routing, waits = {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": wait}, 1
-    longest = (waits + 1) * wait + _MARGIN_SECONDS
+            routing = {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": wait}
     return {
         "BlueGreenUpdatePolicy": {
             "TrafficRoutingConfiguration": routing,
             "TerminationWaitInSeconds": wait,
-            "MaximumExecutionTimeoutInSeconds": min(
-                max(longest, _LEAST_EXECUTION_SECONDS), _MOST_EXECUTION_SECONDS
-            ),
+            "MaximumExecutionTimeoutInSeconds": realtime.wait_seconds + _MARGIN_SECONDS,
         },
-        "AutoRollbackConfiguration": {
-            "Alarms": [{"AlarmName": alarm["AlarmName"]} for alarm in release_alarms(endpoint, realtime)]
-        },
+        "AutoRollbackConfiguration": {"Alarms": [{"AlarmName": name} for name in alarm_names(model_name)]},
     }
 
 
-def release_alarms(endpoint: str, realtime: Realtime) -> list[Json]:
+def alarm_names(model_name: str) -> tuple[str, str]:
+    """Of the alarms on the errors and on the latency of a model on instances."""
+    return f"{model_name}-errors", f"{model_name}-latency"
+
+
+def release_alarms(endpoint: str, model_name: str, hosting: Hosting) -> list[Json]:
     """Requests for PutMetricAlarm: the alarms that undo a release, and tell of a bad endpoint later, too.
 
+    They count the calls that this model answered, by its configuration, and have names of their own: an alarm
+    that rings about the model before must not keep a better one out.
+
     An average of `Invocation5XXErrors` is the share of calls that failed: SageMaker counts 1 for each of
-    those and 0 for the others. `ModelLatency` is in microseconds.
+    those and 0 for the others. `ModelLatency` is in microseconds. A serverless endpoint has none.
     """
+    if hosting.kind != "realtime":
+        return []
+    realtime, (errors, latency) = hosting.realtime, alarm_names(model_name)
     common: Json = {
         "Namespace": "AWS/SageMaker",
         "Dimensions": [
             {"Name": "EndpointName", "Value": endpoint},
             {"Name": "VariantName", "Value": VARIANT},
+            {"Name": "EndpointConfigName", "Value": model_name},
         ],
         "Period": _ALARM_SECONDS,
         "EvaluationPeriods": 1,
@@ -133,7 +152,7 @@ def release_alarms(endpoint: str, realtime: Realtime) -> list[Json]:
     }
     return [
         {
-            "AlarmName": f"{endpoint}-errors",
+            "AlarmName": errors,
             "AlarmDescription": f"More than {realtime.max_error_percent:g} % of an endpoint's calls fail",
             "MetricName": "Invocation5XXErrors",
             "Statistic": "Average",
@@ -141,7 +160,7 @@ def release_alarms(endpoint: str, realtime: Realtime) -> list[Json]:
             **common,
         },
         {
-            "AlarmName": f"{endpoint}-latency",
+            "AlarmName": latency,
             "AlarmDescription": f"An endpoint's calls take longer than {realtime.max_latency_ms} ms",
             "MetricName": "ModelLatency",
             "ExtendedStatistic": "p95",

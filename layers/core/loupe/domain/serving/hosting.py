@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from loupe.domain.errors import BadRequest, Conflict, DomainError
+from loupe.domain.errors import BadRequest, Conflict, DomainError, ObjectMissing
 from loupe.domain.events import ModelStarted, ModelStopped
 from loupe.domain.projects import Hosting, HostingKind, ProjectConfig, check_project_name
-from loupe.domain.training.plans import TrainingPlan, legal_name
+from loupe.domain.serving.releases import champions
+from loupe.domain.training.plans import TrainingPlan, legal_name, model_versions
 from loupe.ports.loops import Champion, HostingRecord, HostingState, KeepsLoops, LoopRecord
 from loupe.ports.messages import Clock, PublishesEvents
 from loupe.ports.models import HostedVersion, RunsModels
@@ -18,6 +19,10 @@ from loupe.ports.projects import KeepsProjects, ProjectRecord
 
 UP = ("starting", "running")
 """States of a model that is paid for."""
+
+LET_CALLS_END = timedelta(minutes=2)
+"""For so long after a promotion functions may ask the model that answered before: they remember the champion
+for a minute at most."""
 
 IDLE, SUPERSEDED, ASKED = "nobody called it", "it is not the champion", "a person stopped it"
 
@@ -61,6 +66,7 @@ class ControlModel:
         hosting = self.describe(project)
         if hosting.state in UP:
             return hosting
+        self._check_no_release(project)
         asked = _hosting_of(self.projects.project(project), champion.model.hosting)
         self.models[champion.model.hosting].start(project, champion, asked)
         hosting = HostingRecord("starting", self.clock(), *asked.units)
@@ -74,6 +80,7 @@ class ControlModel:
         hosting = self.describe(project)
         if hosting.state not in UP:
             return hosting
+        self._check_no_release(project)
         self.models[champion.model.hosting].stop(champion.model.endpoint)
         hosting = replace(hosting, state="stopping", since=self.clock())
         self.loops.save_hosting(project, hosting)
@@ -94,6 +101,13 @@ class ControlModel:
         state = found.state if found else "stopped"
         known, asked = self.loops.loop(project).hosting, _hosting_of(self.projects.project(project), hosting)
         return noted(project, state, known, asked, self.loops, self.clock())
+
+    def _check_no_release(self, project: str) -> None:
+        if self.loops.loop(project).release:
+            raise Conflict(
+                f"a release is changing where {project!r} answers: try again when it is done, `loupe status "
+                f"{project}` shows it"
+            )
 
     def _champion(self, project: str) -> Champion:
         champion = self.loops.loop(check_project_name(project)).champion
@@ -136,8 +150,8 @@ class Stopped:
 
 @dataclass(frozen=True)
 class StopIdleModels:
-    """Stops champions that nobody called for `hosting.stop_after_idle_minutes`, and whatever runs without
-    being a champion or about to become one."""
+    """Stops champions that nobody called for `hosting.stop_after_idle_minutes`, and whatever else is there
+    without being a champion or about to become one."""
 
     projects: KeepsProjects
     loops: KeepsLoops
@@ -168,27 +182,25 @@ class StopIdleModels:
             return
         for kind, models in self.models.items():
             found = models.versions(legal_name(self.stack, project))
-            champion = loop.champion if loop.champion and loop.champion.model.hosting == kind else None
-            if champion:
-                yield from self._look_after_champion(record, loop, champion, found)
-            yield from self._stop_others(project, loop, models, champion, found)
+            if loop.champion and loop.champion.model.hosting == kind:
+                yield from self._look_after_champion(record, loop, loop.champion, found)
+            yield from self._stop_others(project, models, found)
 
-    def _stop_others(
-        self,
-        project: str,
-        loop: LoopRecord,
-        models: RunsModels,
-        champion: Champion | None,
-        found: list[HostedVersion],
-    ) -> Iterator[Stopped]:
+    def _stop_others(self, project: str, models: RunsModels, found: list[HostedVersion]) -> Iterator[Stopped]:
         """Stops what runs and answers nobody, but for models that are about to be released."""
+        loop = self.loops.loop(project)  # again: what was found may be released since
+        champion = loop.champion
+        if loop.release or (champion and self.clock() - champion.promoted_at < LET_CALLS_END):
+            return
+        if champion is None and champions(project, self.workspace):
+            return  # the index has lost it, and reconciliation brings it back
+        needed = self._candidates(project, loop)
         for version in found:
             is_champion = champion is not None and version.endpoint == champion.model.endpoint
-            is_needed = is_champion or version.name in self._released_now(project, loop)
-            if version.state in UP and not is_needed:
+            if version.state in UP and not is_champion and version.name not in needed:
                 with suppress(Conflict):  # it still starts: the next look stops it
                     models.stop(version.endpoint)
-                    yield self._tell(project, version.name, SUPERSEDED)
+                    yield self._tell(project, self._version_of(project, version.name), SUPERSEDED)
 
     def _look_after_champion(
         self, record: ProjectRecord, loop: LoopRecord, champion: Champion, found: list[HostedVersion]
@@ -202,20 +214,28 @@ class StopIdleModels:
         if hosting.state != "running" or limit == 0 or loop.release:
             return
         idle = now - idle_since(loop, hosting)
-        if idle < timedelta(minutes=limit):
+        if idle < timedelta(minutes=limit) or self.loops.loop(project).release:
             return
-        self.models[kind].stop(champion.model.endpoint)
-        self.loops.save_hosting(project, replace(hosting, state="stopping", since=now))
-        yield self._tell(project, champion.version, f"{IDLE} for {idle / timedelta(minutes=1):.0f} minutes")
+        with suppress(Conflict):  # SageMaker is at work on it: the next look stops it
+            self.models[kind].stop(champion.model.endpoint)
+            self.loops.save_hosting(project, replace(hosting, state="stopping", since=now))
+            reason = f"{IDLE} for {idle / timedelta(minutes=1):.0f} minutes"
+            yield self._tell(project, champion.version, reason)
 
-    def _released_now(self, project: str, loop: LoopRecord) -> set[str]:
-        """Names of the models that executions are about to release."""
-        last, versions = loop.last_training, set()
-        if loop.training and last and last.version and last.status == "running":
-            versions.add(last.version)
-        if loop.release and loop.wanted:
-            versions.add(loop.wanted.version)
-        return {TrainingPlan.read(self.workspace, project, version).model_name for version in versions}
+    def _candidates(self, project: str, loop: LoopRecord) -> set[str]:
+        """Names of the models that a turn is about to release."""
+        last = loop.last_training
+        if loop.training is None or last is None or last.version is None or last.status != "running":
+            return set()
+        return {TrainingPlan.read(self.workspace, project, last.version).model_name}
+
+    def _version_of(self, project: str, name: str) -> str:
+        """Of the model of that name; the name, if nothing is known of it."""
+        for version in model_versions(project, self.workspace):
+            with suppress(ObjectMissing):
+                if TrainingPlan.read(self.workspace, project, version).model_name == name:
+                    return version
+        return name
 
     def _tell(self, project: str, version: str, reason: str) -> Stopped:
         self.events.publish(ModelStopped(project, version, reason))
@@ -223,12 +243,12 @@ class StopIdleModels:
 
 
 def _may_have_models(config: ProjectConfig | None, loop: LoopRecord) -> bool:
-    """Whether the project has, or had, models that cost by the hour. Whatever project.yaml says by now, a
-    training that was planned for them has left a hosting record."""
+    """Whether anything of the project may run. Whatever project.yaml says by now, a training that was planned
+    for what costs by the hour has left a hosting record."""
     return (
         loop.hosting is not None
+        or loop.champion is not None
         or (config is not None and config.hosting.kind != "serverless")
-        or (loop.champion is not None and loop.champion.model.hosting != "serverless")
     )
 
 

@@ -20,6 +20,7 @@ from loupe.domain.events import ModelPromoted, ModelRejected, ReleaseFailed, Rel
 from loupe.domain.failures import explain
 from loupe.domain.manifests import S3Uri
 from loupe.domain.projects import check_project_name
+from loupe.domain.serving.endpoints import at_once
 from loupe.domain.training.plans import EndpointRelease, TrainingPlan, model_versions
 from loupe.domain.training.turns import Result, champion_of, crown, note_hosting, outcome_of, outcomes
 from loupe.domain.workspace import Workspace
@@ -355,15 +356,15 @@ class NoteApproval:
 class ReleaseBegun:
     """`go`: the release lock is held, and `plan` is to be released. `busy`: somebody else changes the
     endpoint now. `wait`: the candidate waits for a person. `drop`: it is let go, since no approval could
-    release it. `off`: nothing is to be done (any more). `old_endpoint` is the champion's, where the model
-    will answer at another one."""
+    release it. `off`: nothing is to be done (any more). `is_asked` says whether apps ask the endpoint that
+    the model will answer at."""
 
     outcome: Literal["go", "busy", "wait", "drop", "off"]
     reason: str
     plan: TrainingPlan | None = None
     score: float | None = None
     model_package_arn: str | None = None
-    old_endpoint: str | None = None
+    is_asked: bool = False
 
 
 @dataclass(frozen=True)
@@ -388,7 +389,7 @@ class BeginRelease:
             return ReleaseBegun("drop", f"{decision['reason']}; it was {why}")
         why = self._why_a_person_decides(project, loop)
         if why is None:
-            return ReleaseBegun("go", decision["reason"], old_endpoint=_left_behind(loop.champion, plan))
+            return ReleaseBegun("go", decision["reason"], is_asked=_is_asked(loop.champion, plan))
         self.loops.unlock_release(project, execution)
         if plan.release is None:
             told = "only models that SageMaker hosts can wait for approval"
@@ -421,10 +422,10 @@ class BeginRelease:
         return ReleaseBegun(
             "go",
             f"{wanted.by} {verb} model {version}",
-            plan,
+            _hurried(plan) if wanted.kind == "rollback" else plan,
             outcome["score"],
             outcome["model_package_arn"],
-            _left_behind(loop.champion, plan),
+            _is_asked(loop.champion, plan),
         )
 
     def _why_a_person_decides(self, project: str, loop: LoopRecord) -> str | None:
@@ -529,12 +530,16 @@ def after_release(training: LastTraining, record: Json) -> LastTraining:
 # What S3 knows --------------------------------------------------------------------------------------
 
 
-def _left_behind(champion: Champion | None, plan: TrainingPlan) -> str | None:
-    """Name of the champion's endpoint, if the model of that plan will answer elsewhere."""
-    if champion is None or champion.model.hosting == "rekognition":
-        return None
-    old, new = champion.model.endpoint, plan.release.endpoint if plan.release else None
-    return None if old == new else old
+def _is_asked(champion: Champion | None, plan: TrainingPlan) -> bool:
+    """Whether apps ask the endpoint at which the model of that plan will answer, even if it is stopped."""
+    return bool(champion and plan.release and champion.model.endpoint == plan.release.endpoint)
+
+
+def _hurried(plan: TrainingPlan) -> TrainingPlan:
+    """For who goes back from a model: the calls that a shift of traffic leaves to it for a while may fail."""
+    if plan.release is None:
+        return plan
+    return replace(plan, release=replace(plan.release, update=at_once(plan.release.update)))
 
 
 def approval_of(project: str, version: str, store: StoresObjects) -> Approval | None:

@@ -18,13 +18,16 @@ class ScaleEndpoint:
     scaling: ScalesEndpoints
     stack: str
 
-    def __call__(self, project: str, endpoint: str) -> str:
+    def __call__(self, endpoint: str) -> str:
         """What was done, in words. Raises `ProjectNotFound`, `InvalidProject`, `StoreUnavailable`."""
+        project = self.scaling.project_of(endpoint)
+        if project is None:
+            return "it has no instances, or is not of Loupe's making"
         if not is_endpoint_of(legal_name(self.stack, project), endpoint):
             return "it is a rehearsal's, or of another stack"
         hosting = valid_config(self.projects, project).hosting
         if hosting.kind != "realtime":
-            return f"{hosting.kind} endpoints are not scaled"
+            return f"project.yaml asks for {hosting.kind} by now"
         least, most = hosting.units
         if most is None or most == least:
             self.scaling.keep(endpoint)

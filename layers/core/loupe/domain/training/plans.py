@@ -26,7 +26,7 @@ from loupe.domain.serving.endpoints import (
 )
 from loupe.domain.training.job_failures import FOR_LACK_OF_INSTANCES, FailureKind
 from loupe.domain.workspace import Workspace
-from loupe.ports.loops import KeepsLoops, LastTraining, ServedModel
+from loupe.ports.loops import HostingRecord, KeepsLoops, LastTraining, ServedModel
 from loupe.ports.messages import Clock
 from loupe.ports.objects import StoresObjects
 from loupe.ports.projects import KeepsProjects
@@ -226,8 +226,17 @@ class PlanTraining:
             plan = self._plan(project, version, dataset_version, execution)
             content = json.dumps(asdict(plan), ensure_ascii=False, indent=1).encode()
             self.workspace.write_once(Workspace(project).plan(version), content, "application/json")
+        self._note_hosting(plan)
         self.loops.save_last_training(project, training_goes_on(plan))
         return plan
+
+    def _note_hosting(self, plan: TrainingPlan) -> None:
+        """Told before there is anything to run, so that what is left running is always looked for."""
+        on_instances = plan.hosting == "realtime" and plan.release
+        if on_instances and self.loops.loop(plan.project).hosting is None:
+            planned_at, variant = datetime.fromisoformat(plan.started_at), on_instances.variant
+            units = variant["InitialInstanceCount"], on_instances.max_instances
+            self.loops.save_hosting(plan.project, HostingRecord("stopped", planned_at, *units))
 
     def _planned(self, project: str, versions: Iterable[str], execution: str) -> TrainingPlan | None:
         """This execution's plan, if an earlier call of it came that far."""
@@ -346,7 +355,7 @@ def endpoint_release(
         rehearsal=rehearsal_of(endpoint),
         variant=production_variant(plan.model_name, hosting),
         update=update_request(endpoint, plan.model_name, hosting),
-        alarms=release_alarms(endpoint, hosting.realtime) if hosting.kind == "realtime" else [],
+        alarms=release_alarms(endpoint, plan.model_name, hosting),
         max_instances=hosting.realtime.max_instances,
     )
 
