@@ -91,7 +91,7 @@ class LocalCloud:
 @pytest.fixture(scope="session")
 def local_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
     with pytest.MonkeyPatch.context() as variables:
-        variables.setenv("LOUPE_REKOGNITION_EPOCHS", "2")  # tests need a model, not a good one
+        variables.setenv("LOUPE_REKOGNITION_EPOCHS", "8")  # enough for what tests ask of it
         cloud = LocalCloud(tmp_path_factory.mktemp("loupe-home"), launcher.free_port())
         yield cloud
         cloud.stop()

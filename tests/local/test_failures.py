@@ -84,9 +84,9 @@ def test_an_endpoint_that_does_not_come_up_leaves_the_champion_in_service(in_ser
     with models_out_of_reach(in_service):
         failed = in_service.turn()
     assert (failed["status"], in_service.status["champion"]) == ("release_failed", before)
-    assert "SageMaker rolled the endpoint back" in str(failed["reason"])
+    assert "the endpoint for its rehearsal did not come into service" in str(failed["reason"])
     execution = in_service.executions()[0]
-    assert (execution.status, execution.error) == ("FAILED", "EndpointRolledBack")
+    assert (execution.status, execution.error) == ("FAILED", "EndpointFailed")
     assert "Failed to fetch the model data" in str(execution.cause)
     assert before is not None
     assert in_service.predict()["model_version"] == before["version"]
@@ -94,7 +94,7 @@ def test_an_endpoint_that_does_not_come_up_leaves_the_champion_in_service(in_ser
     answering = (
         f"the release of version {failed['version']} failed, and version {before['version']} still answers"
     )
-    assert f"{answering}: SageMaker rolled the endpoint back" in told
+    assert f"{answering}: the endpoint for its rehearsal did not come into service" in told
 
 
 def test_a_failed_training_leaves_the_champion_is_told_and_tried_again(in_service: DigitProject) -> None:

@@ -19,6 +19,7 @@ from loupe.domain.events import (
     ProjectConfigured,
     TrainingRequested,
 )
+from loupe.domain.training.plans import TrainingPlan
 from tests.local.deployment import Deployment
 from tests.local.digit_project import LABELS, DigitProject, asking, digits, loupe
 from tests.local.waiting import eventually
@@ -38,7 +39,7 @@ def test_a_turn_of_the_loop_ends_with_a_champion_in_service(in_service: DigitPro
 
 def test_the_log_lines_of_an_upload_have_one_id_up_to_its_predictions(in_service: DigitProject) -> None:
     version = in_service.champion["version"]
-    job = in_service.status["jobs"][0]
+    job = TrainingPlan.read(in_service.workspace, in_service.name, version).correlation_id
     prediction = in_service.predict()["prediction_id"]
 
     def lines() -> list[dict[str, Any]]:
@@ -48,7 +49,7 @@ def test_the_log_lines_of_an_upload_have_one_id_up_to_its_predictions(in_service
         return found if any(line.get("prediction_id") == prediction for line in found) else []
 
     found = eventually(lines, "the line of a prediction")
-    assert {(line["project"], line["correlation_id"]) for line in found} == {(in_service.name, job["job"])}
+    assert {(line["project"], line["correlation_id"]) for line in found} == {(in_service.name, job)}
     assert {line["service"] for line in found} >= {
         "start_labeling",
         "labeling_api",
@@ -62,7 +63,7 @@ def test_the_log_lines_of_an_upload_have_one_id_up_to_its_predictions(in_service
         "predict",
     }
     [cut] = [line for line in found if line["message"] == "job cut"]
-    assert cut["images"] == job["tasks"]
+    assert cut["images"] == len(list(in_service.workspace.lines(cut["input_manifest"])))
     [answer] = [line for line in found if line.get("prediction_id") == prediction]
     assert (answer["model_version"], answer["outcome"]) == (version, "ok")
 
