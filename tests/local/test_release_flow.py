@@ -12,6 +12,7 @@ import pytest
 from cli.localcloud import SEEDED_WORKER
 from cli.stack import Training
 from loupe.domain.manifests import S3Uri
+from loupe.domain.serving.endpoints import alarm_names
 from loupe.domain.serving.releases import failed_releases
 from loupe.domain.training.plans import EndpointRelease, TrainingPlan
 from tests.local.deployment import Deployment
@@ -198,10 +199,19 @@ def test_an_endpoint_on_instances_scales_and_is_stopped_and_started(on_instances
 def test_a_good_model_comes_by_a_canary_and_one_that_fails_some_calls_goes_by_it(
     on_instances: DigitProject,
 ) -> None:
+    before = on_instances.champion["version"]
     with asking(on_instances) as caller:
         second = on_instances.turn()
+        assert second["version"] is not None
         eventually(lambda: second["version"] in caller.versions, "answers of the new model")
     assert (second["status"], caller.refused) == ("promoted", [])
+    plans = [
+        TrainingPlan.read(on_instances.workspace, on_instances.name, version)
+        for version in (before, second["version"])
+    ]
+    names = [name for plan in plans for name in alarm_names(plan.model_name)]
+    alarms = on_instances.deployment.client("cloudwatch").describe_alarms(AlarmNames=names)["MetricAlarms"]
+    assert {alarm["AlarmName"] for alarm in alarms} == set(alarm_names(plans[1].model_name))
 
     bad = waiting_model(on_instances)
     unbearable = digits()[-2].png()
@@ -224,7 +234,3 @@ def test_a_good_model_comes_by_a_canary_and_one_that_fails_some_calls_goes_by_it
     assert failures > 0
     assert "rolled the endpoint back" in reason_of_failure(on_instances, bad)
     assert on_instances.predict()["model_version"] == second["version"]
-    alarms = on_instances.deployment.client("cloudwatch").describe_alarms(
-        AlarmNames=[f"{on_instances.champion['endpoint']}-errors"]
-    )
-    assert json.dumps(alarms["MetricAlarms"], default=str)

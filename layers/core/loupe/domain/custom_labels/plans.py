@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import cached_property
 from hashlib import sha256
 from types import MappingProxyType
@@ -22,7 +21,7 @@ from loupe.domain.manifests import InvalidManifest, S3Uri
 from loupe.domain.projects import ProjectConfig
 from loupe.domain.training.plans import TrainingPlan, legal_name
 from loupe.domain.workspace import Workspace
-from loupe.ports.loops import HostingRecord, KeepsLoops
+from loupe.ports.loops import KeepsLoops
 from loupe.ports.objects import StoresObjects
 
 TRAINED: tuple[Split, ...] = ("train", "validation")
@@ -163,15 +162,7 @@ class CustomLabelsTraining:
         start = {"MinInferenceUnits": hosting.inference_units}
         if hosting.max_inference_units is not None:
             start["MaxInferenceUnits"] = hosting.max_inference_units
-        loop = self.loops.loop(plan.project)
-        champion = loop.champion
-        if loop.hosting is None:
-            # Told before there is anything to run, so that what is left running is always looked for.
-            planned_at = datetime.fromisoformat(plan.started_at)
-            self.loops.save_hosting(
-                plan.project,
-                HostingRecord("stopped", planned_at, *hosting.units),
-            )
+        champion = self.loops.loop(plan.project).champion
         tags = {tag["Key"]: tag["Value"] for tag in plan.tags}
         return replace(
             plan,

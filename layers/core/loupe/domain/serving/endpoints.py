@@ -83,7 +83,7 @@ def production_variant(model_name: str, hosting: Hosting) -> Json:
 
 def update_request(endpoint: str, model_name: str, hosting: Hosting) -> Json:
     """The request for UpdateEndpoint. Serverless endpoints change all at once; SageMaker shifts no traffic of
-    theirs. On instances the new model gets as many of them as the old one has scaled to."""
+    theirs."""
     request: Json = {"EndpointName": endpoint, "EndpointConfigName": model_name}
     if hosting.kind != "realtime":
         return request
@@ -103,16 +103,17 @@ def at_once(update: Json) -> Json:
 def _deployment(model_name: str, realtime: Realtime) -> Json:
     wait = realtime.bake_seconds
     size = {"Type": "CAPACITY_PERCENT", "Value": realtime.shift_percent}
+    routing: Json
     match realtime.shift:
         case "canary":
-            routing = {"Type": "CANARY", "CanarySize": size, "WaitIntervalInSeconds": wait}
+            routing = {"Type": "CANARY", "CanarySize": size}
         case "linear":
-            routing = {"Type": "LINEAR", "LinearStepSize": size, "WaitIntervalInSeconds": wait}
+            routing = {"Type": "LINEAR", "LinearStepSize": size}
         case "all-at-once":
-            routing = {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": wait}
+            routing = {"Type": "ALL_AT_ONCE"}
     return {
         "BlueGreenUpdatePolicy": {
-            "TrafficRoutingConfiguration": routing,
+            "TrafficRoutingConfiguration": routing | {"WaitIntervalInSeconds": wait},
             "TerminationWaitInSeconds": wait,
             "MaximumExecutionTimeoutInSeconds": realtime.wait_seconds + _MARGIN_SECONDS,
         },

@@ -129,6 +129,17 @@ class TrainingPlan:
     failed_attempts: tuple[FailedAttempt, ...] = ()
     correlation_id: str | None = None
 
+    @property
+    def units(self) -> tuple[int, int | None] | None:
+        """How many inference units or instances the model runs on at least, and up to how many it scales;
+        None for one that costs nothing while nobody calls it."""
+        if self.custom_labels is not None:
+            start = self.custom_labels["start"]
+            return start["MinInferenceUnits"], start.get("MaxInferenceUnits")
+        if self.release is not None and self.hosting == "realtime":
+            return self.release.variant["InitialInstanceCount"], self.release.max_instances
+        return None
+
     @classmethod
     def read(cls, store: StoresObjects, project: str, version: str) -> "TrainingPlan":
         """The plan as it is after the attempts that failed. Raises `ObjectMissing`."""
@@ -232,11 +243,9 @@ class PlanTraining:
 
     def _note_hosting(self, plan: TrainingPlan) -> None:
         """Told before there is anything to run, so that what is left running is always looked for."""
-        on_instances = plan.hosting == "realtime" and plan.release
-        if on_instances and self.loops.loop(plan.project).hosting is None:
-            planned_at, variant = datetime.fromisoformat(plan.started_at), on_instances.variant
-            units = variant["InitialInstanceCount"], on_instances.max_instances
-            self.loops.save_hosting(plan.project, HostingRecord("stopped", planned_at, *units))
+        if plan.units is not None and self.loops.loop(plan.project).hosting is None:
+            planned_at = datetime.fromisoformat(plan.started_at)
+            self.loops.save_hosting(plan.project, HostingRecord("stopped", planned_at, *plan.units))
 
     def _planned(self, project: str, versions: Iterable[str], execution: str) -> TrainingPlan | None:
         """This execution's plan, if an earlier call of it came that far."""

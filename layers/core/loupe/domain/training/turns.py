@@ -259,13 +259,8 @@ class ConcludeTraining:
 
 def note_hosting(plan: TrainingPlan, loops: KeepsLoops, now: datetime) -> None:
     """A model that came into service runs by now: note it if that costs by the hour."""
-    if plan.custom_labels is not None:
-        start = plan.custom_labels["start"]
-        units = start["MinInferenceUnits"], start.get("MaxInferenceUnits")
-        loops.save_hosting(plan.project, HostingRecord("running", now, *units))
-    elif plan.release is not None and plan.hosting == "realtime":
-        units = plan.release.variant["InitialInstanceCount"], plan.release.max_instances
-        loops.save_hosting(plan.project, HostingRecord("running", now, *units))
+    if plan.units is not None:
+        loops.save_hosting(plan.project, HostingRecord("running", now, *plan.units))
 
 
 def crown(project: str, champion: Champion, loops: KeepsLoops) -> None:
